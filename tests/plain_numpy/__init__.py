@@ -1,0 +1,1 @@
+"""Functions written with NumPy alone, and the tests that differentiate them."""
