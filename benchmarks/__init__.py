@@ -1,0 +1,1 @@
+"""Benchmarks of fad against its peers; `python -m benchmarks.run` is the entry point."""
