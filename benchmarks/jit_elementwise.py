@@ -20,7 +20,7 @@ def _chain(xp: Any, x: Any) -> Any:
 
 
 def chain(lib: Any, x: np.ndarray) -> Any:
-    """tanh and exp chain over doubles."""
+    """Tanh and exp chain over doubles."""
     f, x = lib.jit(lambda x: _chain(lib.np, x)), lib.array(x)
     return lambda: lib.ready(f(x))
 

@@ -34,7 +34,7 @@ def kmeans(lib: Any, points: np.ndarray, centroids: np.ndarray) -> Timed:
 
 
 def kmeans_torch(lib: Any, points: np.ndarray, centroids: np.ndarray) -> Any:
-    """min picks one index here: amin shares its gradient among ties, and has no forward mode through that."""
+    """The minimum picks one index here: amin shares its gradient among ties, and has no forward mode through that."""
     torch = lib.torch
     p, c = lib.array((points, centroids))
 

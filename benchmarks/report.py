@@ -47,7 +47,7 @@ def cell(row: dict[str, Any] | None, key: str) -> str:
 
 
 def ratio(row: dict[str, dict], against: str, key: str) -> float | None:
-    """fad's time over ``against``'s, if both are known."""
+    """Time of fad over ``against``'s, if both are known."""
     ours, theirs = row.get("fad", {}), row.get(against, {})
     if ours.get("status") != "ok" or theirs.get("status") != "ok" or not ours.get(key) or not theirs.get(key):
         return None
@@ -163,7 +163,8 @@ def write(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any], folder:
     text = [
         f"# fad and its peers{' (quick run: small sizes, few rounds)' if about['quick'] else ''}",
         "",
-        f"{about['cpu']}, {about['threads']} threads for every peer, load average {about['load']:.1f} at the end, Python {about['python']}; {versions}.",
+        f"{about['cpu']}, {about['threads']} threads for every peer, Python {about['python']}; {versions}.",
+        f"Load average at the end {about['load']:.1f} (much above the threads: other work was running).",
         "Medians of interleaved rounds in one process per row. First call: trace, compile and run, "
         f"median of {about['processes']} fresh processes. `-`: the peer has no version of this row.",
         "",

@@ -93,7 +93,7 @@ def run_child(name: str, peers: list[str], shift: int, options: argparse.Namespa
             culprit = blame.read_text() if blame.exists() else ""
             if culprit not in peers or culprit in crashed:
                 row = {"status": "error", "message": reason, "first": None, "steady": None, "primal": None}
-                return {**{p: row for p in peers}, **crashed}
+                return {**dict.fromkeys(peers, row), **crashed}
             crashed[culprit] = {"status": "crashed", "message": reason, "first": None, "steady": None, "primal": None}
 
 
