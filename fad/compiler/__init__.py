@@ -1,0 +1,1 @@
+"""From Programs to native code."""

@@ -1,0 +1,110 @@
+"""Bodies of exp and its family: exp exp2 expm1 sinh cosh tanh expit.
+
+All reduce x = n log 2 + r with |r| <= log(2) / 2 (Cody and Waite, 1980: log 2 in two pieces, the first short enough for
+exact products) and use exp(r) = 1 + p with p = r + r**2 P(r).
+"""
+
+from fad.compiler.llvm import math_coefficients as c
+from fad.compiler.llvm.math_text import Body, Term
+
+_LARGEST = {"f64": 710.0, "f32": 89.0}  # exp overflows just below
+_SMALLEST = {"f64": -746.0, "f32": -104.0}  # exp rounds to zero above
+
+
+def reduce_exp(k: Body, x: Term, low: Term | None = None) -> tuple[Term, Term, Term]:
+    """(r, r_low, i) with x + low = i log 2 + r + r_low."""
+    high_part, low_part = c.LN2[k.dtype]
+    n, i = k.round_to_int(x, c.LOG2E[k.dtype][0])
+    first = k.fma(n, -high_part, x)
+    tail = n * -low_part if low is None else k.fma(n, -low_part, low)
+    r, r_low = k.quick_sum(first, tail)
+    return r, r_low, i
+
+
+def exp_minus_one_reduced(k: Body, r: Term) -> Term:
+    """Return p = exp(r) - 1 for |r| <= log(2) / 2."""
+    return k.fma(r * r, k.polynomial(c.EXP[k.dtype], r), r)
+
+
+def clamp(k: Body, x: Term, low: float, high: float) -> Term:
+    """Return x kept within [low, high]; NaN stays NaN."""
+    x = k.select(k.term(high, "real") < x, high, x)
+    return k.select(k.term(low, "real") > x, low, x)
+
+
+def exp_product(k: Body, x: Term, factor: Term | None = None, low: Term | None = None) -> Term:
+    """Return factor * exp(x + low), right also where the result is subnormal or overflows."""
+    r, _, i = reduce_exp(k, clamp(k, x, _SMALLEST[k.dtype], _LARGEST[k.dtype]), low)
+    value = exp_minus_one_reduced(k, r) + 1.0
+    return k.scale(value if factor is None else value * factor, i)
+
+
+def exp(k: Body, x: Term) -> Term:
+    """exp(x)"""
+    return exp_product(k, x)
+
+
+def exp2(k: Body, x: Term) -> Term:
+    """2**x: the whole part of x is exact, so r needs no second piece."""
+    x = clamp(k, x, -1080.0 if k.dtype == "f64" else -152.0, 1025.0 if k.dtype == "f64" else 129.0)
+    n, i = k.round_to_int(x, 1.0)
+    r = x - n
+    high, low = c.LN2[k.dtype]
+    p = k.fma(r, high, k.fma(r, low, r * r * k.polynomial(c.EXP2[k.dtype], r)))
+    return k.scale(p + 1.0, i)
+
+
+def expm1_pair(k: Body, x: Term, shrink: int = 0) -> tuple[Term, Term, Term]:
+    """(high, low, i): exp(x) - 1 as a pair, times 2**-shrink; x at most the overflow threshold."""
+    r, r_low, i = reduce_exp(k, x)
+    p, p_low = k.quick_sum(r, r * r * k.polynomial(c.EXP[k.dtype], r))
+    scale = k.power_of_two(i - shrink)
+    high, low = k.sum(scale - 2.0**-shrink, p * scale)
+    return high, k.fma(p_low + r_low, scale, low), i
+
+
+def expm1(k: Body, x: Term) -> Term:
+    """exp(x) - 1. Halved inside, because exp(x) may overflow when exp(x) / 2 does not."""
+    high, low, _ = expm1_pair(k, clamp(k, x, -64.0, _LARGEST[k.dtype]), 1)
+    result = (high + low) * 2.0
+    tiny = k.abs(x) < 2.0 ** -(k.mantissa + 2)
+    return k.select(tiny, x, result)
+
+
+def _quarter_exp(k: Body, magnitude: Term) -> Term:
+    """exp(magnitude) / 4, infinite where exp(magnitude) / 2 overflows."""
+    r, _, i = reduce_exp(k, clamp(k, magnitude, 0.0, _LARGEST[k.dtype] + 1.0))
+    return (exp_minus_one_reduced(k, r) + 1.0) * k.power_of_two(i - 2)
+
+
+def sinh(k: Body, x: Term) -> Term:
+    """(exp(x) - exp(-x)) / 2, or its odd polynomial where |x| < 1."""
+    magnitude = k.abs(x)
+    quarter = _quarter_exp(k, magnitude)
+    large = quarter * 2.0 - 0.125 / quarter
+    square = x * x
+    small = k.fma(magnitude * square, k.polynomial(c.SINH[k.dtype], square), magnitude)
+    return k.copysign(k.select(magnitude < 1.0, small, large), x)
+
+
+def cosh(k: Body, x: Term) -> Term:
+    """(exp(x) + exp(-x)) / 2"""
+    quarter = _quarter_exp(k, k.abs(x))
+    return quarter * 2.0 + 0.125 / quarter
+
+
+def tanh(k: Body, x: Term) -> Term:
+    """E / (E + 2) with E = exp(2 |x|) - 1 as a pair: one formula for the whole range."""
+    magnitude = k.select(k.term(20.0, "real") < k.abs(x), 20.0, k.abs(x))
+    high, low, _ = expm1_pair(k, magnitude + magnitude)
+    below, below_low = k.sum(high, 2.0)
+    result, rest = k.quotient(high, low, below, below_low + low)
+    return k.copysign(result + rest, x)
+
+
+def expit(k: Body, x: Term) -> Term:
+    """1 / (1 + exp(-x)), from exp(-|x|), so that it cannot overflow."""
+    e = exp_product(k, -k.abs(x))
+    below, below_low = k.quick_sum(1.0, e)
+    result, rest = k.quotient(k.select(x >= 0.0, 1.0, e), 0.0, below, below_low)
+    return result + rest

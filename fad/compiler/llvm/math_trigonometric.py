@@ -1,0 +1,171 @@
+"""Bodies of the circular functions: sin cos tan asin acos atan atan2, and hypot.
+
+sin, cos and tan reduce x = n pi/2 + r + r_low with pi/2 in three pieces (Cody and Waite, 1980). Beyond `REDUCED` the C
+library does the lane, so every argument is reduced correctly.
+"""
+
+import math
+
+from fad.compiler.llvm import math_coefficients as c
+from fad.compiler.llvm.math_text import Body, Term
+
+REDUCED = {"f64": 2.0**30, "f32": 2.0**15}
+
+
+def reduce_circle(k: Body, x: Term) -> tuple[Term, Term, Term]:
+    """(r, r_low, i) with x = i pi/2 + r + r_low and |r| <= pi/4 (a little more)."""
+    first, second, third = c.HALF_PI[k.dtype]
+    n, i = k.round_to_int(x, c.TWO_OVER_PI[k.dtype][0])
+    part = k.remainder_of(n, first, x)  # exact: a multiple of ulp(pi/2) below 1
+    high, below = k.product(n, second)
+    r, low = k.sum(part, -high)
+    return r, k.fma(n, -third, low - below), i
+
+
+def sin_reduced(k: Body, r: Term, low: Term, square: Term) -> tuple[Term, Term]:
+    """sin(r + low) as main + tail for |r| <= pi/4."""
+    return r, k.fma(r * square, k.polynomial(c.SIN[k.dtype], square), low)
+
+
+def cos_reduced(k: Body, r: Term, low: Term, square: Term) -> tuple[Term, Term]:
+    """cos(r + low) as main + tail for |r| <= pi/4."""
+    half = square * 0.5
+    main = 1.0 - half
+    tail = k.fma(square * square, k.polynomial(c.COS[k.dtype], square), -(r * low))
+    return main, ((1.0 - main) - half) + tail
+
+
+def _both(k: Body, x: Term) -> tuple[Term, Term, Term]:
+    r, low, i = reduce_circle(k, x)
+    square = r * r
+    sine, sine_tail = sin_reduced(k, r, low, square)
+    cosine, cosine_tail = cos_reduced(k, r, low, square)
+    return sine + sine_tail, cosine + cosine_tail, i
+
+
+def _flip(k: Body, value: Term, i: Term) -> Term:
+    """-value where bit 1 of i is set."""
+    return k.as_real(k.as_int(value) ^ ((i & 2) << (k.bits - 2)))
+
+
+def _huge(k: Body, x: Term, function: str) -> None:
+    k.otherwise(k.abs(x) > REDUCED[k.dtype], function)
+
+
+def sin(k: Body, x: Term) -> Term:
+    """sin(x)"""
+    s, co, i = _both(k, x)
+    _huge(k, x, "sin")
+    return k.select(x.equals(0.0), x, _flip(k, k.select((i & 1).equals(0), s, co), i))
+
+
+def cos(k: Body, x: Term) -> Term:
+    """cos(x)"""
+    s, co, i = _both(k, x)
+    _huge(k, x, "cos")
+    return _flip(k, k.select((i & 1).equals(0), co, s), i + 1)
+
+
+def tan(k: Body, x: Term) -> Term:
+    """sin(x) / cos(x)"""
+    r, low, i = reduce_circle(k, x)
+    square = r * r
+    s, s_low = k.quick_sum(*sin_reduced(k, r, low, square))
+    co, co_low = k.quick_sum(*cos_reduced(k, r, low, square))
+    even = (i & 1).equals(0)
+    over, over_low = k.select(even, s, -co), k.select(even, s_low, -co_low)
+    result, rest = k.quotient(over, over_low, k.select(even, co, s), k.select(even, co_low, s_low))
+    _huge(k, x, "tan")
+    return k.select(x.equals(0.0), x, result + rest)
+
+
+def asin(k: Body, x: Term) -> Term:
+    """Return x + x**3 A(x**2), or pi/2 - 2 asin(sqrt((1 - x) / 2)) above 1/2."""
+    a, small, s, tail = _arc(k, x)
+    high, low = c.HALF_PI[k.dtype][:2]
+    total, rest = k.quick_sum(high, s * -2.0)
+    large = total + (k.fma(tail, -2.0, rest) + low)
+    return k.copysign(k.select(small, s + tail, large), x)
+
+
+def acos(k: Body, x: Term) -> Term:
+    """pi/2 - asin(x), with 2 asin(sqrt((1 - |x|) / 2)) outside [-1/2, 1/2]."""
+    a, small, s, tail = _arc(k, x)
+    high, low = c.HALF_PI[k.dtype][:2]
+    signed = k.copysign(s, x)
+    inner = high - (signed - (low - k.copysign(tail, x)))
+    outer = (s + tail) * 2.0
+    outer = k.select(x < 0.0, 2 * high - (outer - 2 * low), outer)
+    return k.select(small, inner, outer)
+
+
+def _arc(k: Body, x: Term) -> tuple[Term, Term, Term, Term]:
+    """(|x|, |x| < 1/2, s, tail): asin(s) = s + tail for s = |x| or sqrt((1 - |x|) / 2)."""
+    a = k.abs(x)
+    small = a < 0.5
+    square = k.select(small, a * a, k.fma(a, -0.5, 0.5))
+    s = k.select(small, a, k.sqrt(square))
+    return a, small, s, s * square * k.polynomial(c.ASIN[k.dtype], square)
+
+
+def _first_octants(k: Body, small: Term, large: Term) -> tuple[Term, Term, Term]:
+    """(upper, t, tail): atan(small / large) = (pi/4 where upper) + t + tail, for 0 <= small <= large."""
+    upper = small > large * (math.sqrt(2.0) - 1.0)
+    over, over_low = k.quick_sum(-k.select(upper, large, 0.0), small)
+    under, under_low = k.quick_sum(large, k.select(upper, small, 0.0))
+    t, t_low = k.quotient(over, over_low, under, under_low)
+    square = t * t
+    return upper, t, k.fma(t * square, k.polynomial(c.ATAN[k.dtype], square), t_low)
+
+
+def _place(k: Body, quarters: Term, mirrored: Term, t: Term, tail: Term) -> Term:
+    """Return quarters * pi/4 + (t + tail), or minus it where mirrored."""
+    high, low = c.QUARTER_PI[k.dtype]
+    t, tail = k.select(mirrored, -t, t), k.select(mirrored, -tail, tail)
+    total, rest = k.quick_sum(quarters * high, t)
+    return total + (rest + k.fma(quarters, low, tail))
+
+
+def atan(k: Body, x: Term) -> Term:
+    """The arc tangent: the octant of (|x|, 1), then a polynomial."""
+    a = k.select(k.term(2.0 ** (k.bias - 3), "real") < k.abs(x), 2.0 ** (k.bias - 3), k.abs(x))
+    steep = a > 1.0
+    upper, t, tail = _first_octants(k, k.select(steep, 1.0, a), k.select(steep, a, 1.0))
+    quarters = k.select(upper, 1.0, k.select(steep, 2.0, 0.0))
+    return k.copysign(_place(k, quarters, steep, t, tail), x)
+
+
+def atan2(k: Body, y: Term, x: Term) -> Term:
+    """The angle of the point (x, y); the C library does points at the origin, at infinity or near overflow."""
+    across, up = k.abs(x), k.abs(y)
+    steep = up > across
+    small, large = k.select(steep, across, up), k.select(steep, up, across)
+    upper, t, tail = _first_octants(k, small, large)
+    quarters = k.select(upper, 1.0, k.select(steep, 2.0, 0.0))
+    behind = x < 0.0
+    quarters = k.select(behind, 4.0 - quarters, quarters)
+    result = k.copysign(_place(k, quarters, steep ^ behind, t, tail), y)
+    edge = 2.0 ** (k.bias - 8)
+    k.otherwise(~((large > 1.0 / edge) & (large < edge)), "atan2")
+    return result
+
+
+def hypot(k: Body, x: Term, y: Term) -> Term:
+    """sqrt(x**2 + y**2), scaled by a power of two, with the rounding error of the sum put back."""
+    a, b = k.abs(x), k.abs(y)
+    large, small = k.select(a < b, b, a), k.select(a < b, a, b)
+    up, down = 2.0 ** (k.bias // 2 + k.mantissa), 2.0 ** -(k.bias // 2 + 50)
+    factor = k.select(
+        large < 2.0 ** -(k.bias // 2 - k.mantissa), up, k.select(large > 2.0 ** (k.bias // 2 - 1), down, 1.0)
+    )
+    unscale = k.select(factor.equals(1.0), 1.0, k.select(factor > 1.0, 1.0 / up, 1.0 / down))
+    p, q = large * factor, small * factor
+    square, square_low = k.product(p, p)
+    other, other_low = k.product(q, q)
+    total, rest = k.quick_sum(square, other)
+    root = k.sqrt(total)
+    residual = k.remainder_of(root, root, total) + (rest + (square_low + other_low))
+    result = (root + k.select(root > 0.0, residual * 0.5 / root, 0.0)) * unscale
+    result = k.select(large > 0.0, result, large + small)
+    infinite = a.equals(math.inf) | b.equals(math.inf)
+    return k.select(infinite, math.inf, result)
