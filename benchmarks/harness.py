@@ -7,6 +7,7 @@ results are compared, and only those that agree are timed further: interleaved r
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
 import warnings
@@ -235,6 +236,24 @@ def _rounds(peers: list[Peer], problem: Problem, quick: bool, announce: Callable
         gc.enable()
 
 
+def _processor_seconds() -> tuple[float, float, float]:
+    """Now, processor seconds spent by the whole machine, and by this process (no machine figure: the same)."""
+    own = time.process_time()
+    try:
+        with open("/proc/stat") as file:
+            ticks = [int(field) for field in file.readline().split()[1:9]]
+    except OSError:
+        return time.perf_counter(), own, own
+    return time.perf_counter(), (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), own
+
+
+def _elsewhere(before: tuple[float, float, float]) -> float:
+    """Cores that other processes kept busy since ``before``: they slow threaded peers out of all proportion."""
+    now = _processor_seconds()
+    elapsed, machine, own = (b - a for a, b in zip(before, now, strict=True))
+    return max(0.0, (machine - own) / elapsed)
+
+
 def measure(
     problem: Problem,
     names: list[str],
@@ -242,7 +261,7 @@ def measure(
     shift: int = 0,
     first_only: bool = False,
     announce: Callable[[str], None] = lambda name: None,
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], float]:
     """Measure ``problem`` for the peers ``names`` in this process.
 
     Parameters
@@ -261,8 +280,10 @@ def measure(
 
     Returns
     -------
-    dict
+    peers : dict
         Peer name to its summary.
+    elsewhere : float
+        Cores kept busy by other processes during the rounds.
     """
     builders = problem.builders()
     peers = [Peer(name) for name in [*names, *problem.limits]]
@@ -276,6 +297,8 @@ def measure(
         announce(peer.name)
         _start(peer, problem, inputs)
     _compare(peers, problem)
+    before = _processor_seconds()
     if not first_only:
         _rounds(peers, problem, quick, announce)
-    return {peer.name: peer.summary() for peer in peers}
+    elsewhere = 0.0 if first_only or problem.self_timed else _elsewhere(before)
+    return {peer.name: peer.summary() for peer in peers}, elsewhere

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -69,7 +68,7 @@ def verdicts(problem: Problem, row: dict[str, dict]) -> list[tuple[str, float, f
     return [(what, got, allowed) for what, got, allowed in found if got is not None]
 
 
-def describe(options: argparse.Namespace, env: dict[str, str]) -> dict[str, Any]:
+def describe(options: argparse.Namespace) -> dict[str, Any]:
     """Machine, versions and settings, for the head of the table."""
     versions = {}
     for package in PACKAGES:
@@ -83,7 +82,6 @@ def describe(options: argparse.Namespace, env: dict[str, str]) -> dict[str, Any]
     return {
         "cpu": cpu,
         "threads": options.threads,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan"),
         "python": platform.python_version(),
         "versions": versions,
         "quick": options.quick,
@@ -92,8 +90,9 @@ def describe(options: argparse.Namespace, env: dict[str, str]) -> dict[str, Any]
     }
 
 
-def table(chosen: dict[str, Problem], rows: Rows, peers: list[str]) -> tuple[list[str], list[list[str]]]:
+def table(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and body of the one table: steady times, targets, first calls."""
+    peers, elsewhere = about["peers"], about["busy elsewhere"]
     head = ["problem", *peers, "steady: fad/peer (target)", "first fad", "first jax", "first, grad/primal (target)"]
     body = []
     for name, problem in chosen.items():
@@ -108,7 +107,7 @@ def table(chosen: dict[str, Problem], rows: Rows, peers: list[str]) -> tuple[lis
         limits = "".join(f" [{limit}: {cell(row.get(limit), 'steady')}]" for limit in problem.limits)
         body.append(
             [
-                name,
+                name + (" *" if elsewhere[name] >= 0.1 else ""),
                 *(cell(row.get(peer), "steady") for peer in peers),
                 (", ".join(marks["steady"]) or f"not measured ({targets})") + limits,
                 cell(row.get("fad"), "first"),
@@ -158,13 +157,13 @@ def print_messages(row: dict[str, dict], stream: TextIO) -> None:
 def write(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any], folder: Path) -> None:
     """Print the table; write ``results.json``, ``table.md`` and the pictures to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    head, body = table(chosen, rows, about["peers"])
+    head, body = table(chosen, rows, about)
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     text = [
         f"# fad and its peers{' (quick run: small sizes, few rounds)' if about['quick'] else ''}",
         "",
         f"{about['cpu']}, {about['threads']} threads for every peer, Python {about['python']}; {versions}.",
-        f"Load average at the end {about['load']:.1f} (much above the threads: other work was running).",
+        "A star marks a row during which other work kept a tenth of a core or more busy: repeat it on a quiet machine.",
         "Medians of interleaved rounds in one process per row. First call: trace, compile and run, "
         f"median of {about['processes']} fresh processes. `-`: the peer has no version of this row.",
         "",

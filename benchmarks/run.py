@@ -57,7 +57,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     out = Path(arguments.out)
     blame = out.with_suffix(".running")
-    result = measure(
+    peers, elsewhere = measure(
         problems()[arguments.worker],
         arguments.peers,
         arguments.quick,
@@ -65,10 +65,12 @@ def work(arguments: argparse.Namespace) -> None:
         first_only=arguments.shift > 0,
         announce=blame.write_text,
     )
-    out.write_text(json.dumps(result))
+    out.write_text(json.dumps({"peers": peers, "elsewhere": elsewhere}))
 
 
-def run_child(name: str, peers: list[str], shift: int, options: argparse.Namespace, env: dict) -> dict[str, Any]:
+def run_child(
+    name: str, peers: list[str], shift: int, options: argparse.Namespace, env: dict
+) -> tuple[dict[str, Any], float]:
     """Measure in a child process; a peer that kills it or hangs is dropped, reported, and the rest run again."""
     crashed: dict[str, Any] = {}
     while True:
@@ -88,29 +90,30 @@ def run_child(name: str, peers: list[str], shift: int, options: argparse.Namespa
             except subprocess.TimeoutExpired:
                 ok, reason = False, f"stopped after {options.timeout} s"
             if ok:
-                return {**json.loads(out.read_text()), **crashed}
+                found = json.loads(out.read_text())
+                return {**found["peers"], **crashed}, found["elsewhere"]
             blame = out.with_suffix(".running")
             culprit = blame.read_text() if blame.exists() else ""
             if culprit not in peers or culprit in crashed:
                 row = {"status": "error", "message": reason, "first": None, "steady": None, "primal": None}
-                return {**dict.fromkeys(peers, row), **crashed}
+                return {**dict.fromkeys(peers, row), **crashed}, 0.0
             crashed[culprit] = {"status": "crashed", "message": reason, "first": None, "steady": None, "primal": None}
 
 
-def run_problem(name: str, options: argparse.Namespace, env: dict) -> dict[str, Any]:
+def run_problem(name: str, options: argparse.Namespace, env: dict) -> tuple[dict[str, Any], float]:
     """Steady state in one process; first calls in several, of which the median counts."""
-    result = run_child(name, options.peers, 0, options, env)
+    result, elsewhere = run_child(name, options.peers, 0, options, env)
     firsts = {peer: [row["first"]] for peer, row in result.items() if row["first"] is not None}
     # torch.compile takes many seconds: once is enough to show it
     again = [p for p in firsts if p != "torch-compile" and result[p]["status"] == "ok" and p in options.peers]
     for shift in range(1, options.processes):
-        for peer, row in run_child(name, again, shift, options, env).items():
+        for peer, row in run_child(name, again, shift, options, env)[0].items():
             if row["first"] is not None and peer in firsts:
                 firsts[peer].append(row["first"])
     for peer, times in firsts.items():
         result[peer]["first"] = statistics.median(times)
         result[peer]["first_all"] = times
-    return result
+    return result, elsewhere
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -150,14 +153,18 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{problem.family:22} {name}")
         return None
     env = {**os.environ, **limit_threads(options.threads)}
-    rows = {}
+    rows, elsewhere = {}, {}
     for index, name in enumerate(chosen):
         begin = time.perf_counter()
         print(f"[{index + 1}/{len(chosen)}] {name}", end=" ", file=sys.stderr, flush=True)
-        rows[name] = run_problem(name, options, env)
-        print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+        rows[name], elsewhere[name] = run_problem(name, options, env)
+        print(
+            f"{time.perf_counter() - begin:.0f} s, {elsewhere[name]:.1f} cores busy elsewhere",
+            file=sys.stderr,
+            flush=True,
+        )
         report.print_messages(rows[name], sys.stderr)
-    about = report.describe(options, env)
+    about = {**report.describe(options), "busy elsewhere": elsewhere}
     report.write(chosen, rows, about, Path(options.results))
     return None
 
