@@ -207,6 +207,7 @@ def picture(rows: Rows, key: str, title: str, path: Path) -> None:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(title)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 1.1 / (1.2 + 0.27 * len(names))), ncols=7, fontsize=8)
+    axes.margins(y=0.01)
+    figure.legend(loc="outside upper center", ncols=7, fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
