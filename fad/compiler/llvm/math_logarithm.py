@@ -177,8 +177,7 @@ def power(k: Body, x: Term, y: Term) -> Term:
     result = k.copysign(result, k.select(odd, x, 1.0))
     result = k.select((x < 0.0) & ~whole, math.nan, result)
     usual = (magnitude < math.inf) & (k.abs(y) < math.inf)
-    k.otherwise(~usual, "pow")
-    return result
+    return k.repair(result, ~usual, "pow", x, y)
 
 
 def cbrt(k: Body, x: Term) -> Term:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 _REAL = {"f32": "float", "f64": "double"}
 _BITS = {"f32": 32, "f64": 64}
+_RARE = '!prof !{!"branch_weights", i32 1, i32 4096}'
 
 
 class Term:
@@ -131,8 +132,8 @@ class Body:
         self.types = scalar if lanes == 1 else {kind: f"<{lanes} x {name}>" for kind, name in scalar.items()}
         self.lines: list[str] = []
         self.declarations: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self.slow: list[tuple[Term, str]] = []
-        self._count = 0
+        self.block = "entry"
+        self._count = self._labels = 0
         self._suffix = f"f{self.bits}" if lanes == 1 else f"v{lanes}f{self.bits}"
         self.mantissa = 52 if dtype == "f64" else 23
         self.bias = 1023 if dtype == "f64" else 127
@@ -318,9 +319,60 @@ class Body:
 
     # -- rare lanes -------------------------------------------------------------------------------------------------
 
-    def otherwise(self, mask: Term, function: str) -> None:
-        """Lanes where `mask` is set are computed again by the C library's double function of that name."""
-        self.slow.append((mask, function))
+    def repair(self, fast: Term, mask: Term, function: str, *arguments: Term) -> Term:
+        """`fast`, but in the lanes where `mask` is set what the C library's double function gives.
+
+        One branch per call of the finished function, to a loop over its lanes: free as long as no lane is marked.
+        """
+        self.declare(function, "double", ["double"] * len(arguments))
+        self._labels += 1
+        label, before = self._labels, self.block
+        self.block = f"done{label}"
+        return (self._repair_one if self.lanes == 1 else self._repair_lanes)(
+            fast, mask, function, arguments, label, before
+        )
+
+    def _repair_one(self, fast: Term, mask: Term, function: str, arguments, label: int, before: str) -> Term:
+        self.lines += [f"  br i1 {mask.text}, label %slow{label}, label %done{label}, {_RARE}", f"slow{label}:"]
+        value = self._library_call(function, [a.text for a in arguments])
+        self.lines += [f"  br label %done{label}", f"done{label}:"]
+        return self.emit(f"phi {self.types['real']} [{fast.text}, %{before}], [{value}, %slow{label}]", "real")
+
+    def _repair_lanes(self, fast: Term, mask: Term, function: str, arguments, label: int, before: str) -> Term:
+        real, lanes = self.types["real"], self.lanes
+        word = self.emit(f"bitcast {self.types['mask']} {mask.text} to i{lanes}", "mask")
+        some = self.emit(f"icmp ne i{lanes} {word.text}, 0", "mask")
+        self.lines += [
+            f"  br i1 {some.text}, label %lane{label}, label %done{label}, {_RARE}",
+            f"lane{label}:",
+            f"  %index{label} = phi i32 [0, %{before}], [%next{label}, %joined{label}]",
+            f"  %sofar{label} = phi {real} [{fast.text}, %{before}], [%merged{label}, %joined{label}]",
+            f"  %marked{label} = extractelement {self.types['mask']} {mask.text}, i32 %index{label}",
+            f"  br i1 %marked{label}, label %slow{label}, label %joined{label}",
+            f"slow{label}:",
+        ]
+        scalars = [self.emit(f"extractelement {real} {a.text}, i32 %index{label}", "real").text for a in arguments]
+        value = self._library_call(function, scalars)
+        one = self.scalar_types["real"]
+        self.lines += [
+            f"  %repaired{label} = insertelement {real} %sofar{label}, {one} {value}, i32 %index{label}",
+            f"  br label %joined{label}",
+            f"joined{label}:",
+            f"  %merged{label} = phi {real} [%sofar{label}, %lane{label}], [%repaired{label}, %slow{label}]",
+            f"  %next{label} = add i32 %index{label}, 1",
+            f"  %more{label} = icmp ult i32 %next{label}, {lanes}",
+            f"  br i1 %more{label}, label %lane{label}, label %done{label}",
+            f"done{label}:",
+        ]
+        return self.emit(f"phi {real} [{fast.text}, %{before}], [%merged{label}, %joined{label}]", "real")
+
+    def _library_call(self, function: str, scalars: list[str]) -> str:
+        narrow = self.dtype == "f32"
+        if narrow:
+            scalars = [self.emit(f"fpext float {s} to double", "real").text for s in scalars]
+        arguments = ", ".join(f"double {s}" for s in scalars)
+        value = self.emit(f"call double @{function}({arguments}) memory(none) nounwind willreturn", "real")
+        return self.emit(f"fptrunc double {value.text} to float", "real").text if narrow else value.text
 
 
 BodyFunction = Callable[..., Term]
@@ -333,57 +385,7 @@ def define(
     k = Body(dtype, lanes, fused)
     arguments = [Term(k, f"%a{i}", "real") for i in range(arity)]
     result = body(k, *arguments)
-    if k.slow:
-        result = _repair(k, arguments, result)
     real = k.types["real"]
     head = ", ".join(f"{real} {a.text}" for a in arguments)
     text = "\n".join([f"define internal {real} @{name}({head}) {attributes} {{", "entry:", *k.lines])
     return f"{text}\n  ret {real} {result.text}\n}}\n", k.declarations
-
-
-def _repair(k: Body, arguments: list[Term], fast: Term) -> Term:
-    """Branch, once per call, to a loop that recomputes the marked lanes with the C library."""
-    ((mask, function),) = k.slow
-    types, lanes = k.types, k.lanes
-    k.declare(function, "double", ["double"] * len(arguments))
-    if lanes == 1:
-        k.lines.append(f'  br i1 {mask.text}, label %slow, label %done, !prof !{{!"branch_weights", i32 1, i32 4096}}')
-        k.lines.append("slow:")
-        value = _library_call(k, function, [a.text for a in arguments])
-        k.lines += ["  br label %done", "done:"]
-        return k.emit(f"phi {types['real']} [{fast.text}, %entry], [{value}, %slow]", "real")
-    word = k.emit(f"bitcast {types['mask']} {mask.text} to i{lanes}", "mask")
-    some = k.emit(f"icmp ne i{lanes} {word.text}, 0", "mask")
-    k.lines += [
-        f'  br i1 {some.text}, label %lane, label %done, !prof !{{!"branch_weights", i32 1, i32 4096}}',
-        "lane:",
-        "  %index = phi i32 [0, %entry], [%next, %joined]",
-        f"  %sofar = phi {types['real']} [{fast.text}, %entry], [%merged, %joined]",
-        f"  %marked = extractelement {types['mask']} {mask.text}, i32 %index",
-        "  br i1 %marked, label %slow, label %joined",
-        "slow:",
-    ]
-    scalars = [k.emit(f"extractelement {types['real']} {a.text}, i32 %index", "real").text for a in arguments]
-    value = _library_call(k, function, scalars)
-    k.lines += [
-        f"  %repaired = insertelement {types['real']} %sofar, {k.scalar_types['real']} {value}, i32 %index",
-        "  br label %joined",
-        "joined:",
-        f"  %merged = phi {types['real']} [%sofar, %lane], [%repaired, %slow]",
-        "  %next = add i32 %index, 1",
-        f"  %more = icmp ult i32 %next, {lanes}",
-        "  br i1 %more, label %lane, label %done",
-        "done:",
-    ]
-    return k.emit(f"phi {types['real']} [{fast.text}, %entry], [%merged, %joined]", "real")
-
-
-def _library_call(k: Body, function: str, scalars: list[str]) -> str:
-    """Call a double -> double function of the C library on one lane."""
-    narrow = k.dtype == "f32"
-    if narrow:
-        scalars = [k.emit(f"fpext float {s} to double", "real").text for s in scalars]
-    value = k.emit(
-        f"call double @{function}({', '.join(f'double {s}' for s in scalars)}) memory(none) nounwind", "real"
-    )
-    return k.emit(f"fptrunc double {value.text} to float", "real").text if narrow else value.text

@@ -48,22 +48,21 @@ def _flip(k: Body, value: Term, i: Term) -> Term:
     return k.as_real(k.as_int(value) ^ ((i & 2) << (k.bits - 2)))
 
 
-def _huge(k: Body, x: Term, function: str) -> None:
-    k.otherwise(k.abs(x) > REDUCED[k.dtype], function)
+def _repair_huge(k: Body, x: Term, result: Term, function: str) -> Term:
+    return k.repair(result, k.abs(x) > REDUCED[k.dtype], function, x)
 
 
 def sin(k: Body, x: Term) -> Term:
     """sin(x)"""
     s, co, i = _both(k, x)
-    _huge(k, x, "sin")
-    return k.select(x.equals(0.0), x, _flip(k, k.select((i & 1).equals(0), s, co), i))
+    result = _flip(k, k.select((i & 1).equals(0), s, co), i)
+    return _repair_huge(k, x, k.select(x.equals(0.0), x, result), "sin")
 
 
 def cos(k: Body, x: Term) -> Term:
     """cos(x)"""
     s, co, i = _both(k, x)
-    _huge(k, x, "cos")
-    return _flip(k, k.select((i & 1).equals(0), co, s), i + 1)
+    return _repair_huge(k, x, _flip(k, k.select((i & 1).equals(0), co, s), i + 1), "cos")
 
 
 def tan(k: Body, x: Term) -> Term:
@@ -75,8 +74,7 @@ def tan(k: Body, x: Term) -> Term:
     even = (i & 1).equals(0)
     over, over_low = k.select(even, s, -co), k.select(even, s_low, -co_low)
     result, rest = k.quotient(over, over_low, k.select(even, co, s), k.select(even, co_low, s_low))
-    _huge(k, x, "tan")
-    return k.select(x.equals(0.0), x, result + rest)
+    return _repair_huge(k, x, k.select(x.equals(0.0), x, result + rest), "tan")
 
 
 def asin(k: Body, x: Term) -> Term:
@@ -146,8 +144,7 @@ def atan2(k: Body, y: Term, x: Term) -> Term:
     quarters = k.select(behind, 4.0 - quarters, quarters)
     result = k.copysign(_place(k, quarters, steep ^ behind, t, tail), y)
     edge = 2.0 ** (k.bias - 8)
-    k.otherwise(~((large > 1.0 / edge) & (large < edge)), "atan2")
-    return result
+    return k.repair(result, ~((large > 1.0 / edge) & (large < edge)), "atan2", y, x)
 
 
 def hypot(k: Body, x: Term, y: Term) -> Term:

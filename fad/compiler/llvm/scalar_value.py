@@ -1,0 +1,40 @@
+"""A value inside a kernel: an LLVM value and its NumPy dtype."""
+
+from typing import NamedTuple
+
+import llvmlite.ir as ir
+import numpy as np
+
+from fad.core.errors import DTypeError
+
+BOOL, FLOAT32 = np.dtype(bool), np.dtype(np.float32)
+_REALS = {2: ir.HalfType(), 4: ir.FloatType(), 8: ir.DoubleType()}
+
+
+class Value(NamedTuple):
+    """An LLVM value in a register and the NumPy dtype that it stands for."""
+
+    ir: ir.Value
+    dtype: np.dtype
+
+
+def llvm_type(dtype: np.dtype) -> ir.Type:
+    """The type that a dtype has in a register.
+
+    Raises
+    ------
+    DTypeError
+        For a dtype that kernels cannot hold.
+    """
+    if dtype.kind == "f" and dtype.itemsize in _REALS:
+        return _REALS[dtype.itemsize]
+    if dtype.kind in "iu":
+        return ir.IntType(8 * dtype.itemsize)
+    if dtype == BOOL:
+        return ir.IntType(1)
+    raise DTypeError(f"native kernels hold booleans, integers and float16/32/64, not {dtype}")
+
+
+def memory_type(dtype: np.dtype) -> ir.Type:
+    """The type that a dtype has in memory: booleans take a byte."""
+    return ir.IntType(8) if dtype == BOOL else llvm_type(dtype)

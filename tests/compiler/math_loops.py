@@ -1,0 +1,75 @@
+"""Compile one-dimensional loops over `ScalarBuilder` expressions, for the tests of the math library."""
+
+import ctypes
+from collections.abc import Callable
+
+import llvmlite.binding as binding
+import llvmlite.ir as ir
+import numpy as np
+
+from fad.compiler.llvm.math_library import Target, definitions
+from fad.compiler.llvm.scalar import ScalarBuilder
+from fad.compiler.llvm.scalar_value import memory_type
+
+binding.initialize_native_target()
+binding.initialize_native_asmprinter()
+MACHINE = binding.Target.from_default_triple().create_target_machine(
+    opt=3, cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), jit=True
+)
+ENGINE = binding.create_mcjit_compiler(binding.parse_assembly(""), MACHINE)
+I64 = ir.IntType(64)
+_names = iter(range(10**9))
+
+
+class Loop:
+    """``out[i] = body(k, x[i], y[i], ...)``, compiled: call it with arrays, read the optimised code from `text`."""
+
+    def __init__(self, body: Callable, dtypes: list, out_dtype, target: Target | None = None):
+        self.dtypes, self.out_dtype = [np.dtype(d) for d in dtypes], np.dtype(out_dtype)
+        name = f"loop{next(_names)}"
+        module = ir.Module(name)
+        module.triple = binding.get_default_triple()
+        if target is not None:
+            definitions(module, target)
+        self._write(module, name, body)
+        self.source = str(module)
+        compiled = binding.parse_assembly(self.source)
+        compiled.verify()
+        options = binding.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+        passes = binding.create_pass_builder(MACHINE, options)
+        passes.getModulePassManager().run(compiled, passes)
+        self.text = str(compiled)
+        ENGINE.add_module(compiled)
+        ENGINE.finalize_object()
+        count = len(self.dtypes) + 1
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count, ctypes.c_int64)
+        self._call = kind(ENGINE.get_function_address(name))
+
+    def _write(self, module: ir.Module, name: str, body: Callable) -> None:
+        pointers = [ir.PointerType(memory_type(d)) for d in (*self.dtypes, self.out_dtype)]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [*pointers, I64]), name)
+        *arrays, size = function.args
+        for pointer in arrays:
+            pointer.add_attribute("noalias")
+        entry, loop, done = (function.append_basic_block(s) for s in ("entry", "loop", "done"))
+        builder = ir.IRBuilder(entry)
+        builder.cbranch(builder.icmp_signed(">", size, ir.Constant(I64, 0)), loop, done)
+        builder = ir.IRBuilder(loop)
+        index = builder.phi(I64)
+        k = ScalarBuilder(builder)
+        elements = [k.load(builder.gep(p, [index]), d) for p, d in zip(arrays, self.dtypes)]
+        result = body(k, *elements)
+        assert result.dtype == self.out_dtype, result.dtype
+        k.store(result, builder.gep(arrays[-1], [index]))
+        following = builder.add(index, ir.Constant(I64, 1))
+        index.add_incoming(ir.Constant(I64, 0), entry)
+        index.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, size), loop, done)
+        ir.IRBuilder(done).ret_void()
+
+    def __call__(self, *arrays):
+        arrays = [np.ascontiguousarray(a, dtype=d) for a, d in zip(arrays, self.dtypes)]
+        out = np.empty(arrays[0].shape, self.out_dtype)
+        self._call(*[a.ctypes.data for a in arrays], out.ctypes.data, out.size)
+        return out
