@@ -109,7 +109,7 @@ def table(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any]) -> tupl
             [
                 name + (" *" if elsewhere[name] >= 0.1 else ""),
                 *(cell(row.get(peer), "steady") for peer in peers),
-                (", ".join(marks["steady"]) or f"not measured ({targets})") + limits,
+                (", ".join(marks["steady"]) or (f"not measured ({targets})" if targets else "-")) + limits,
                 cell(row.get("fad"), "first"),
                 cell(row.get("jax"), "first"),
                 ", ".join(marks["other"]) or "-",
