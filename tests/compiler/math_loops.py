@@ -7,7 +7,7 @@ import llvmlite.binding as binding
 import llvmlite.ir as ir
 import numpy as np
 
-from fad.compiler.llvm.math_library import Target, definitions
+from fad.compiler.llvm.math_library import Target, definitions, library_source
 from fad.compiler.llvm.scalar import ScalarBuilder
 from fad.compiler.llvm.scalar_value import memory_type
 
@@ -19,18 +19,30 @@ MACHINE = binding.Target.from_default_triple().create_target_machine(
 ENGINE = binding.create_mcjit_compiler(binding.parse_assembly(""), MACHINE)
 I64 = ir.IntType(64)
 _names = iter(range(10**9))
+_linked: set[tuple[str, str]] = set()
+
+
+def link_library(module: ir.Module) -> None:
+    """Compile the math functions that a module declares, once per process."""
+    for name, dtype in definitions(module).used:
+        if (name, dtype) not in _linked:
+            _linked.add((name, dtype))
+            ENGINE.add_object_file(
+                binding.ObjectFileRef.from_data(
+                    MACHINE.emit_object(binding.parse_assembly(library_source(name, dtype)))
+                )
+            )
 
 
 class Loop:
     """``out[i] = body(k, x[i], y[i], ...)``, compiled: call it with arrays, read the optimised code from `text`."""
 
-    def __init__(self, body: Callable, dtypes: list, out_dtype, target: Target | None = None):
+    def __init__(self, body: Callable, dtypes: list, out_dtype, target: Target | None = None, external: bool = False):
         self.dtypes, self.out_dtype = [np.dtype(d) for d in dtypes], np.dtype(out_dtype)
         name = f"loop{next(_names)}"
         module = ir.Module(name)
         module.triple = binding.get_default_triple()
-        if target is not None:
-            definitions(module, target)
+        definitions(module, target, external)
         self._write(module, name, body)
         self.source = str(module)
         compiled = binding.parse_assembly(self.source)
@@ -40,6 +52,8 @@ class Loop:
         passes = binding.create_pass_builder(MACHINE, options)
         passes.getModulePassManager().run(compiled, passes)
         self.text = str(compiled)
+        if external:
+            link_library(module)
         ENGINE.add_module(compiled)
         ENGINE.finalize_object()
         count = len(self.dtypes) + 1

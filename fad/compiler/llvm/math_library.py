@@ -13,7 +13,6 @@ dtype over the whole range (uniform, logarithmic, random bit patterns, near 1 an
 @TABLE@
 """
 
-from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from fad.compiler.llvm import (
 )
 from fad.compiler.llvm.math_text import BodyFunction, define
 
-__all__ = ["FUNCTIONS", "Target", "call_target", "host_target"]
+__all__ = ["FUNCTIONS", "Target", "call_target", "definitions", "host_target", "library_source"]
 
 FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     name: (getattr(module, name), arity)
@@ -67,14 +66,65 @@ def host_target() -> Target:
     return Target(256 if features.get("avx2") else 128, bool(features.get("fma")))
 
 
+def _all_lanes(dtype: str, target: Target) -> tuple[int, ...]:
+    """The vector widths that loops may ask for, the widest first: one whole register, half of one for float32."""
+    full = target.vector_bits // (64 if dtype == "f64" else 32)
+    return (full, full // 2) if dtype == "f32" and full > 2 else (full,)
+
+
+def _attributes(name: str, dtype: str, lanes: tuple[int, ...]) -> str:
+    symbol, arguments = f"fad_{name}_{dtype}", "v" * FUNCTIONS[name][1]
+    variants = ",".join(f"_ZGV_LLVM_N{n}{arguments}_{symbol}({symbol}_v{n})" for n in lanes)
+    return f'{_PURE} "vector-function-abi-variant"="{variants}"'
+
+
 @cache
-def _definition(name: str, dtype: str, lanes: int, fused: bool, variants: Sequence[int] = ()) -> tuple[str, dict]:
+def _definition(name: str, dtype: str, lanes: int, fused: bool, variants: tuple[int, ...] = ()) -> tuple[str, dict]:
     body, arity = FUNCTIONS[name]
     symbol = f"fad_{name}_{dtype}"
     if lanes > 1:
         return define(f"{symbol}_v{lanes}", body, arity, dtype, lanes, fused, _PURE)
-    mangled = ",".join(f"_ZGV_LLVM_N{n}{'v' * arity}_{symbol}({symbol}_v{n})" for n in variants)
-    return define(symbol, body, arity, dtype, 1, fused, f'{_PURE} "vector-function-abi-variant"="{mangled}"')
+    return define(symbol, body, arity, dtype, 1, fused, _attributes(name, dtype, variants))
+
+
+def library_source(name: str, dtype: str, target: Target | None = None) -> str:
+    """Give the source of one function as a module of its own, for kernels built with ``external=True``.
+
+    It defines ``fad_<name>_<dtype>`` and its vector variants as public symbols. The text needs no optimisation passes:
+    emitting object code from it directly is the fastest way to compile it, and the code is as good.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FUNCTIONS`.
+    dtype : {"f32", "f64"}
+        The type of its arguments and result.
+    target : Target, optional
+        The machine; this one by default.
+
+    Returns
+    -------
+    str
+        LLVM assembly.
+
+    Examples
+    --------
+    >>> from fad.compiler.llvm.math_library import library_source
+    >>> "define double @fad_exp_f64(double %a0)" in library_source("exp", "f64")
+    True
+    """
+    target = target or host_target()
+    lanes = _all_lanes(dtype, target)
+    parts, externals = [], {}
+    for n in (1, *lanes):
+        text, calls = _definition(name, dtype, n, target.fused, lanes if n == 1 else ())
+        parts.append(text.replace("define internal", "define", 1))
+        externals.update(calls)
+    return "\n".join([*parts, *_declarations(externals)])
+
+
+def _declarations(externals: dict[str, tuple[str, tuple[str, ...]]]) -> list[str]:
+    return [f"declare {result} @{name}({', '.join(arguments)})" for name, (result, arguments) in externals.items()]
 
 
 class _Callee(ir.Function):
@@ -93,42 +143,54 @@ class _Definitions:
 
     name = "llvm.compiler.used"
 
-    def __init__(self, module: ir.Module, target: Target):
-        self.module, self.target = module, target
+    def __init__(self, module: ir.Module, target: Target, external: bool):
+        self.module, self.target, self.external = module, target, external
         self.used: dict[tuple[str, str], _Callee] = {}
         self.has_wide_elements = False
 
-    def lanes(self, dtype: str) -> list[int]:
-        """The vector widths that a loop may ask for: its widest element decides."""
-        full = self.target.vector_bits // (64 if dtype == "f64" else 32)
-        return [full, full // 2] if dtype == "f32" and self.has_wide_elements and full > 2 else [full]
+    def lanes(self, dtype: str) -> tuple[int, ...]:
+        """The vector widths that this module's loops may ask for: the widest element of a loop decides."""
+        lanes = _all_lanes(dtype, self.target)
+        return lanes if self.external or self.has_wide_elements else lanes[:1]
 
     def __str__(self) -> str:
+        if not self.used:
+            return ""
         parts, externals, kept = [], {}, []
         for name, dtype in self.used:
-            variants = tuple(self.lanes(dtype))
-            for lanes in (1, *variants):
-                text, calls = _definition(name, dtype, lanes, self.target.fused, variants if lanes == 1 else ())
-                parts.append(text)
-                externals.update(calls)
+            variants = self.lanes(dtype)
+            if self.external:
+                parts += self._declare(name, dtype, variants)
+            else:
+                for lanes in (1, *variants):
+                    text, calls = _definition(name, dtype, lanes, self.target.fused, variants if lanes == 1 else ())
+                    parts.append(text)
+                    externals.update(calls)
             kept += [f"ptr @fad_{name}_{dtype}_v{lanes}" for lanes in variants]
-        parts += [
-            f"declare {result} @{name}({', '.join(arguments)})"
-            for name, (result, arguments) in externals.items()
-            if name not in self.module.globals
-        ]
-        if not kept:
-            return ""
+        parts += _declarations({name: kind for name, kind in externals.items() if name not in self.module.globals})
         array = f"[{len(kept)} x ptr] [{', '.join(kept)}]"
         parts.append(f'@llvm.compiler.used = appending global {array}, section "llvm.metadata"')
         return "\n".join(parts)
 
+    def _declare(self, name: str, dtype: str, variants: tuple[int, ...]) -> list[str]:
+        real, symbol = "double" if dtype == "f64" else "float", f"fad_{name}_{dtype}"
+        count = FUNCTIONS[name][1]
+        lines = [f"declare {real} @{symbol}({', '.join([real] * count)}) {_attributes(name, dtype, variants)}"]
+        for lanes in variants:
+            vector = f"<{lanes} x {real}>"
+            lines.append(f"declare {vector} @{symbol}_v{lanes}({', '.join([vector] * count)}) {_PURE}")
+        return lines
 
-def definitions(module: ir.Module, target: Target | None = None) -> _Definitions:
-    """The math functions of `module`, an empty set at first."""
+
+def definitions(module: ir.Module, target: Target | None = None, external: bool = False) -> _Definitions:
+    """Give the math functions of `module`, an empty set at first; ``used`` names them as (function, dtype).
+
+    With `external` the module only declares what it calls, and the caller links one `library_source` per used function:
+    then each is compiled once per process, or once per machine with a cache. Say so before the first call is built.
+    """
     found = module.globals.get(_Definitions.name)
     if found is None:
-        found = module.globals[_Definitions.name] = _Definitions(module, target or host_target())
+        found = module.globals[_Definitions.name] = _Definitions(module, target or host_target(), external)
     return found
 
 
