@@ -1,0 +1,1 @@
+"""The house's foundation: values, types, traces, primitives and programs. Nothing here knows any particular operation."""

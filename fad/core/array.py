@@ -1,0 +1,357 @@
+"""``Array``: an immutable array over a NumPy (or CuPy) buffer.
+
+A *buffer* is what the rules compute with: a ``numpy.ndarray``, a NumPy scalar, a CuPy array or a Python scalar. ``Array``
+exists only at the user's surface: operations take the buffer out on the way in and wrap the result on the way out. Operators and
+methods that are operations are installed by :mod:`fad.numpy`, which stands above the primitives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .avals import ShapedArray, aval_of
+from .errors import DTypeError, ImmutableArrayError, ShapeError
+
+__all__ = ["Array", "buffer_from", "host_buffer", "wrap"]
+
+_new = object.__new__
+
+
+class Array:
+    """An immutable n-dimensional array.
+
+    Parameters
+    ----------
+    value : array_like
+        A number, nested sequence of numbers, NumPy array, CuPy array or ``Array``. A writeable buffer is copied.
+    dtype : dtype, optional
+        The dtype to convert to; by default NumPy's choice for the value (float64 for Python floats).
+
+    Raises
+    ------
+    ShapeError
+        If a nested sequence is ragged.
+    DTypeError
+        If the value is not numeric or boolean.
+
+    Examples
+    --------
+    >>> import fad
+    >>> x = fad.Array([1.0, 2.0, 3.0])
+    >>> x * 2
+    Array([2., 4., 6.])
+    >>> x.shape, x.dtype
+    ((3,), dtype('float64'))
+    """
+
+    __slots__ = ("__weakref__", "_buffer")
+
+    _buffer: Any
+
+    def __new__(cls, value: Any = (), dtype: Any = None) -> Array:
+        self = _new(Array)
+        self._buffer = buffer_from(value, dtype, copy=True)
+        return self
+
+    @property
+    def aval(self) -> ShapedArray:
+        """The abstract value: shape and dtype."""
+        return aval_of(self._buffer)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([[1, 2, 3]]).shape
+        (1, 3)
+        """
+        return self._buffer.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([1, 2]).dtype
+        dtype('int64')
+        """
+        return self._buffer.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([[1, 2, 3]]).ndim
+        2
+        """
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([[1, 2, 3]]).size
+        3
+        """
+        return self.aval.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([1.0, 2.0]).nbytes
+        16
+        """
+        return self.aval.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def device(self) -> Any:
+        """Where the elements are: ``"cpu"``, or a CuPy device.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([1.0]).device
+        'cpu'
+        """
+        return (
+            getattr(self._buffer, "device", "cpu")
+            if isinstance(self._buffer, np.ndarray | np.generic)
+            else self._buffer.device
+        )
+
+    @property
+    def __array_priority__(self) -> int:
+        return 1000
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len() of a 0-d array; it has no axis to count along")
+        return self.shape[0]
+
+    def __hash__(self) -> int:
+        raise DTypeError(
+            "fad arrays are not hashable: equality is elementwise. Use id(x) for identity, x.tolist() for a key made of values, "
+            "or pass the value as a static Python number."
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise ImmutableArrayError(
+            f"fad arrays are immutable, so x[i] = v cannot write into this {self.aval}. Use y = x.at[i].set(v) "
+            "(or .add, .mul, .min, .max), which gives a new array."
+        )
+
+    def __delitem__(self, index: Any) -> None:
+        raise ImmutableArrayError("fad arrays are immutable: elements cannot be deleted; use fad.numpy.delete")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        view = host_buffer(self._buffer)
+        if dtype is not None and np.dtype(dtype) != view.dtype:
+            if copy is False:
+                raise ArgumentErrorForCopy(self.aval, dtype)
+            return view.astype(dtype)
+        if copy:
+            return view.copy()
+        view = view.view()
+        view.flags.writeable = False
+        return view
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"the truth value of an array of shape {self.shape} is ambiguous; use fad.numpy.any(x) or fad.numpy.all(x)"
+            )
+        return bool(host_buffer(self._buffer))
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.shape:
+            raise DTypeError(f"only a 0-d integer array can be an index, got {self.aval}")
+        return int(self._buffer)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self.shape else str(self)
+
+    def item(self, *index: Any) -> Any:
+        """The one element as a Python scalar, or the element at ``index``.
+
+        Raises
+        ------
+        ShapeError
+            If the array has more than one element and no index is given.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([3.0]).item()
+        3.0
+        """
+        host = host_buffer(self._buffer)
+        if not index and host.size != 1:
+            raise ShapeError(f"item() needs exactly one element, got shape {self.shape}; use tolist() or index first")
+        return host.item(*index)
+
+    def tolist(self) -> Any:
+        """The elements as (nested lists of) Python scalars.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.Array([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
+        return host_buffer(self._buffer).tolist()
+
+    def tobytes(self) -> bytes:
+        """The elements' bytes in C order."""
+        return host_buffer(self._buffer).tobytes()
+
+    def __repr__(self) -> str:
+        text = np.array2string(host_buffer(self._buffer), separator=", ", prefix="Array(")
+        shown = (
+            self.dtype in (np.dtype(np.float64), np.dtype(np.int64), np.dtype(bool), np.dtype(np.complex128))
+            and self.size > 0
+        )
+        tail = "" if shown else f", dtype={self.dtype.name}"
+        tail += f", shape={self.shape}" if self.size == 0 else ""
+        return f"Array({text}{tail})"
+
+    def __str__(self) -> str:
+        return str(host_buffer(self._buffer))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (host_buffer(self._buffer),)
+
+    def __copy__(self) -> Array:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return self
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        keywords.setdefault("copy", None)
+        buffer = self._buffer
+        if isinstance(buffer, np.ndarray | np.generic):
+            return _exportable(buffer).__dlpack__(**keywords)
+        return buffer.__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        buffer = self._buffer
+        return _exportable(buffer).__dlpack_device__() if isinstance(buffer, np.generic) else buffer.__dlpack_device__()
+
+    def block_until_ready(self) -> Array:
+        """Wait until the value is computed; returns the array itself."""
+        return self
+
+
+def ArgumentErrorForCopy(aval: ShapedArray, dtype: Any) -> DTypeError:  # noqa: N802
+    return DTypeError(f"cannot give {aval} as dtype {np.dtype(dtype)} without a copy; use copy=None or copy=True")
+
+
+def _restore(host: Any) -> Array:
+    return Array(host)
+
+
+def _exportable(buffer: Any) -> np.ndarray:
+    """The buffer for a DLPack consumer; NumPy marks the capsule of a read-only view as read-only."""
+    view = np.asarray(buffer).view()
+    view.flags.writeable = False
+    return view
+
+
+def wrap(buffer: Any) -> Any:
+    """An ``Array`` over a buffer that nobody else may write; tracers pass unchanged."""
+    if isinstance(buffer, Array):
+        return buffer
+    self = _new(Array)
+    self._buffer = buffer if hasattr(buffer, "dtype") else np.asarray(buffer)[()]
+    return self
+
+
+def host_buffer(buffer: Any) -> np.ndarray:
+    """The buffer as a NumPy array on the host; shares memory where it can."""
+    return buffer.get() if hasattr(buffer, "get") else np.asarray(buffer)
+
+
+def buffer_from(value: Any, dtype: Any = None, copy: bool = False) -> Any:
+    """The buffer of an array-like that holds no tracer.
+
+    With ``copy``, a buffer that somebody else may write is copied.
+    """
+    if isinstance(value, Array):
+        buffer, copy = value._buffer, False
+    elif isinstance(value, np.ndarray | np.generic):
+        buffer = value
+    elif hasattr(value, "__cuda_array_interface__"):
+        buffer = value
+    elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        buffer = np.from_dlpack(value)
+    else:
+        buffer, copy = _from_sequence(value), False
+    return _checked(buffer, dtype, copy)
+
+
+def _from_sequence(value: Any) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(
+                f"a ragged nested sequence cannot become an array ({error}). Pad the rows to one length, or keep a list of arrays."
+            ) from None
+        raise ShapeError(f"cannot make an array of {type(value).__name__}: {error}") from None
+
+
+def _checked(buffer: Any, dtype: Any, copy: bool) -> Any:
+    kind = buffer.dtype.kind
+    if kind not in "biufc" and not (kind == "V" and buffer.dtype.names is None and buffer.dtype.isbuiltin == 2):
+        raise DTypeError(
+            f"arrays of dtype {buffer.dtype} are not supported: fad computes with bool, integer, real and complex numbers. "
+            "Convert first, for example with np.asarray(x, dtype=float)."
+        )
+    if isinstance(buffer, np.ndarray) and type(buffer) is not np.ndarray:
+        if isinstance(buffer, np.ma.MaskedArray):
+            raise DTypeError(
+                "masked arrays are not supported; use x.filled(value) and a separate boolean mask with fad.numpy.where"
+            )
+        buffer = np.asarray(buffer)
+    if not buffer.dtype.isnative:
+        buffer, copy = buffer.astype(buffer.dtype.newbyteorder("=")), False
+    if kind in "fc" and buffer.dtype.itemsize > (8 if kind == "f" else 16):
+        raise DTypeError(
+            f"extended precision ({buffer.dtype}) is not supported; convert to float64 or complex128 first"
+        )
+    if dtype is not None and buffer.dtype != np.dtype(dtype):
+        return buffer.astype(dtype)
+    if copy and isinstance(buffer, np.ndarray) and (buffer.flags.writeable or buffer.base is not None):
+        buffer = buffer.copy()
+    return buffer

@@ -1,0 +1,145 @@
+"""Settings of fad, process-wide with per-context overrides.
+
+A setting is read through a ``ContextVar``, so that an override in one thread or task is never seen by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from .errors import ArgumentError
+
+__all__ = ["Config", "config"]
+
+_SETTINGS: dict[str, tuple[Any, str]] = {
+    "strict_derivatives": (
+        False,
+        "let 0 * inf be NaN in derivatives, as IEEE 754 says, instead of keeping zero cotangents zero",
+    ),
+    "check_nans": (False, "raise as soon as an operation, forward or backward, makes a NaN"),
+    "check_infs": (False, "raise as soon as an operation, forward or backward, makes an infinity"),
+    "disable_jit": (False, "run jitted functions as plain Python"),
+    "verify_programs": (False, "run the Program verifier after every compiler pass"),
+    "out_of_bounds": ("raise", "what an out-of-range index does: 'raise', 'clip' or 'drop'"),
+    "compile": (True, "let jit compile to native code; otherwise Programs are evaluated op by op"),
+    "threads": (0, "threads of compiled loops; 0 means FAD_NUM_THREADS or all cores"),
+    "disk_cache": (True, "keep compiled code in the user's cache directory"),
+}
+
+_overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", default={})
+
+
+class Config:
+    """Settings of the library, read as attributes.
+
+    Use :meth:`update` for the whole process and :meth:`using` for a ``with`` block.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.config.strict_derivatives
+    False
+    >>> with fad.config.using(strict_derivatives=True):
+    ...     fad.config.strict_derivatives
+    True
+    """
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_values", {name: default for name, (default, _) in _SETTINGS.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        overrides = _overrides.get()
+        if name in overrides:
+            return overrides[name]
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(
+                f"fad.config has no setting {name!r}; it has: {', '.join(sorted(_SETTINGS))}"
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.update(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted([*super().__dir__(), *_SETTINGS])
+
+    def update(self, name: str, value: Any) -> None:
+        """Change one setting for the whole process.
+
+        Parameters
+        ----------
+        name : str
+            The setting.
+        value : object
+            Its new value, of the same type as the default.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such setting, or the value has another type.
+
+        Examples
+        --------
+        >>> import fad
+        >>> fad.config.update("strict_derivatives", False)
+        """
+        _check_setting(name, value)
+        self._values[name] = value
+
+    @contextmanager
+    def using(self, **settings: Any) -> Iterator[None]:
+        """Override settings inside a ``with`` block, for the current thread or task only.
+
+        Parameters
+        ----------
+        **settings
+            Names and values.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such setting, or a value has another type.
+
+        Examples
+        --------
+        >>> import fad
+        >>> with fad.config.using(check_nans=True):
+        ...     pass
+        """
+        for name, value in settings.items():
+            _check_setting(name, value)
+        token = _overrides.set({**_overrides.get(), **settings})
+        try:
+            yield
+        finally:
+            _overrides.reset(token)
+
+    def trace_key(self) -> tuple[Any, ...]:
+        """The settings that change what a trace records; part of every trace cache's key."""
+        return (self.strict_derivatives, self.out_of_bounds, self.check_nans, self.check_infs)
+
+    def describe(self) -> str:
+        """Every setting with its current value and meaning, one per line.
+
+        Examples
+        --------
+        >>> import fad
+        >>> "strict_derivatives" in fad.config.describe()
+        True
+        """
+        return "\n".join(f"{name} = {getattr(self, name)!r}: {text}" for name, (_, text) in sorted(_SETTINGS.items()))
+
+
+def _check_setting(name: str, value: Any) -> None:
+    if name not in _SETTINGS:
+        raise ArgumentError(f"fad.config has no setting {name!r}; it has: {', '.join(sorted(_SETTINGS))}")
+    default = _SETTINGS[name][0]
+    if type(value) is not type(default):
+        raise ArgumentError(f"fad.config.{name} takes a {type(default).__name__}, got {value!r}")
+
+
+config = Config()

@@ -1,0 +1,62 @@
+"""Exceptions of fad: each says what went wrong, where, with which shapes and dtypes, and what to do about it.
+
+Every class also derives from the built-in exception that a NumPy user would expect, so ``except ValueError`` keeps working.
+"""
+
+__all__ = [
+    "ArgumentError",
+    "ConcretizationError",
+    "DTypeError",
+    "FadError",
+    "ImmutableArrayError",
+    "IndexOutOfBoundsError",
+    "LeakedTracerError",
+    "NonDifferentiableError",
+    "NonFiniteError",
+    "ShapeError",
+    "TreeError",
+]
+
+
+class FadError(Exception):
+    """Base class of every exception that fad raises on its own account."""
+
+
+class ShapeError(FadError, ValueError):
+    """Shapes, axes or sizes that do not fit the operation."""
+
+
+class DTypeError(FadError, TypeError):
+    """A dtype or a kind of value that the operation cannot take."""
+
+
+class ArgumentError(FadError, ValueError, TypeError):
+    """A call whose arguments contradict each other or the function's signature."""
+
+
+class TreeError(FadError, ValueError, TypeError):
+    """Pytrees whose structures should agree and do not."""
+
+
+class ConcretizationError(FadError, TypeError):
+    """The concrete value of a traced array was asked for where it has none."""
+
+
+class LeakedTracerError(FadError, RuntimeError):
+    """A tracer was used after the transform that made it had finished."""
+
+
+class NonDifferentiableError(FadError, TypeError):
+    """A derivative was asked for that does not exist or has no rule."""
+
+
+class ImmutableArrayError(FadError, TypeError):
+    """An attempt to write into an immutable array."""
+
+
+class IndexOutOfBoundsError(FadError, IndexError):
+    """An index outside the axis that it indexes."""
+
+
+class NonFiniteError(FadError, FloatingPointError):
+    """A NaN or an infinity appeared while the debug checks were on."""

@@ -1,0 +1,172 @@
+"""``Primitive``: one operation with all its rules in one place, and ``bind``, the single door to the traces.
+
+Rules
+-----
+``impl``
+    What it computes: ``f(xp, *buffers, **params)`` with ``xp`` the array module, or the name of a function of that module.
+``shape``
+    ``f(*avals, **params) -> ShapedArray``, a list of them if there are several results.
+``jvp``
+    ``f(primals, tangents, **params) -> out, tangent_out``; a tangent that is ``None`` is zero. :data:`linear` for an operation that is
+    linear in its only array argument. ``None``: the result carries no derivative (integers, steps).
+``vjp``
+    ``f(*primals, **params) -> out, pullback`` with ``pullback(cotangent) -> [cotangent or None, ...]``, one for each argument.
+``batch``
+    ``f(size, args, mapped, **params) -> out, mapped``: the mapped axis is axis 0 of each argument with ``mapped[k]`` true.
+``kernel``
+    Scalar or loop code for the compiler; ``None`` where the operation has no native lowering.
+``samples``
+    Cases that feed the generated checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .avals import aval_of
+from .errors import FadError, NonDifferentiableError
+from .trace import CURRENT, Tracer
+
+__all__ = ["REGISTRY", "Primitive", "linear", "no_rule"]
+
+REGISTRY: dict[str, Primitive] = {}
+
+
+class _Linear:
+    """Marks an operation that is linear in its only array argument: the tangent goes through the operation itself."""
+
+    def __repr__(self) -> str:
+        return "linear"
+
+
+linear = _Linear()
+
+
+def no_rule(reason: str) -> Callable[..., Any]:
+    """A rule slot that says aloud why there is no rule."""
+
+    def missing(*args: Any, **params: Any) -> Any:
+        raise NonDifferentiableError(reason)
+
+    missing.missing_rule = reason  # type: ignore[attr-defined]
+    return missing
+
+
+class Primitive:
+    """One operation: what it computes and every rule about it. The module's docstring describes the slots."""
+
+    __slots__ = (
+        "batch",
+        "collective",
+        "doc",
+        "host_impl",
+        "impl",
+        "inline",
+        "jvp",
+        "kernel",
+        "keeps_missing",
+        "multiple_results",
+        "name",
+        "samples",
+        "shape",
+        "stage",
+        "vjp",
+        "vjp_selected",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        impl: str | Callable[..., Any],
+        shape: Callable[..., Any],
+        jvp: Any,
+        vjp: Callable[..., Any] | None,
+        batch: Callable[..., Any] | None,
+        kernel: Any,
+        samples: Any,
+        multiple_results: bool = False,
+        keeps_missing: bool = False,
+        collective: bool = False,
+        vjp_selected: Callable[..., Any] | None = None,
+        stage: Callable[..., Any] | None = None,
+        inline: Callable[..., Any] | None = None,
+        doc: str = "",
+        register: bool = True,
+    ):
+        self.name = name
+        self.impl = impl
+        self.shape = shape
+        self.jvp = self._linear_jvp if jvp is linear else jvp
+        self.vjp = vjp
+        self.batch = batch
+        self.kernel = kernel
+        self.samples = samples
+        self.multiple_results = multiple_results
+        self.keeps_missing = keeps_missing
+        self.collective = collective
+        self.stage = stage
+        self.inline = inline
+        self.doc = doc
+        self.vjp_selected = vjp_selected or (None if vjp is None else self._selected)
+        self.host_impl = self.impl_for(np)
+        if register:
+            if name in REGISTRY:
+                raise FadError(f"a primitive named {name!r} exists already")
+            REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _lookup, (self.name,)
+
+    def impl_for(self, module: Any) -> Callable[..., Any]:
+        """The implementation in one array module."""
+        if isinstance(self.impl, str):
+            return getattr(module, self.impl)
+        return partial(self.impl, module)
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        """Hand buffers and tracers to the current trace; gives buffers or tracers."""
+        trace = CURRENT.get()
+        base = trace.base
+        if trace is base:
+            return trace.process(self, args, params)
+        for arg in args:
+            if isinstance(arg, Tracer):
+                return trace.process(self, args, params)
+        if self.collective:
+            return trace.process(self, args, params)
+        return base.process(self, args, params)
+
+    def diagnose(self, args: Any, params: dict[str, Any]) -> FadError | None:
+        """The teaching error that the shape rule raises for these arguments, if it does."""
+        try:
+            self.shape(*[aval_of(a) for a in args], **params)
+        except FadError as error:
+            return error
+        except Exception:
+            return None
+        return None
+
+    def _linear_jvp(self, primals: Any, tangents: Any, **params: Any) -> Any:
+        return self.bind(*primals, **params), self.bind(*tangents, **params)
+
+    def _selected(self, active: tuple[int, ...], primals: Any, params: dict[str, Any]) -> Any:
+        """The vjp rule, with a pullback that gives only the cotangents of the active arguments."""
+        out, pullback = self.vjp(*primals, **params)  # type: ignore[misc]
+
+        def selected(cotangent: Any) -> list[Any]:
+            cotangents = pullback(cotangent)
+            return [cotangents[k] for k in active]
+
+        return out, selected
+
+
+def _lookup(name: str) -> Primitive:
+    return REGISTRY[name]

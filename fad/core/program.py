@@ -1,0 +1,218 @@
+"""``Program``: a typed, closed piece of straight-line code in static single assignment form.
+
+A Program has inputs, equations in order, and outputs. Concrete arrays that the traced function closed over are its constants; an outer
+transform's tracers that it closed over became leading inputs. Programs never change once made; what is derived from one (transformed
+Programs, compiled code) is kept in its ``cache``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .avals import ShapedArray, aval_of
+from .primitive import Primitive
+from .trace import Source
+
+__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "used_equations"]
+
+
+class Var:
+    """A variable: one value of a Program, with its type."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: ShapedArray):
+        self.aval = aval
+
+    def __repr__(self) -> str:
+        return f"Var({self.aval})"
+
+
+class Literal:
+    """A scalar constant written in place."""
+
+    __slots__ = ("aval", "value")
+
+    def __init__(self, value: Any):
+        self.value = value
+        self.aval = aval_of(value)
+
+    def __repr__(self) -> str:
+        return repr(self.value.item() if isinstance(self.value, np.generic) else self.value)
+
+
+Atom = Var | Literal
+
+
+class Equation:
+    """``outputs = primitive(*inputs, **params)``, and the user's line that asked for it."""
+
+    __slots__ = ("inputs", "outputs", "params", "primitive", "source")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        inputs: list[Atom],
+        params: dict[str, Any],
+        outputs: list[Var],
+        source: Source | None,
+    ):
+        self.primitive = primitive
+        self.inputs = inputs
+        self.params = params
+        self.outputs = outputs
+        self.source = source
+
+    def __repr__(self) -> str:
+        return f"Equation({self.primitive.name}, {self.inputs} -> {self.outputs})"
+
+
+class Program:
+    """Typed straight-line code: inputs, equations, outputs, constants.
+
+    Attributes
+    ----------
+    inputs : tuple of Var
+    equations : tuple of Equation
+    outputs : tuple of Var or Literal
+    constants : dict of Var to buffer
+    name : str
+        The traced function's name.
+    """
+
+    __slots__ = ("__weakref__", "_cache", "_lock", "constants", "equations", "inputs", "name", "outputs")
+
+    def __init__(
+        self,
+        inputs: Iterable[Var],
+        equations: Iterable[Equation],
+        outputs: Iterable[Atom],
+        constants: dict[Var, Any] | None = None,
+        name: str = "program",
+    ):
+        self.inputs = tuple(inputs)
+        self.equations = tuple(equations)
+        self.outputs = tuple(outputs)
+        self.constants = constants or {}
+        self.name = name
+        self._cache: dict[Hashable, Any] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def in_avals(self) -> list[ShapedArray]:
+        """Types of the inputs."""
+        return [v.aval for v in self.inputs]
+
+    @property
+    def out_avals(self) -> list[ShapedArray]:
+        """Types of the outputs."""
+        return [v.aval for v in self.outputs]
+
+    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was derived from this Program under ``key``, made on first request, once even under threads."""
+        try:
+            return self._cache[key]
+        except KeyError:
+            pass
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = make()
+            return self._cache[key]
+
+    def last_uses(self) -> list[list[Var]]:
+        """For each equation, the variables that nothing reads after it."""
+        return self.cached("last_uses", self._last_uses)
+
+    def _last_uses(self) -> list[list[Var]]:
+        seen: set[Var] = {v for v in self.outputs if isinstance(v, Var)} | set(self.constants)
+        dead: list[list[Var]] = []
+        for equation in reversed(self.equations):
+            ended = []
+            for v in (*equation.inputs, *equation.outputs):
+                if isinstance(v, Var) and v not in seen:
+                    seen.add(v)
+                    ended.append(v)
+            dead.append(ended)
+        return dead[::-1]
+
+    def __str__(self) -> str:
+        return program_text(self)
+
+    __repr__ = __str__
+
+
+def evaluate(program: Program, *args: Any) -> list[Any]:
+    """Run a Program equation by equation on buffers or tracers, under the current trace; frees values after their last use."""
+    env: dict[Var, Any] = dict(program.constants)
+    env.update(zip(program.inputs, args, strict=True))
+    for equation, dead in zip(program.equations, program.last_uses(), strict=True):
+        values = [env[v] if type(v) is Var else v.value for v in equation.inputs]
+        out = equation.primitive.bind(*values, **equation.params)
+        del values
+        if equation.primitive.multiple_results:
+            env.update(zip(equation.outputs, out, strict=True))
+        else:
+            env[equation.outputs[0]] = out
+        del out
+        for v in dead:
+            env.pop(v, None)
+    return [env[v] if type(v) is Var else v.value for v in program.outputs]
+
+
+def used_equations(program: Program, wanted: Iterable[Atom]) -> list[Equation]:
+    """The equations that the wanted variables depend on, in order; effects are always wanted."""
+    needed = {v for v in wanted if isinstance(v, Var)}
+    kept = []
+    for equation in reversed(program.equations):
+        if equation.params.get("effect") or any(v in needed for v in equation.outputs):
+            kept.append(equation)
+            needed.update(v for v in equation.inputs if isinstance(v, Var))
+    return kept[::-1]
+
+
+def _name_of(index: int) -> str:
+    letters = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        letters = chr(97 + digit) + letters
+    return letters
+
+
+def program_text(program: Program, indent: str = "") -> str:
+    """The Program as typed SSA, one line per equation, nested Programs indented."""
+    names: dict[Var, str] = {}
+
+    def name(v: Atom) -> str:
+        if isinstance(v, Literal):
+            return repr(v)
+        if v not in names:
+            names[v] = _name_of(len(names))
+        return names[v]
+
+    def typed(v: Atom) -> str:
+        return f"{name(v)}:{v.aval}"
+
+    lines = [f"{indent}{program.name}({', '.join(map(typed, program.inputs))})"]
+    lines += [f"{indent}  {typed(v)} = constant" for v in program.constants]
+    for equation in program.equations:
+        shown, nested = [], []
+        for key, value in equation.params.items():
+            if isinstance(value, Program):
+                nested.append((key, value))
+            elif isinstance(value, tuple) and value and all(isinstance(p, Program) for p in value):
+                nested += [(f"{key}[{i}]", p) for i, p in enumerate(value)]
+            elif not callable(value):
+                shown.append(f"{key}={value}")
+        results = ", ".join(map(typed, equation.outputs))
+        call = f"{equation.primitive.name}({', '.join([*map(name, equation.inputs), *shown])})"
+        lines.append(f"{indent}  {results} = {call}" if results else f"{indent}  {call}")
+        for key, value in nested:
+            lines.append(f"{indent}    {key}:")
+            lines.append(program_text(value, indent + "      "))
+    lines.append(f"{indent}  return {', '.join(map(name, program.outputs))}")
+    return "\n".join(lines)

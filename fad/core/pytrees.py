@@ -1,0 +1,119 @@
+"""Pytrees, by optree, in fad's own namespace: dict, list, tuple, namedtuple, ``None``, and every class that was registered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import optree
+
+from .errors import TreeError
+
+__all__ = [
+    "NAMESPACE",
+    "PyTreeDef",
+    "broadcast_prefix",
+    "flatten",
+    "flatten_with_paths",
+    "leaves",
+    "map_leaves",
+    "path_text",
+    "register_class",
+    "structure",
+    "unflatten",
+]
+
+NAMESPACE = "fad"
+PyTreeDef = optree.PyTreeSpec
+LEAF = optree.tree_structure(0, namespace=NAMESPACE)
+
+
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], PyTreeDef]:
+    """The leaves of a tree, in order, and its structure."""
+    return optree.tree_flatten(tree, is_leaf, namespace=NAMESPACE)
+
+
+def unflatten(treedef: PyTreeDef, values: Iterable[Any]) -> Any:
+    """The tree of the given structure with the given leaves."""
+    try:
+        return optree.tree_unflatten(treedef, values)
+    except ValueError as error:
+        raise TreeError(f"the number of leaves does not fit the structure {treedef}: {error}") from None
+
+
+def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """The leaves of a tree, in order."""
+    return optree.tree_leaves(tree, is_leaf, namespace=NAMESPACE)
+
+
+def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> PyTreeDef:
+    """The structure of a tree."""
+    return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
+
+
+def map_leaves(
+    function: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
+    """Apply a function to corresponding leaves."""
+    try:
+        return optree.tree_map(function, tree, *rests, is_leaf=is_leaf, namespace=NAMESPACE)
+    except ValueError as error:
+        if not rests:
+            raise
+        raise TreeError(f"the trees do not have the same structure: {error}") from None
+
+
+def flatten_with_paths(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[tuple[Any, ...]], list[Any], PyTreeDef]:
+    """Paths, leaves and structure."""
+    return optree.tree_flatten_with_path(tree, is_leaf, namespace=NAMESPACE)
+
+
+def path_text(path: tuple[Any, ...]) -> str:
+    """A path as a person writes it: ``['layers'][0]['weight']``."""
+    return "".join(f"[{entry!r}]" for entry in path)
+
+
+def broadcast_prefix(prefix: Any, tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """The leaves of ``prefix`` repeated over the subtrees of ``tree`` that they stand for."""
+    return optree.broadcast_prefix(prefix, tree, is_leaf, namespace=NAMESPACE)
+
+
+def register_class(
+    cls: type, flatten_function: Callable[[Any], Any], unflatten_function: Callable[[Any, Any], Any]
+) -> None:
+    """Register a class whose ``flatten_function(node)`` gives ``(children, metadata)``."""
+
+    def flatten_node(node: Any) -> tuple[Any, Any, None]:
+        children, metadata = flatten_function(node)
+        return tuple(children), metadata, None
+
+    try:
+        optree.register_pytree_node(cls, flatten_node, unflatten_function, namespace=NAMESPACE)
+    except ValueError as error:
+        raise TreeError(f"{cls.__name__} cannot be registered as a pytree node: {error}") from None
+
+
+def register_dataclass_fields(cls: type, data_fields: tuple[str, ...], meta_fields: tuple[str, ...]) -> None:
+    """Register a dataclass: ``data_fields`` are children, ``meta_fields`` belong to the structure."""
+
+    def flatten_node(node: Any) -> tuple[Any, Any, tuple[str, ...]]:
+        return tuple(getattr(node, f) for f in data_fields), tuple(getattr(node, f) for f in meta_fields), data_fields
+
+    def unflatten_node(metadata: Any, children: Any) -> Any:
+        # __init__ may validate; a tree of tracers or of None must pass all the same.
+        node = object.__new__(cls)
+        for field, value in (*zip(data_fields, children, strict=True), *zip(meta_fields, metadata, strict=True)):
+            object.__setattr__(node, field, value)
+        return node
+
+    if not dataclasses.is_dataclass(cls):
+        raise TreeError(
+            f"{cls.__name__} is not a dataclass; decorate it with @dataclass first or use fad.tree.register_node"
+        )
+    try:
+        optree.register_pytree_node(cls, flatten_node, unflatten_node, namespace=NAMESPACE)
+    except ValueError as error:
+        raise TreeError(f"{cls.__name__} cannot be registered as a pytree node: {error}") from None

@@ -1,0 +1,277 @@
+"""Traces, tracers and the current trace: who interprets an operation.
+
+A *trace* is the interpreter of one running transform. It unwraps an argument only if ``arg.trace is self``; anything else, an outer
+transform's tracer included, is a constant to it and goes to the parent unchanged. That is the whole defence against
+perturbation confusion: there are no levels and no tags.
+
+A trace with ``follows_data`` interprets only operations that have one of its tracers among the arguments; all other operations mean the
+same one level down and go to ``base``, the nearest trace that takes everything (evaluation or staging).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .array import Array
+from .avals import ShapedArray, shape_of
+from .errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
+
+__all__ = ["CURRENT", "EVAL", "EvalTrace", "Source", "Trace", "Tracer", "concrete_value", "set_trace", "user_source"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Source:
+    """A place in the user's code: file, line and function."""
+
+    __slots__ = ("file", "function", "line")
+
+    def __init__(self, file: str, line: int, function: str):
+        self.file, self.line, self.function = file, line, function
+
+    def __repr__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})"
+
+
+def user_source() -> Source | None:
+    """The innermost frame outside fad, which is the user's line that asked for what happens now."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_PACKAGE) and "/optree/" not in code.co_filename:
+            return Source(code.co_filename, frame.f_lineno, code.co_name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+class Trace:
+    """The interpreter of one running transform.
+
+    Attributes
+    ----------
+    parent : Trace or None
+        Where operations go that this trace has translated.
+    base : Trace
+        The nearest trace, this one included, that takes every operation.
+    live : bool
+        False once the transform has returned; its tracers are leaked then.
+    owner : object
+        The function under transformation, for messages.
+    """
+
+    __slots__ = ("base", "live", "owner", "parent")
+
+    follows_data = False
+    transform = "a transform"
+
+    def __init__(self, parent: Trace | None, owner: Any = None):
+        self.parent: Any = parent
+        self.live = True
+        self.owner = owner
+        self.base: Trace = parent.base if self.follows_data and parent is not None else self
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The transform and the function it ran, for messages."""
+        code = getattr(self.owner, "__code__", None)
+        name = getattr(self.owner, "__name__", None)
+        where = f" at {code.co_filename}:{code.co_firstlineno}" if code else ""
+        return f"{self.transform} of {name}{where}" if name else self.transform
+
+
+class Tracer(Array):
+    """A value owned by one trace. It is an ``Array`` to the user, without a buffer of its own."""
+
+    __slots__ = ("trace",)
+
+    trace: Any
+    kind = "traced"
+
+    def __new__(cls, *args: Any) -> Any:
+        return object.__new__(cls)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self.aval.dtype
+
+    @property
+    def device(self) -> Any:
+        """Where the elements are."""
+        return "cpu"
+
+    def origin(self) -> str:
+        """Where the value came from, as far as its trace knows."""
+        return self.trace.describe()
+
+    def _refuse(self, what: str, remedy: str) -> ConcretizationError:
+        return ConcretizationError(
+            f"{what} needs the concrete value of {self!r}, which it does not have inside {self.trace.describe()}.\n"
+            f"The value comes from: {self.origin()}.\n{remedy}"
+        )
+
+    def __bool__(self) -> bool:
+        value = concrete_value(self)
+        if value is None:
+            raise self._refuse(
+                "bool() (an `if`, `while`, `and`, `or` or `not`)",
+                "Ways out: fad.numpy.where or fad.cond for a choice, fad.while_loop or fad.fori_loop for a loop,\n"
+                "static_argnums for an argument that is a Python value, or move the branch outside the transform.",
+            )
+        if value.size != 1:
+            raise ShapeError(
+                f"the truth value of an array of shape {value.shape} is ambiguous; use fad.numpy.any(x) or fad.numpy.all(x)"
+            )
+        return bool(value)
+
+    def _number(self, function: str) -> Any:
+        value = concrete_value(self)
+        exact = value is not None and self.dtype.kind not in "fcV"
+        if not exact:
+            raise self._refuse(
+                f"{function}() or conversion to a Python or NumPy number",
+                "Ways out: keep computing with the array itself (fad.numpy functions and operators accept it),\n"
+                "or use fad.stop_gradient(x) first if its derivative is not wanted (outside jit and vmap),\n"
+                "or fad.debug.print to look at it.",
+            )
+        return value
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def __index__(self) -> int:
+        value = self._number("index")
+        if value.shape or value.dtype.kind not in "iu":
+            raise DTypeError(f"only a 0-d integer array can be an index, got {self.aval}")
+        return int(value)
+
+    def item(self, *index: Any) -> Any:
+        """Refused unless the value is concrete and has no derivative to lose."""
+        return self._number("item").item(*index)
+
+    def tolist(self) -> Any:
+        """Refused unless the value is concrete and has no derivative to lose."""
+        return self._number("tolist").tolist()
+
+    def tobytes(self) -> bytes:
+        """Refused unless the value is concrete and has no derivative to lose."""
+        return self._number("tobytes").tobytes()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._number("numpy.asarray"), dtype=dtype)
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        raise self._refuse("__dlpack__", "Ways out: export the array outside the transform.")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        raise self._refuse("__dlpack_device__", "Ways out: export the array outside the transform.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise self._refuse("pickling", "Ways out: return the value from the function and pickle the result.")
+
+    def __repr__(self) -> str:
+        return f"Tracer<{self.aval}, {self.kind}>"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+
+def concrete_value(x: Any) -> Any:
+    """The NumPy value under a stack of tracers, or ``None`` where there is none (inside jit or vmap)."""
+    while isinstance(x, Tracer):
+        x = getattr(x, "primal", None)
+        if x is None:
+            return None
+    return np.asarray(x)
+
+
+class EvalTrace(Trace):
+    """The bottom: computes with the array module that the arguments belong to."""
+
+    __slots__ = ()
+
+    transform = "evaluation"
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        for arg in args:
+            if type(arg) not in _HOST_TYPES:
+                return _evaluate_other(primitive, args, params)
+        try:
+            return primitive.host_impl(*args, **params)
+        except FadError:
+            raise
+        except Exception as error:
+            raise _explained(primitive, args, params, error) from error
+
+
+_HOST_TYPES = frozenset(
+    {np.ndarray, bool, int, float, complex} | {t for t in np.sctypeDict.values() if isinstance(t, type)}
+)
+
+
+def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+    """Evaluation with arguments other than NumPy's: wrapped, leaked, of another module, opaque."""
+    module = np
+    unwrapped = []
+    for arg in args:
+        if isinstance(arg, Tracer):
+            raise LeakedTracerError(
+                f"{primitive.name} got {arg!r}, a value of {arg.trace.describe()}, which has "
+                f"{'finished' if not arg.trace.live else 'no meaning in this thread'}. It came from: {arg.origin()}. "
+                "Return values from the transformed function instead of storing them in lists, globals or attributes."
+            )
+        arg = arg._buffer if type(arg) is Array else arg
+        if hasattr(arg, "__cuda_array_interface__"):
+            module = sys.modules["cupy"]
+        unwrapped.append(arg)
+    return primitive.impl_for(module)(*unwrapped, **params)
+
+
+def _explained(primitive: Any, args: Any, params: dict[str, Any], error: Exception) -> Exception:
+    """What the shape rule says of the arguments, else the error itself with the arguments' types."""
+    from_rule = primitive.diagnose(args, params)
+    if from_rule is not None:
+        return from_rule
+    seen = ", ".join(str(shape_of(a)) for a in args)
+    if isinstance(error, ValueError):
+        return ShapeError(f"{primitive.name} of arguments with shapes {seen}: {error}")
+    if isinstance(error, TypeError):
+        return DTypeError(f"{primitive.name} of arguments with shapes {seen}: {error}")
+    return error
+
+
+EVAL = EvalTrace(None)
+CURRENT: ContextVar[Trace] = ContextVar("fad_current_trace", default=EVAL)
+
+
+@contextmanager
+def set_trace(trace: Trace) -> Iterator[Trace]:
+    """Make ``trace`` the current one inside a ``with`` block."""
+    token = CURRENT.set(trace)
+    try:
+        yield trace
+    finally:
+        CURRENT.reset(token)

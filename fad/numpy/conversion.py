@@ -1,0 +1,145 @@
+"""From array-likes to operands (buffers and tracers), at the surface of every function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.array import Array, buffer_from, wrap
+from ..core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
+from ..core.errors import ArgumentError, DTypeError, FadError, ShapeError
+from ..core.trace import Tracer
+from ..primitives.slicing import concatenate
+from ..primitives.structural import convert, reshape
+
+__all__ = [
+    "apply",
+    "axis_number",
+    "axis_numbers",
+    "float_operand",
+    "operand",
+    "operands",
+    "promoted",
+    "shape_tuple",
+    "stack_operands",
+    "wrap",
+]
+
+
+def operand(value: Any, function: str = "fad.numpy") -> Any:
+    """The buffer or tracer of an array-like; nested sequences may hold tracers."""
+    kind = type(value)
+    if kind is Array:
+        return value._buffer
+    if kind is np.ndarray and value.dtype.kind in "fiubc" and value.dtype.isnative:
+        return value
+    if isinstance(value, Tracer) or kind in PYTHON_SCALARS:
+        return value
+    if isinstance(value, list | tuple):
+        return _sequence(value, function)
+    if value is None:
+        raise DTypeError(f"{function}: got None where an array is needed; does a function lack its return statement?")
+    if isinstance(value, np.ndarray) and value.dtype == object and _holds_arrays(value):
+        # NumPy makes such arrays from lists of tracers, which it cannot look into.
+        return _sequence(value.tolist(), function)
+    try:
+        return buffer_from(value)
+    except FadError as error:
+        raise type(error)(f"{function}: {error}") from None
+
+
+def _holds_arrays(value: np.ndarray) -> bool:
+    return any(isinstance(v, Array) for v in value.ravel())
+
+
+def _sequence(value: Sequence[Any], function: str) -> Any:
+    """An operand from a nested sequence."""
+    if not _has_arrays(value):
+        return buffer_from(value)
+    parts = [operand(v, function) for v in value]
+    shapes = {shape_of(p) for p in parts}
+    if len(shapes) > 1:
+        raise ShapeError(
+            f"{function}: a nested sequence of arrays must not be ragged, but its items have shapes {', '.join(map(str, sorted(shapes)))}"
+        )
+    return stack_operands(parts, 0)
+
+
+def _has_arrays(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_has_arrays(v) for v in value)
+    return isinstance(value, Array)
+
+
+def stack_operands(parts: Sequence[Any], axis: int) -> Any:
+    """Operands of one shape along a new non-negative axis."""
+    dtype = result_dtype(*[weak_operand(p) for p in parts])
+    shape = shape_of(parts[0])
+    expanded = (*shape[:axis], 1, *shape[axis:])
+    return concatenate([reshape(convert(p, dtype), expanded) for p in parts], axis)
+
+
+def operands(function: str, *values: Any) -> list[Any]:
+    """Several operands; a Python scalar beside bfloat16 becomes bfloat16 (NEP 50, which NumPy does not apply to it)."""
+    found = [operand(v, function) for v in values]
+    if len(found) > 1 and any(type(f) in PYTHON_SCALARS for f in found):
+        strong = [dtype_of(f) for f in found if type(f) not in PYTHON_SCALARS]
+        if strong and all(d == bfloat16 for d in strong):
+            return [bfloat16.type(f) if type(f) in (int, float, bool) else f for f in found]
+    return found
+
+
+def promoted(function: str, *values: Any) -> list[Any]:
+    """Several operands converted to their common dtype."""
+    found = operands(function, *values)
+    dtype = result_dtype(*[weak_operand(f) for f in found])
+    return [convert(f, dtype) for f in found]
+
+
+def float_operand(value: Any, function: str) -> Any:
+    """An operand in floating point: integers and booleans become float64."""
+    found = operand(value, function)
+    return found if is_inexact(dtype_of(found)) else convert(found, np.dtype(np.float64))
+
+
+def apply(function: str, bind: Callable[..., Any], *values: Any, **params: Any) -> Any:
+    """Bind a primitive to array-likes and wrap the result."""
+    return wrap(bind(*operands(function, *values), **params))
+
+
+def axis_number(axis: Any, ndim: int, function: str) -> int:
+    """One axis as a non-negative int."""
+    try:
+        number = int(axis.__index__())
+    except (AttributeError, TypeError):
+        raise ArgumentError(f"{function}: axis must be an int, got {axis!r}") from None
+    if not -ndim <= number < ndim:
+        raise ShapeError(f"{function}: axis {number} is out of bounds for an array with {ndim} axes")
+    return number % ndim
+
+
+def axis_numbers(axis: Any, ndim: int, function: str) -> tuple[int, ...]:
+    """Axes as a tuple of distinct non-negative ints; ``None`` is all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    numbers = tuple(axis_number(a, ndim, function) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+    if len(set(numbers)) != len(numbers):
+        raise ShapeError(f"{function}: axis {axis!r} names an axis twice")
+    return numbers
+
+
+def shape_tuple(shape: Any, function: str) -> tuple[int, ...]:
+    """A shape as a tuple of non-negative ints."""
+    try:
+        sizes = tuple(
+            int(n.__index__()) for n in (shape if isinstance(shape, tuple | list | np.ndarray | Array) else (shape,))
+        )
+    except (AttributeError, TypeError):
+        raise ArgumentError(
+            f"{function}: a shape must be an int or a tuple of ints known when the function runs, got {shape!r}"
+        ) from None
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"{function}: negative sizes in shape {sizes}")
+    return sizes

@@ -1,0 +1,451 @@
+"""Arithmetic, comparison, logic, selection and rounding: elementwise operations that need no transcendental function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.avals import ShapedArray, aval_of, dtype_of, is_complex, real_dtype, result_dtype, shape_of, weak_operand
+from ..core.errors import DTypeError
+from ..core.primitive import Primitive
+from ..core.samples import b1, booleans, c64, c128, case, complexes, f32, f64, i64, integers, reals
+from .elementwise_rules import broadcast_shapes, elementwise, ufunc_dtype
+from .structural import convert, expand_front, match, match_out, zeros
+
+__all__ = [
+    "absolute",
+    "add",
+    "bitwise_and",
+    "bitwise_count",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "conjugate",
+    "copysign",
+    "divide",
+    "equal",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "gcd",
+    "greater",
+    "greater_equal",
+    "imag",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "lcm",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "positive",
+    "real",
+    "reciprocal",
+    "remainder",
+    "rint",
+    "select",
+    "sign",
+    "signbit",
+    "spacing",
+    "square",
+    "subtract",
+    "trunc",
+]
+
+_PAIR = ((-2, 2), (-2, 2))
+_BINARY = [*reals(*_PAIR, half=True), *complexes(*_PAIR), *integers(2)]
+
+add = elementwise(
+    "add", impl="add", partials=[1, 1], kernel=lambda k, x, y: k.add(x, y), samples=[*_BINARY, *booleans(2)]
+)
+subtract = elementwise(
+    "subtract", impl="subtract", partials=[1, -1], kernel=lambda k, x, y: k.subtract(x, y), samples=_BINARY
+)
+multiply = elementwise(
+    "multiply",
+    impl="multiply",
+    partials=[lambda _, _x, y: y, lambda _, x, _y: x],
+    kernel=lambda k, x, y: k.multiply(x, y),
+    samples=[*_BINARY, *booleans(2)],
+)
+divide = elementwise(
+    "divide",
+    impl="true_divide",
+    partials=[lambda _, _x, y: 1 / y, lambda out, _x, y: -out / y],
+    singular=True,
+    kernel=lambda k, x, y: k.divide(x, y),
+    samples=[*reals((-2, 2), (0.5, 2)), *complexes((-2, 2), (0.5, 2)), *integers(2, 1, 6)],
+)
+negative = elementwise(
+    "negative",
+    impl="negative",
+    partials=[-1],
+    kernel=lambda k, x: k.negative(x),
+    samples=[*reals((-2, 2)), *complexes((-2, 2)), *integers()],
+)
+positive = elementwise(
+    "positive",
+    impl="positive",
+    partials=[1],
+    kernel=lambda k, x: x,
+    samples=[*reals((-2, 2)), *complexes((-2, 2)), *integers()],
+)
+square = elementwise(
+    "square",
+    impl="square",
+    partials=[lambda _, x: 2 * x],
+    kernel=lambda k, x: k.multiply(x, x),
+    samples=[*reals((-2, 2)), *complexes((-2, 2)), *integers()],
+)
+reciprocal = elementwise(
+    "reciprocal",
+    impl="reciprocal",
+    partials=[lambda out, _x: -out * out],
+    singular=True,
+    kernel=lambda k, x: k.reciprocal(x),
+    samples=[*reals((0.5, 2)), *complexes((0.5, 2)), *integers(1, 1, 5)],
+)
+
+
+# --- maximum and minimum: where the arguments are equal each gets half, so that the sum rule holds ---------------------------------------
+
+
+def _share(wins: Any, ties: Any, dtype: np.dtype) -> Any:
+    """1 where the argument wins, 1/2 where it ties, else 0."""
+    return (convert(wins, dtype) + convert(ties, dtype)) * dtype.type(0.5)
+
+
+def _extremum(name: str, strict: str) -> Primitive:
+    """maximum, minimum, fmax or fmin; ``strict`` compares the first argument with the second where the first one wins."""
+
+    def first(out: Any, x: Any, y: Any) -> Any:
+        return _share(equal.bind(x, out), _compare(strict)(x, y), dtype_of(out))
+
+    def second(out: Any, x: Any, y: Any) -> Any:
+        return _share(equal.bind(y, out), _compare(strict)(y, x), dtype_of(out))
+
+    return elementwise(
+        name,
+        impl=name,
+        partials=[first, second],
+        kernel=lambda k, x, y: getattr(k, name)(x, y),
+        samples=[*reals((-2, 2), (-2, 2), half=True), *integers(2), *booleans(2)],
+        doc="Ties: each argument gets half of the cotangent.",
+    )
+
+
+def _compare(name: str) -> Any:
+    return lambda x, y: _COMPARISONS[name].bind(x, y)
+
+
+maximum = _extremum("maximum", "greater")
+minimum = _extremum("minimum", "less")
+fmax = _extremum("fmax", "wins_greater")
+fmin = _extremum("fmin", "wins_less")
+
+
+# --- division with remainder; Python's sign rules for remainder, C's for fmod -------------------------------------------------------------
+
+_REMAINDERS = [*reals((-5, 5), (0.7, 1.3)), *integers(2, 1, 6)]
+floor_divide = elementwise(
+    "floor_divide",
+    impl="floor_divide",
+    partials=None,
+    arity=2,
+    kernel=lambda k, x, y: k.floor_divide(x, y),
+    samples=_REMAINDERS,
+)
+remainder = elementwise(
+    "remainder",
+    impl="remainder",
+    partials=[1, lambda _, x, y: -floor_divide.bind(x, y)],
+    kernel=lambda k, x, y: k.remainder(x, y),
+    samples=_REMAINDERS,
+)
+fmod = elementwise(
+    "fmod",
+    impl="fmod",
+    partials=[1, lambda _, x, y: -trunc.bind(x / y)],
+    kernel=lambda k, x, y: k.fmod(x, y),
+    samples=_REMAINDERS,
+)
+
+
+# --- steps: no derivative -----------------------------------------------------------------------------------------------------------------
+
+
+def _step(name: str, samples: Any, arity: int = 1, dtype: Any = "ufunc", impl: Any = None) -> Primitive:
+    return elementwise(
+        name,
+        impl=impl or name,
+        partials=None,
+        arity=arity,
+        dtype=dtype,
+        kernel=lambda k, *args: getattr(k, name)(*args),
+        samples=samples,
+    )
+
+
+floor = _step("floor", [*reals((-3, 3)), *integers()])
+ceil = _step("ceil", [*reals((-3, 3)), *integers()])
+trunc = _step("trunc", [*reals((-3, 3)), *integers()])
+rint = _step("rint", [*reals((-3, 3)), *integers()])
+signbit = _step("signbit", [*reals((-3, 3)), *integers()])
+isnan = _step("isnan", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
+isinf = _step("isinf", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
+isfinite = _step("isfinite", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
+_COMPARED = [*reals((-2, 2), (-2, 2)), *complexes(*_PAIR), *integers(2), *booleans(2)]
+equal = _step("equal", _COMPARED, 2)
+not_equal = _step("not_equal", _COMPARED, 2)
+_ORDERED = [*reals((-2, 2), (-2, 2)), *integers(2), *booleans(2)]
+less = _step("less", _ORDERED, 2)
+less_equal = _step("less_equal", _ORDERED, 2)
+greater = _step("greater", _ORDERED, 2)
+greater_equal = _step("greater_equal", _ORDERED, 2)
+logical_and = _step("logical_and", _COMPARED, 2)
+logical_or = _step("logical_or", _COMPARED, 2)
+logical_xor = _step("logical_xor", _COMPARED, 2)
+logical_not = _step("logical_not", [*reals((-3, 3)), *integers(), *booleans()])
+_BITS = [*integers(2), *booleans(2)]
+bitwise_and = _step("bitwise_and", _BITS, 2)
+bitwise_or = _step("bitwise_or", _BITS, 2)
+bitwise_xor = _step("bitwise_xor", _BITS, 2)
+bitwise_invert = _step("bitwise_invert", [*integers(), *booleans()], impl="invert")
+bitwise_left_shift = _step("bitwise_left_shift", integers(2, 0, 6), 2, impl="left_shift")
+bitwise_right_shift = _step("bitwise_right_shift", integers(2, 0, 6), 2, impl="right_shift")
+bitwise_count = _step("bitwise_count", integers())
+gcd = _step("gcd", integers(2, 1, 30), 2)
+lcm = _step("lcm", integers(2, 1, 30), 2)
+nextafter = _step("nextafter", reals((-2, 2), (-2, 2)), 2)
+spacing = _step("spacing", reals((0.5, 2)))
+
+
+def _wins(compare: Any) -> Any:
+    """For fmax and fmin: a number wins over NaN."""
+    return lambda x, y: logical_or.bind(compare.bind(x, y), isnan.bind(y))
+
+
+class _Composite:
+    """A composite that is called as primitives are."""
+
+    __slots__ = ("bind",)
+
+    def __init__(self, bind: Any):
+        self.bind = bind
+
+
+_COMPARISONS = {
+    "greater": greater,
+    "less": less,
+    "wins_greater": _Composite(_wins(greater)),
+    "wins_less": _Composite(_wins(less)),
+}
+
+
+# --- complex parts: linear over the reals only ----------------------------------------------------------------------------------------------
+# The pairing of a cotangent c with a tangent t is Re(c * t), without conjugation (JAX's and autograd's convention), so that
+# holomorphic functions have pullback c * f'(z).
+
+
+def _real_linear(name: str, impl: Any, shape: Any, transpose: Any, kernel: Any, samples: Any) -> Primitive:
+    def jvp(primals: Any, tangents: Any) -> Any:
+        return primitive.bind(primals[0]), primitive.bind(tangents[0])
+
+    def vjp(x: Any) -> Any:
+        dtype = dtype_of(x)
+        return primitive.bind(x), lambda ct: [convert(transpose(ct, dtype), dtype)]
+
+    primitive = Primitive(
+        name,
+        impl=impl,
+        shape=shape,
+        jvp=jvp,
+        vjp=vjp,
+        batch=lambda size, args, mapped: (primitive.bind(*args), True),
+        kernel=kernel,
+        samples=samples,
+    )
+    return primitive
+
+
+def _real_aval(x: ShapedArray) -> ShapedArray:
+    return ShapedArray(x.shape, real_dtype(x.dtype))
+
+
+_PARTS = [case(c128(2, 3)), case(c64(3)), case(f64(2, 3)), case(c128()), case(c128(0, 2)), case(i64(3))]
+real = _real_linear("real", lambda xp, x: xp.real(x), _real_aval, lambda ct, dtype: ct, lambda k, x: k.real(x), _PARTS)
+imag = _real_linear(
+    "imag",
+    lambda xp, x: xp.imag(xp.asarray(x))[()],
+    _real_aval,
+    lambda ct, dtype: ct * dtype.type(-1j) if is_complex(dtype) else zeros(aval_of(ct)),
+    lambda k, x: k.imag(x),
+    _PARTS,
+)
+conjugate = _real_linear(
+    "conjugate",
+    "conjugate",
+    lambda x: x.update(),
+    lambda ct, dtype: conjugate.bind(ct),
+    lambda k, x: k.conjugate(x),
+    _PARTS,
+)
+
+
+def conj_if_complex(x: Any) -> Any:
+    """``conj(x)`` for complex values, ``x`` itself otherwise."""
+    return conjugate.bind(x) if is_complex(dtype_of(x)) else x
+
+
+def _absolute_slope(x: Any, out: Any) -> Any:
+    """sign(x), or conj(x) / |x| for complex values, 0 at 0: the subgradient of least norm."""
+    return conj_if_complex(sign.bind(x))
+
+
+def _absolute_jvp(primals: Any, tangents: Any) -> Any:
+    x, out = primals[0], absolute.bind(primals[0])
+    product = tangents[0] * _absolute_slope(x, out)
+    return out, real.bind(product) if is_complex(dtype_of(x)) else product
+
+
+def _absolute_vjp(x: Any) -> Any:
+    out = absolute.bind(x)
+    return out, lambda ct: [ct * _absolute_slope(x, out)]
+
+
+def _absolute_aval(x: ShapedArray) -> ShapedArray:
+    if is_complex(x.dtype):
+        return ShapedArray(x.shape, real_dtype(x.dtype))
+    return ShapedArray(x.shape, ufunc_dtype("absolute", np.absolute, (x,)))
+
+
+absolute = Primitive(
+    "absolute",
+    impl="absolute",
+    shape=_absolute_aval,
+    jvp=_absolute_jvp,
+    vjp=_absolute_vjp,
+    batch=lambda size, args, mapped: (absolute.bind(*args), True),
+    kernel=lambda k, x: k.absolute(x),
+    samples=[*reals((0.3, 2)), *reals((-2, -0.3)), *complexes((0.3, 2)), *integers()],
+    doc="The derivative at 0 is 0.",
+)
+
+
+def _sign_jvp(primals: Any, tangents: Any) -> Any:
+    z = primals[0]
+    out = sign.bind(z)
+    if not is_complex(dtype_of(z)):
+        return out, None
+    # d(z / |z|) = (t - s Re(conj(s) t)) / |z|
+    t = tangents[0]
+    along = real.bind(conjugate.bind(out) * t)
+    return out, (t - out * along) / _nonzero(absolute.bind(z))
+
+
+def _sign_vjp(z: Any) -> Any:
+    out = sign.bind(z)
+    if not is_complex(dtype_of(z)):
+        return out, lambda ct: [None]
+
+    def pullback(ct: Any) -> list[Any]:
+        scaled = ct / _nonzero(absolute.bind(z))
+        return [scaled - conjugate.bind(out) * real.bind(scaled * out)]
+
+    return out, pullback
+
+
+def _nonzero(x: Any) -> Any:
+    return select.bind(equal.bind(x, 0), x + 1, x)
+
+
+sign = Primitive(
+    "sign",
+    impl="sign",
+    shape=lambda x: ShapedArray(x.shape, ufunc_dtype("sign", np.sign, (x,))),
+    jvp=_sign_jvp,
+    vjp=_sign_vjp,
+    batch=lambda size, args, mapped: (sign.bind(*args), True),
+    kernel=lambda k, x: k.sign(x),
+    samples=[*reals((0.3, 2)), *reals((-2, -0.3)), *complexes((0.3, 2)), *integers()],
+    doc="For complex values z / |z| (NumPy 2); 0 at 0.",
+)
+
+copysign = elementwise(
+    "copysign",
+    impl="copysign",
+    partials=[lambda out, x, _y: sign.bind(x) * sign.bind(out), None],
+    kernel=lambda k, x, y: k.copysign(x, y),
+    samples=[*reals((0.3, 2), (-2, 2)), *reals((-2, -0.3), (-2, 2))],
+)
+
+
+# --- select: a choice, never a product, so that what was not chosen cannot poison the result --------------------------------------------
+
+
+def _select_aval(pred: ShapedArray, x: ShapedArray, y: ShapedArray) -> ShapedArray:
+    if pred.dtype.kind != "b":
+        raise DTypeError(f"select needs a boolean condition, got {pred}")
+    return ShapedArray(broadcast_shapes("where", pred, x, y), result_dtype(weak_operand(x), weak_operand(y)))
+
+
+def _select_jvp(primals: Any, tangents: Any) -> Any:
+    pred, x, y = primals
+    out = select.bind(pred, x, y)
+    _, tx, ty = tangents
+    if tx is None and ty is None:
+        return out, None
+    tangent = select.bind(pred, 0.0 if tx is None else tx, 0.0 if ty is None else ty)
+    return out, match_out(tangent, shape_of(out), dtype_of(out))
+
+
+def _select_vjp(pred: Any, x: Any, y: Any) -> Any:
+    types = [(shape_of(a), dtype_of(a)) for a in (x, y)]
+
+    def pullback(ct: Any) -> list[Any]:
+        zero = zeros(ShapedArray((), dtype_of(ct)))
+        return [None, match(select.bind(pred, ct, zero), *types[0]), match(select.bind(pred, zero, ct), *types[1])]
+
+    return select.bind(pred, x, y), pullback
+
+
+def _select_batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
+    ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
+    return select.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
+
+
+select = Primitive(
+    "select",
+    impl=lambda xp, pred, x, y: xp.where(pred, x, y)[()],
+    shape=_select_aval,
+    jvp=_select_jvp,
+    vjp=_select_vjp,
+    batch=_select_batch,
+    kernel=lambda k, pred, x, y: k.select(pred, x, y),
+    samples=[
+        case(b1(2, 3), f64(2, 3), f64(2, 3)),
+        case(b1(3), f64(2, 3), f64(2, 1)),
+        case(b1(2, 3), f64(), f32(3)),
+        case(b1(), f64(2), f64(2)),
+        case(b1(3), c128(3), f64(3)),
+        case(b1(3), i64(3), i64(3)),
+        case(b1(0), f64(0), f64(0)),
+    ],
+    doc="x where the condition holds, else y.",
+)

@@ -1,0 +1,294 @@
+"""The builder of elementwise operations: partial derivatives are given once, both derivative rules and batching come from them.
+
+For an operation ``out = f(x, y)`` the declaration gives ``partials=[lambda out, x, y: df/dx, lambda out, x, y: df/dy]``. A partial may be the
+number 1 or -1, or ``None`` where the argument carries no derivative. An argument of a partial named ``_`` is not kept for the
+backward pass.
+
+Zero stays zero: where a partial is infinite or NaN (``sqrt`` at 0), a cotangent or tangent that is exactly 0 gives 0, unless
+``fad.config.strict_derivatives`` is on. Operations whose partials can be non-finite at finite arguments say ``singular=True``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.avals import (
+    ShapedArray,
+    aval_of,
+    dtype_of,
+    inexact_dtype,
+    is_complex,
+    result_dtype,
+    shape_of,
+    weak_operand,
+)
+from ..core.config import config
+from ..core.errors import DTypeError, ShapeError
+from ..core.primitive import Primitive
+from ..core.samples import complexes, reals
+from .structural import expand_front, match, match_out
+
+__all__ = ["broadcast_shapes", "elementwise", "zero_safe_multiply"]
+
+Partial = Callable[..., Any] | int | None
+_resolved: dict[tuple[Any, ...], np.dtype] = {}
+
+
+def broadcast_shapes(name: str, *avals: ShapedArray) -> tuple[int, ...]:
+    """The common shape of the operands."""
+    first = avals[0].shape
+    if all(a.shape == first for a in avals):
+        return first
+    try:
+        return np.broadcast_shapes(*[a.shape for a in avals])
+    except ValueError:
+        seen = " and ".join(str(a.shape) for a in avals)
+        raise ShapeError(
+            f"{name}: shapes {seen} do not broadcast; sizes must be equal or 1, counted from the last axis. "
+            "Insert axes with x[:, None] or reshape."
+        ) from None
+
+
+def ufunc_dtype(name: str, ufunc: np.ufunc, avals: Sequence[ShapedArray]) -> np.dtype:
+    """What NumPy's type resolution gives, Python scalars being weak."""
+    key = (ufunc, *[weak_operand(a) for a in avals])
+    if key not in _resolved:
+        try:
+            _resolved[key] = ufunc.resolve_dtypes((*key[1:], *[None] * ufunc.nout))[-1]
+        except TypeError:
+            seen = ", ".join(str(a) for a in avals)
+            raise DTypeError(
+                f"{name} is not defined for arguments of types {seen}; convert with x.astype(...)"
+            ) from None
+    return _resolved[key]
+
+
+def _dtype_rule(name: str, dtype: Any, ufunc: Any) -> Callable[..., np.dtype]:
+    if dtype == "ufunc":
+        return lambda *avals: ufunc_dtype(name, ufunc, avals)
+    if dtype == "float":
+        return lambda *avals: inexact_dtype(result_dtype(*[weak_operand(a) for a in avals]))
+    if dtype == "promote":
+        return lambda *avals: result_dtype(*[weak_operand(a) for a in avals])
+    if dtype == "bool":
+        return lambda *avals: np.dtype(bool)
+    return dtype
+
+
+def _needs(partials: Sequence[Partial]) -> tuple[bool, ...]:
+    """Which of (out, *args) some partial reads."""
+    arity = len(partials)
+    needed = [False] * (arity + 1)
+    for function in partials:
+        if callable(function):
+            names = function.__code__.co_varnames[: arity + 1]
+            for k, name in enumerate(names):
+                needed[k] = needed[k] or not name.startswith("_")
+    return tuple(needed)
+
+
+def _times(factor: Any, partial: Partial, values: Sequence[Any], singular: bool) -> Any:
+    if partial == 1:
+        return factor
+    if partial == -1:
+        return -factor
+    slope = partial(*values)  # type: ignore[operator,misc]
+    if singular and not config.strict_derivatives:
+        return zero_safe_multiply.bind(factor, slope)
+    return factor * slope
+
+
+def elementwise(
+    name: str,
+    *,
+    impl: Any,
+    partials: Sequence[Partial] | None,
+    kernel: Any,
+    samples: Any,
+    arity: int | None = None,
+    dtype: Any = "ufunc",
+    singular: bool = False,
+    doc: str = "",
+) -> Primitive:
+    """Declare an elementwise operation.
+
+    Parameters
+    ----------
+    name : str
+        Name of the primitive.
+    impl : str or callable
+        Name of the ufunc in the array module, or ``f(xp, *args)``.
+    partials : sequence or None
+        One partial derivative per argument; ``None`` where the result carries no derivative (then give ``arity``).
+    kernel : callable
+        ``f(k, *args)`` in terms of the scalar builder ``k``.
+    samples : list of Case
+        Cases for the generated checks.
+    dtype : str or callable
+        ``"ufunc"`` (NumPy's resolution), ``"float"`` (promoted, integers to float64), ``"promote"``, ``"bool"`` or ``f(*avals)``.
+    singular : bool
+        Whether a partial may be infinite or NaN at a finite argument.
+    """
+    ufunc = getattr(np, impl) if isinstance(impl, str) else None
+    dtype_of_result = _dtype_rule(name, dtype, ufunc)
+
+    def shape(*avals: ShapedArray) -> ShapedArray:
+        return ShapedArray(broadcast_shapes(name, *avals), dtype_of_result(*avals))
+
+    def batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
+        ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
+        return primitive.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
+
+    has_derivative = partials is not None
+    arity = len(partials) if partials is not None else arity
+    jvp = _jvp_rule(partials, singular) if has_derivative else None
+    vjp_selected = _vjp_rule(partials, singular) if has_derivative else None
+
+    def vjp(*primals: Any) -> Any:
+        active = tuple(k for k in range(len(primals)) if partials[k] is not None)  # type: ignore[index]
+        out, selected = vjp_selected(active, primals, {}, primitive)  # type: ignore[misc]
+
+        def pullback(cotangent: Any) -> list[Any]:
+            given = dict(zip(active, selected(cotangent), strict=True))
+            return [given.get(k) for k in range(len(primals))]
+
+        return out, pullback
+
+    primitive = Primitive(
+        name,
+        impl=impl,
+        shape=shape,
+        jvp=(lambda primals, tangents: jvp(primals, tangents, primitive)) if jvp else None,
+        vjp=vjp if has_derivative else None,
+        vjp_selected=(lambda active, primals, params: vjp_selected(active, primals, params, primitive))
+        if vjp_selected
+        else None,
+        batch=batch,
+        kernel=kernel,
+        samples=samples,
+        doc=doc,
+    )
+    return primitive
+
+
+def _jvp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], primitive: Primitive) -> Any:
+        out = primitive.bind(*primals)
+        total = None
+        for tangent, partial in zip(tangents, partials, strict=True):
+            if tangent is None or partial is None:
+                continue
+            if singular:
+                with np.errstate(all="ignore"):
+                    term = _times(tangent, partial, (out, *primals), singular)
+            else:
+                term = _times(tangent, partial, (out, *primals), singular)
+            total = term if total is None else total + term
+        if total is None:
+            return out, None
+        return out, match_out(total, shape_of(out), dtype_of(out))
+
+    return jvp
+
+
+def _vjp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
+    if len(partials) == 1:
+        return _unary_vjp_rule(partials[0], singular)
+    needs = [_needs([p if k == j else None for j, p in enumerate(partials)]) for k in range(len(partials))]
+
+    def vjp(active: tuple[int, ...], primals: Sequence[Any], params: Any, primitive: Primitive) -> Any:
+        out = primitive.bind(*primals)
+        types = [(shape_of(primals[k]), dtype_of(primals[k])) for k in active]
+        every = (out, *primals)
+        kept = [v if any(needs[k][i] for k in active) else None for i, v in enumerate(every)]
+
+        def pullback(cotangent: Any) -> list[Any]:
+            result = []
+            for k, (shape, dtype) in zip(active, types, strict=True):
+                if partials[k] is None:
+                    result.append(None)
+                    continue
+                term = _times(cotangent, partials[k], kept, singular)
+                if shape_of(term) != shape or dtype_of(term) != dtype:
+                    term = match(term, shape, dtype)
+                result.append(term)
+            return result
+
+        return out, pullback
+
+    return vjp
+
+
+def _unary_vjp_rule(partial: Partial, singular: bool) -> Callable[..., Any]:
+    needs_out, needs_x = _needs([partial])
+
+    def vjp(active: Any, primals: Sequence[Any], params: Any, primitive: Primitive) -> Any:
+        (x,) = primals
+        out = primitive.bind(x)
+        kept = (out if needs_out else None, x if needs_x else None)
+        dtype = dtype_of(x)
+
+        def pullback(cotangent: Any) -> tuple[Any]:
+            term = _times(cotangent, partial, kept, singular)
+            return (term if dtype_of(term) == dtype else match(term, shape_of(term), dtype),)
+
+        return out, pullback
+
+    return vjp
+
+
+def _zero_safe_multiply_impl(xp: Any, factor: Any, slope: Any) -> Any:
+    with np.errstate(all="ignore"):
+        product = xp.multiply(factor, slope)
+    if xp.isnan(xp.sum(product)):
+        product = xp.where(xp.equal(factor, 0), xp.zeros((), product.dtype), product)
+        return product if product.shape else product[()]
+    return product
+
+
+def _zero_safe_jvp(primals: Any, tangents: Any) -> Any:
+    factor, slope = primals
+    out = zero_safe_multiply.bind(factor, slope)
+    terms = [zero_safe_multiply.bind(tangents[0], slope)] if tangents[0] is not None else []
+    if tangents[1] is not None:
+        terms.append(zero_safe_multiply.bind(factor, tangents[1]))
+    total = terms[0] if len(terms) == 1 else terms[0] + terms[1]
+    return out, match_out(total, shape_of(out), dtype_of(out))
+
+
+def _zero_safe_vjp(factor: Any, slope: Any) -> Any:
+    types = [(shape_of(a), dtype_of(a)) for a in (factor, slope)]
+
+    def pullback(cotangent: Any) -> list[Any]:
+        terms = zero_safe_multiply.bind(cotangent, slope), zero_safe_multiply.bind(factor, cotangent)
+        return [match(t, *kind) for t, kind in zip(terms, types, strict=True)]
+
+    return zero_safe_multiply.bind(factor, slope), pullback
+
+
+def _zero_safe_batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
+    ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
+    return zero_safe_multiply.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
+
+
+zero_safe_multiply = Primitive(
+    "zero_safe_multiply",
+    impl=_zero_safe_multiply_impl,
+    shape=lambda x, y: ShapedArray(
+        broadcast_shapes("zero_safe_multiply", x, y), ufunc_dtype("multiply", np.multiply, (x, y))
+    ),
+    jvp=_zero_safe_jvp,
+    vjp=_zero_safe_vjp,
+    batch=_zero_safe_batch,
+    kernel=lambda k, x, y: k.select(k.equal(x, k.zero(x)), k.zero_like_product(x, y), k.multiply(x, y)),
+    samples=[*reals((-2, 2), (-2, 2)), *complexes((-2, 2), (-2, 2))],
+    doc="x * y, and 0 where x is 0 whatever y is: the product of a cotangent and a slope.",
+)
+
+
+def conjugate_if_complex(x: Any, conj: Callable[[Any], Any]) -> Any:
+    """``conj(x)`` for complex values, ``x`` itself otherwise."""
+    return conj(x) if is_complex(aval_of(x).dtype) else x

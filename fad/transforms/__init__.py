@@ -1,0 +1,1 @@
+"""The transforms: higher-order functions over pure Python functions of arrays. Each composes with each, in any order."""

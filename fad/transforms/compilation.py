@@ -1,0 +1,216 @@
+"""``jit``: stage a function once per signature and call the Program."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+from ..core.array import wrap
+from ..core.avals import aval_of
+from ..core.config import config
+from ..core.errors import ArgumentError
+from ..core.program import Program
+from ..core.pytrees import flatten, unflatten
+from .arguments import argument_paths, check_callable, function_name, leaf_operands
+from .batching import named_axes
+from .calling import call
+from .programs import stage_function
+
+__all__ = ["JittedFunction", "jit"]
+
+_SIGNATURES_KEPT = 256
+
+
+class JittedFunction:
+    """A function that is staged once per signature; what :func:`jit` gives.
+
+    Attributes
+    ----------
+    traces : int
+        How many times the function was traced so far.
+    """
+
+    def __init__(self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...]):
+        self._fun = fun
+        self._static_argnums = static_argnums
+        self._static_argnames = frozenset(static_argnames)
+        self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
+        self._lock = threading.RLock()
+        self.traces = 0
+        update_wrapper(self, fun)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return _BoundJittedFunction(self, instance)
+
+    def __repr__(self) -> str:
+        return f"fad.jit({function_name(self._fun)})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if config.disable_jit:
+            return self._fun(*args, **kwargs)
+        key, treedef, operands, static = self._signature(args, kwargs)
+        entry = self._cache.get(key)
+        captured: Sequence[Any] = ()
+        if entry is None:
+            program, captured, out_tree = self._stage(key, treedef, operands, static)
+        else:
+            program, out_tree = entry
+        return unflatten(out_tree, [wrap(o) for o in call(program, *captured, *operands)])
+
+    def _stage(
+        self, key: Any, treedef: Any, operands: Sequence[Any], static: Any
+    ) -> tuple[Program, Sequence[Any], Any]:
+        with self._lock:
+            if key in self._cache:
+                return (self._cache[key][0], (), self._cache[key][1])
+            avals = [aval_of(o) for o in operands]
+            program, captured, out_tree = stage_function(
+                "jit", self._fun, treedef, avals, lambda fun, args, kwargs: _call_with_static(fun, args, kwargs, static)
+            )
+            self.traces += 1
+            # A Program that captured an outer tracer is valid only inside the transform that owns it.
+            if not captured:
+                self._cache[key] = (program, out_tree)
+                while len(self._cache) > _SIGNATURES_KEPT:
+                    self._cache.popitem(last=False)
+            return program, captured, out_tree
+
+    def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, list[Any], Any]:
+        """The cache key, the structure of the dynamic arguments, their operands, and the static arguments."""
+        count = len(args)
+        numbers = sorted({i + count if i < 0 else i for i in self._static_argnums if -count <= i < count})
+        static_args = tuple((i, _static(self._fun, f"argument {i}", args[i])) for i in numbers)
+        static_kwargs = tuple(
+            (k, _static(self._fun, f"argument {k!r}", v))
+            for k, v in sorted(kwargs.items())
+            if k in self._static_argnames
+        )
+        dynamic_args = tuple(a for i, a in enumerate(args) if i not in numbers) if numbers else args
+        dynamic_kwargs = (
+            {k: v for k, v in kwargs.items() if k not in self._static_argnames} if static_kwargs else kwargs
+        )
+        leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
+        operands = leaf_operands("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
+        types = tuple([aval_of(o) for o in operands])
+        static = (static_args, static_kwargs)
+        # 1 == 1.0 == True, but they may lead the function to different Programs.
+        kinds = tuple([type(v) for _, v in (*static_args, *static_kwargs)])
+        return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
+
+    def clear(self) -> None:
+        """Forget every staged Program."""
+        with self._lock:
+            self._cache.clear()
+
+
+class _BoundJittedFunction:
+    """A jitted method bound to its instance, which is a static argument."""
+
+    def __init__(self, jitted: JittedFunction, instance: Any):
+        self._jitted, self._instance = jitted, instance
+        update_wrapper(self, jitted._fun)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._jitted(self._instance, *args, **kwargs)
+
+
+def _static(fun: Any, what: str, value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        raise ArgumentError(
+            f"jit({function_name(fun)}): static {what} is a {type(value).__name__}, which is not hashable, so the staged Program cannot be "
+            "found again. Pass a tuple for a list, a frozen dataclass for a record, or take it out of static_argnums."
+        ) from None
+    return value
+
+
+def _call_with_static(fun: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], static: Any) -> Any:
+    static_args, static_kwargs = static
+    merged = list(args)
+    for i, value in static_args:
+        merged.insert(i, value)
+    return fun(*merged, **kwargs, **dict(static_kwargs))
+
+
+def _positions(fun: Callable[..., Any], argnums: Any, argnames: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    numbers = () if argnums is None else (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
+    names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+    if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in numbers):
+        raise ArgumentError(
+            f"jit({function_name(fun)}): static_argnums must be an int or a sequence of ints, got {argnums!r}"
+        )
+    if not all(isinstance(n, str) for n in names):
+        raise ArgumentError(
+            f"jit({function_name(fun)}): static_argnames must be a str or a sequence of them, got {argnames!r}"
+        )
+    try:
+        parameters = list(signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        return tuple(int(i) for i in numbers), names
+    positional = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    variadic = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
+    any_name = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+    for i in numbers:
+        if not variadic and not -len(positional) <= i < len(positional):
+            raise ArgumentError(
+                f"jit({function_name(fun)}): static_argnums={argnums!r} names argument {i}, but the function has {len(positional)} positional arguments"
+            )
+    for n in names:
+        if not any_name and n not in [p.name for p in parameters]:
+            raise ArgumentError(
+                f"jit({function_name(fun)}): static_argnames={argnames!r} names {n!r}, which the function does not have"
+            )
+    # An argument may be passed by position or by name: each way must find it static.
+    numbers = tuple(int(i) % len(positional) if i < 0 and not variadic else int(i) for i in numbers)
+    both_names = tuple(dict.fromkeys([*names, *[positional[i] for i in numbers if 0 <= i < len(positional)]]))
+    both_numbers = tuple(dict.fromkeys([*numbers, *[positional.index(n) for n in names if n in positional]]))
+    return both_numbers, both_names
+
+
+def jit(fun: Callable[..., Any] | None = None, static_argnums: Any = None, static_argnames: Any = None) -> Any:
+    """Stage ``fun`` to a Program on first call with a signature, and run the Program from then on.
+
+    Parameters
+    ----------
+    fun : callable
+        A pure function of pytrees of arrays. Without it, ``jit`` gives a decorator.
+    static_argnums : int or sequence of int, optional
+        Positional arguments that are plain hashable Python values, part of the signature.
+    static_argnames : str or sequence of str, optional
+        The same, by name.
+
+    Returns
+    -------
+    JittedFunction
+        With the arguments of ``fun``. A signature is the structure, shapes and dtypes of the arguments and the static values.
+
+    Raises
+    ------
+    ArgumentError
+        If static arguments do not exist or are not hashable.
+    ConcretizationError
+        If the function needs the value of an array, as Python's ``if`` does.
+
+    Examples
+    --------
+    >>> import fad
+    >>> import fad.numpy as fnp
+    >>> f = fad.jit(lambda x: fnp.sin(x) ** 2 + fnp.cos(x) ** 2)
+    >>> f(1.0)
+    Array(1.)
+    >>> f.traces
+    1
+    """
+    if fun is None:
+        return lambda f: jit(f, static_argnums, static_argnames)
+    check_callable("jit", fun)
+    return JittedFunction(fun, *_positions(fun, static_argnums, static_argnames))

@@ -1,0 +1,452 @@
+"""``grad`` and ``value_and_grad``, ``vjp``, ``jvp``, ``linearize`` and ``linear_transpose``: derivatives of functions of pytrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from ..core.array import Array, wrap
+from ..core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexact, shape_of
+from ..core.errors import ArgumentError, DTypeError, ShapeError
+from ..core.program import evaluate
+from ..core.pytrees import flatten, unflatten
+from ..core.trace import CURRENT
+from ..primitives.structural import ones_like_aval, zeros
+from .arguments import (
+    argument_paths,
+    as_operand,
+    check_callable,
+    check_differentiable,
+    check_same_structure,
+    function_name,
+    leaf_operands,
+    normalize_argnums,
+    replace_arguments,
+    result_operands,
+    select_arguments,
+    split_aux,
+    wrap_tree,
+)
+from .forward import jvp_flat
+from .reverse import Pullback, VJPTrace
+from .staging import RecordTrace
+
+__all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
+
+
+def value_and_grad(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """Function that computes both ``fun`` and its gradient, by reverse mode.
+
+    Parameters
+    ----------
+    fun : callable
+        Function whose result is a scalar (shape ``()``), real unless ``holomorphic``.
+    argnums : int or tuple of int
+        Positional arguments to differentiate with respect to; each may be any pytree of floating-point arrays.
+    has_aux : bool
+        Whether ``fun`` returns ``(value, aux)``; ``aux`` is passed on and not differentiated.
+    holomorphic : bool
+        Whether ``fun`` is a holomorphic function of complex inputs.
+
+    Returns
+    -------
+    callable
+        With the arguments of ``fun``; gives ``(value, gradient)`` or ``((value, aux), gradient)``. A gradient has the
+        structure, shapes and dtypes of its argument; a tuple of them for a tuple ``argnums``.
+
+    Raises
+    ------
+    ShapeError
+        If the result is not a scalar.
+    DTypeError
+        If an input is not floating point, or the result is not real (complex for ``holomorphic``).
+    ArgumentError
+        If ``argnums`` does not fit the call.
+
+    Notes
+    -----
+    For complex inputs the gradient of a real function of ``z = x + iy`` is ``df/dx - i df/dy``, which is ``f'(z)`` in the
+    holomorphic case; its conjugate is the direction of steepest ascent.
+
+    Examples
+    --------
+    >>> import fad
+    >>> value, gradient = fad.value_and_grad(lambda x: (x**2).sum())(fad.Array([1.0, 3.0]))
+    >>> value, gradient
+    (Array(10.), Array([2., 6.]))
+    """
+    check_callable("value_and_grad", fun)
+    return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic)
+
+
+def grad(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """Function that computes the gradient of ``fun``, by reverse mode.
+
+    Parameters
+    ----------
+    fun : callable
+        Function whose result is a scalar (shape ``()``), real unless ``holomorphic``.
+    argnums : int or tuple of int
+        Positional arguments to differentiate with respect to; each may be any pytree of floating-point arrays.
+    has_aux : bool
+        Whether ``fun`` returns ``(value, aux)``; then the result is ``(gradient, aux)``.
+    holomorphic : bool
+        Whether ``fun`` is a holomorphic function of complex inputs.
+
+    Returns
+    -------
+    callable
+        With the arguments of ``fun``; gives the gradient, with the structure, shapes and dtypes of the argument.
+
+    Raises
+    ------
+    ShapeError
+        If the result is not a scalar.
+    DTypeError
+        If an input is not floating point, or the result is not real (complex for ``holomorphic``).
+    ArgumentError
+        If ``argnums`` does not fit the call.
+
+    See Also
+    --------
+    value_and_grad : the value too; it also states the convention for complex numbers.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.grad(lambda x: x**3)(2.0)
+    Array(12.)
+    >>> fad.grad(fad.grad(lambda x: x**3))(2.0)
+    Array(12.)
+    """
+    check_callable("grad", fun)
+    both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic)
+
+    @wraps(fun)
+    def gradient_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return gradient_of
+
+
+def _value_and_grad(
+    transform: str, fun: Callable[..., Any], argnums: Any, has_aux: bool, holomorphic: bool
+) -> Callable[..., Any]:
+    @wraps(fun)
+    def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
+        numbers, single = normalize_argnums(transform, fun, argnums, len(args))
+        chosen = select_arguments(args, numbers)
+        leaves, treedef = flatten(chosen)
+        describe = _numbered(argument_paths(chosen), numbers)
+        operands = leaf_operands(transform, fun, leaves, describe)
+        check_differentiable(transform, fun, operands, describe, holomorphic)
+        trace = VJPTrace(CURRENT.get(), fun)
+        inputs = unflatten(treedef, [trace.input(o) for o in operands])
+        out, aux = _traced_call(transform, trace, fun, replace_arguments(args, numbers, inputs), kwargs, has_aux)
+        value, index = trace.split(_scalar_operand(transform, fun, out, holomorphic))
+        pullback = Pullback(trace.tape, [index], [aval_of(o).update() for o in operands])
+        seed = (
+            dtype_of(value).type(1) if trace.base is trace.parent is CURRENT.get() else ones_like_aval(aval_of(value))
+        )
+        gradients = wrap_tree(treedef, pullback([seed], consume=True))
+        return ((wrap(value), aux) if has_aux else wrap(value)), (gradients[0] if single else gradients)
+
+    return value_and_grad_of
+
+
+def _numbered(describe: Callable[[int], str], numbers: tuple[int, ...]) -> Callable[[int], str]:
+    def numbered(k: int) -> str:
+        _, number, *rest = describe(k).replace("[", " [", 1).split(" ", 2)
+        return f"argument {numbers[int(number)]}{''.join(rest)}"
+
+    return numbered
+
+
+def _traced_call(
+    transform: str, trace: VJPTrace, fun: Callable[..., Any], args: Sequence[Any], kwargs: Any, has_aux: bool
+) -> tuple[Any, Any]:
+    """Run the function under the trace; auxiliary results leave it without derivatives."""
+    token = CURRENT.set(trace)
+    try:
+        out = fun(*args, **kwargs)
+    finally:
+        CURRENT.reset(token)
+        trace.live = False
+    if not has_aux:
+        return out, None
+    out, aux = split_aux(transform, fun, out)
+    leaves, treedef = flatten(aux)
+    return out, unflatten(treedef, [_without_trace(trace, leaf) for leaf in leaves])
+
+
+def _without_trace(trace: Any, leaf: Any) -> Any:
+    primal, index = trace.split(leaf)
+    return leaf if index is None else wrap(primal)
+
+
+def _scalar_operand(transform: str, fun: Callable[..., Any], out: Any, holomorphic: bool) -> Any:
+    """The operand of a scalar result, or a teaching error."""
+    if not isinstance(out, Array | np.ndarray | np.generic | int | float | complex):
+        raise ShapeError(
+            f"{transform}({function_name(fun)}): the function must return one scalar, got {type(out).__name__}"
+            + (f" of length {len(out)}; use has_aux=True for (value, aux)" if isinstance(out, tuple) else "")
+            + (". Does it lack a return statement?" if out is None else ".")
+        )
+    value = as_operand(out)
+    if shape_of(value) != ():
+        raise ShapeError(
+            f"{transform}({function_name(fun)}): the function must return a scalar, got {aval_of(value)}. "
+            "Reduce it (for example with .sum() or .mean()), or use fad.jacobian, or fad.vjp for a given cotangent."
+        )
+    dtype = dtype_of(value)
+    if holomorphic != is_complex(dtype) or not is_inexact(dtype):
+        wanted = "complex (holomorphic=True)" if holomorphic else "real floating point"
+        raise DTypeError(
+            f"{transform}({function_name(fun)}): the result must be {wanted}, got {aval_of(value)}. "
+            + ("For complex functions pass holomorphic=True, or use fad.vjp." if is_complex(dtype) else "")
+        )
+    return value
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Result of ``fun`` and its pullback, which maps a cotangent of the result to cotangents of the primals.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of pytrees, giving a pytree.
+    *primals
+        The point; arrays among them that can be written to are copied.
+    has_aux : bool
+        Whether ``fun`` returns ``(out, aux)``; then ``vjp`` gives ``(out, pullback, aux)``.
+
+    Returns
+    -------
+    out
+        The result.
+    pullback : callable
+        Takes a cotangent with the structure, shapes and dtypes of ``out``; gives a tuple with one cotangent per primal. It may
+        be called many times.
+
+    Raises
+    ------
+    DTypeError
+        If a primal is not floating point.
+    TreeError, ShapeError
+        From the pullback, if the cotangent does not fit the result.
+
+    Examples
+    --------
+    >>> import fad
+    >>> out, pullback = fad.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> out, pullback(1.0)
+    (Array(6.), (Array(3.), Array(2.)))
+    """
+    check_callable("vjp", fun)
+    leaves, treedef = flatten(primals)
+    describe = argument_paths(primals)
+    operands = [_owned(o) for o in leaf_operands("vjp", fun, leaves, describe)]
+    check_differentiable("vjp", fun, operands, describe, False)
+    trace = VJPTrace(CURRENT.get(), fun)
+    inputs = unflatten(treedef, [trace.input(o) for o in operands])
+    out, aux = _traced_call("vjp", trace, fun, inputs, {}, has_aux)
+    outs, out_tree = result_operands("vjp", fun, out)
+    pairs = [trace.split(o) for o in outs]
+    out_avals = [aval_of(p) for p, _ in pairs]
+    flat_pullback = Pullback(trace.tape, [i for _, i in pairs], [aval_of(o).update() for o in operands])
+
+    def pullback(cotangent: Any) -> Any:
+        cotangents = _fitting("the pullback", "cotangent", cotangent, out_tree, out_avals)
+        return wrap_tree(treedef, flat_pullback(cotangents))
+
+    out = wrap_tree(out_tree, [p for p, _ in pairs])
+    return (out, pullback, aux) if has_aux else (out, pullback)
+
+
+def _owned(operand: Any) -> Any:
+    """The operand, copied if somebody else may write into it."""
+    return operand.copy() if isinstance(operand, np.ndarray) and operand.flags.writeable else operand
+
+
+def _fitting(transform: str, what: str, tree: Any, treedef: Any, avals: Sequence[ShapedArray]) -> list[Any]:
+    """Operands of a tangent or cotangent tree, checked against the types it belongs to; integers have none."""
+    leaves, seen = flatten(tree)
+    if seen != treedef:
+        check_same_structure(transform, f"the {what}s", seen, treedef)
+    operands: list[Any] = []
+    for k, (leaf, aval) in enumerate(zip(leaves, avals, strict=True)):
+        operand = as_operand(leaf)
+        if shape_of(operand) != aval.shape:
+            raise ShapeError(
+                f"{transform}: {what} {k} has shape {shape_of(operand)}, but the value it belongs to has type {aval}"
+            )
+        if not is_inexact(aval.dtype):
+            operands.append(None)
+            continue
+        if is_complex(dtype_of(operand)) and not is_complex(aval.dtype):
+            raise DTypeError(
+                f"{transform}: {what} {k} is complex ({aval_of(operand)}), but the value it belongs to is real ({aval})"
+            )
+        if not isinstance(leaf, int | float | complex) and dtype_of(operand) != aval.dtype:
+            raise DTypeError(
+                f"{transform}: {what} {k} has type {aval_of(operand)}, but the value it belongs to has {aval}; convert it with .astype"
+            )
+        operands.append(np.asarray(operand, aval.dtype)[()] if isinstance(leaf, int | float | complex) else operand)
+    return operands
+
+
+def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """Result of ``fun`` and its directional derivative, by forward mode.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of pytrees, giving a pytree.
+    primals, tangents : tuple or list
+        The point and the direction: the same structure, shapes and dtypes.
+    has_aux : bool
+        Whether ``fun`` returns ``(out, aux)``; then ``jvp`` gives ``(out, tangent_out, aux)``.
+
+    Raises
+    ------
+    TreeError, ShapeError, DTypeError
+        If tangents do not fit the primals.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.jvp(lambda x: x * x, (3.0,), (1.0,))
+    (Array(9.), Array(6.))
+    """
+    check_callable("jvp", fun)
+    for name, value in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(value, tuple | list):
+            raise ArgumentError(
+                f"jvp({function_name(fun)}): {name} must be a tuple with one entry per argument, got {type(value).__name__}"
+            )
+    primals, tangents = tuple(primals), tuple(tangents)
+    leaves, treedef = flatten(primals)
+    describe = argument_paths(primals)
+    operands = leaf_operands("jvp", fun, leaves, describe)
+    check_differentiable("jvp", fun, operands, describe, False)
+    flat_tangents = _fitting("jvp", "tangent", tangents, treedef, [aval_of(o) for o in operands])
+    found: dict[str, Any] = {}
+
+    def flat_fun(*xs: Any) -> list[Any]:
+        out = fun(*unflatten(treedef, xs))
+        if has_aux:
+            out, found["aux"] = split_aux("jvp", fun, out)
+        outs, found["tree"] = result_operands("jvp", fun, out)
+        aux_leaves, found["aux_tree"] = flatten(found.get("aux"))
+        found["count"] = len(outs)
+        return [*outs, *aux_leaves]
+
+    outs, out_tangents = jvp_flat(flat_fun, operands, flat_tangents, instantiate=False, owner=fun)
+    count = found["count"]
+    out_tangents = [
+        zeros(aval_of(o)) if t is None else t for o, t in zip(outs[:count], out_tangents[:count], strict=True)
+    ]
+    result = wrap_tree(found["tree"], outs[:count]), wrap_tree(found["tree"], out_tangents)
+    if has_aux:
+        return (*result, unflatten(found["aux_tree"], outs[count:]))
+    return result
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Result of ``fun`` and its linear approximation there: a function of tangents that repeats none of the nonlinear work.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of pytrees, giving a pytree.
+    *primals
+        The point.
+    has_aux : bool
+        Whether ``fun`` returns ``(out, aux)``; then the result is ``(out, pushforward, aux)``.
+
+    Returns
+    -------
+    out
+        The result.
+    pushforward : callable
+        Takes one tangent per primal, gives the tangent of the result.
+
+    Examples
+    --------
+    >>> import fad
+    >>> out, pushforward = fad.linearize(lambda x: x**3, 2.0)
+    >>> out, pushforward(1.0), pushforward(10.0)
+    (Array(8.), Array(12.), Array(120.))
+    """
+    check_callable("linearize", fun)
+    leaves, treedef = flatten(primals)
+    describe = argument_paths(primals)
+    operands = [_owned(o) for o in leaf_operands("linearize", fun, leaves, describe)]
+    check_differentiable("linearize", fun, operands, describe, False)
+    avals = [aval_of(o).update() for o in operands]
+    record = RecordTrace(CURRENT.get(), fun)
+    tangents = [record.input(a) for a in avals]
+    token = CURRENT.set(record)
+    try:
+        out, out_tangents, *aux = jvp_with(fun, treedef, operands, tangents, has_aux)
+        out_tree = flatten(out)[1]
+        program, captured = record.program(
+            tangents, [as_operand(t) for t in flatten(out_tangents)[0]], f"linear_{function_name(fun)}"
+        )
+    finally:
+        CURRENT.reset(token)
+        record.live = False
+
+    def pushforward(*given: Any) -> Any:
+        flat = _fitting("the linearized function", "tangent", given, treedef, avals)
+        return wrap_tree(out_tree, evaluate(program, *captured, *flat))
+
+    return (out, pushforward, *aux)
+
+
+def jvp_with(
+    fun: Callable[..., Any], treedef: Any, operands: Sequence[Any], tangents: Sequence[Any], has_aux: bool
+) -> Any:
+    """``jvp`` of a function whose primals and tangents are given as flat operands."""
+    primal_tree, tangent_tree = unflatten(treedef, [wrap(o) for o in operands]), unflatten(treedef, tangents)
+    return jvp(fun, primal_tree, tangent_tree, has_aux)
+
+
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
+    """Transpose of a linear function.
+
+    Parameters
+    ----------
+    fun : callable
+        A linear function of pytrees.
+    *primals
+        Arrays, or anything with ``shape`` and ``dtype``, that give the types of the arguments.
+
+    Returns
+    -------
+    callable
+        Takes a cotangent of the result, gives a tuple of cotangents of the arguments.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.linear_transpose(lambda x: 3.0 * x, 1.0)(2.0)
+    (Array(6.),)
+    """
+    check_callable("linear_transpose", fun)
+    at_zero = unflatten(flatten(primals)[1], [wrap(zeros(_aval_of_leaf(leaf))) for leaf in flatten(primals)[0]])
+    return vjp(fun, *at_zero)[1]
+
+
+def _aval_of_leaf(leaf: Any) -> ShapedArray:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return ShapedArray(tuple(leaf.shape), leaf.dtype)
+    return aval_of(as_operand(leaf)).update()

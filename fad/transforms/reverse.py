@@ -1,0 +1,174 @@
+"""Reverse mode: a tape in creation order, so there is no sorting and no recursion, whatever the length.
+
+An entry of the tape is ``None`` for an input, or ``(pullback, active, count, avals)`` at the index of an operation's first result:
+``pullback`` maps the cotangents of its ``count`` results to those of the values at the indices ``active``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from ..core.trace import CURRENT, Trace, Tracer
+from ..primitives.structural import convert, zeros
+
+__all__ = ["Pullback", "VJPTrace", "VJPTracer", "vjp_flat"]
+
+
+class VJPTracer(Tracer):
+    """A primal and its place on the tape."""
+
+    __slots__ = ("index", "primal")
+
+    kind = "on a tape"
+
+    def __init__(self, trace: VJPTrace, primal: Any, index: int):
+        self.trace = trace
+        self.primal = primal
+        self.index = index
+
+    @property
+    def aval(self) -> ShapedArray:
+        """The abstract value of the primal."""
+        return aval_of(self.primal)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return shape_of(self.primal)
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the elements."""
+        return dtype_of(self.primal)
+
+
+class VJPTrace(Trace):
+    """Interprets an operation by its vjp rule and records the pullback."""
+
+    __slots__ = ("tape",)
+
+    follows_data = True
+    transform = "reverse-mode differentiation"
+
+    def __init__(self, parent: Trace, owner: Any = None):
+        super().__init__(parent, owner)
+        self.tape: list[Any] = []
+
+    def input(self, value: Any) -> VJPTracer:
+        """A tracer for an independent variable."""
+        self.tape.append(None)
+        return VJPTracer(self, value, len(self.tape) - 1)
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        primals = list(args)
+        active: tuple[int, ...] = ()
+        indices: tuple[int, ...] = ()
+        for k, arg in enumerate(args):
+            if type(arg) is VJPTracer and arg.trace is self:
+                primals[k] = arg.primal
+                active += (k,)
+                indices += (arg.index,)
+        rule = primitive.vjp_selected
+        if not active or rule is None:
+            return self.parent.process(primitive, primals, params)
+        out, pullback = rule(active, primals, params)
+        tape = self.tape
+        first = len(tape)
+        if primitive.multiple_results:
+            avals = [aval_of(o) for o in out]
+            tape.append((pullback, indices, len(out), None if primitive.keeps_missing else avals))
+            tape.extend([None] * (len(out) - 1))
+            return [
+                VJPTracer(self, o, first + i) if a.dtype.kind in "fcV" else o
+                for i, (o, a) in enumerate(zip(out, avals, strict=True))
+            ]
+        tape.append((pullback, indices))
+        return VJPTracer(self, out, first)
+
+    def split(self, value: Any) -> tuple[Any, int | None]:
+        """Primal and tape index of a result; the index is ``None`` where the result does not depend on the inputs."""
+        if type(value) is VJPTracer and value.trace is self:
+            return value.primal, value.index
+        return value, None
+
+
+def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
+    """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived.
+
+    ``cotangents`` holds one entry per tape entry and is used up. With ``consume`` the tape's entries are dropped on the way, so that
+    residuals are freed as soon as they have served.
+    """
+    with np.errstate(all="ignore"):
+        for i in range(len(tape) - 1, inputs - 1, -1):
+            entry = tape[i]
+            if entry is None:
+                continue
+            if consume:
+                tape[i] = None
+            if len(entry) == 2:
+                cotangent = cotangents[i]
+                if cotangent is None:
+                    continue
+                cotangents[i] = None
+            else:
+                count, avals = entry[2], entry[3]
+                cotangent = cotangents[i : i + count]
+                if all(c is None for c in cotangent):
+                    continue
+                cotangents[i : i + count] = [None] * count
+                if avals is not None:
+                    cotangent = [zeros(a) if c is None else c for c, a in zip(cotangent, avals, strict=True)]
+            for j, contribution in zip(entry[1], entry[0](cotangent), strict=True):
+                if contribution is not None:
+                    seen = cotangents[j]
+                    cotangents[j] = contribution if seen is None else seen + contribution
+            del entry, cotangent
+    return cotangents[:inputs]
+
+
+class Pullback:
+    """The transposed derivative of a function at a point: maps cotangents of its results to cotangents of its inputs."""
+
+    __slots__ = ("in_avals", "indices", "tape")
+
+    def __init__(self, tape: list[Any], indices: list[int | None], in_avals: list[ShapedArray]):
+        self.tape, self.indices, self.in_avals = tape, indices, in_avals
+
+    def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
+        """Cotangents of the inputs, ``None`` where an input has no influence; ``None`` among the arguments is zero."""
+        accumulated: list[Any] = [None] * len(self.tape)
+        for index, cotangent in zip(self.indices, cotangents, strict=True):
+            if index is not None and cotangent is not None:
+                seen = accumulated[index]
+                accumulated[index] = cotangent if seen is None else seen + cotangent
+        result = backward(self.tape, accumulated, len(self.in_avals), consume)
+        return [
+            c if c is None or dtype_of(c) == a.dtype else convert(c, a.dtype)
+            for c, a in zip(result, self.in_avals, strict=True)
+        ]
+
+    def __call__(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
+        """Cotangents of the inputs, zeros where an input has no influence."""
+        return [
+            zeros(a) if c is None else c for c, a in zip(self.flat(cotangents, consume), self.in_avals, strict=True)
+        ]
+
+
+def vjp_flat(
+    function: Callable[..., list[Any]], primals: Sequence[Any], owner: Any = None
+) -> tuple[list[Any], Pullback]:
+    """Results of a function of flat lists, and its pullback."""
+    trace = VJPTrace(CURRENT.get(), owner or function)
+    tracers = [trace.input(p) for p in primals]
+    token = CURRENT.set(trace)
+    try:
+        outs = function(*tracers)
+    finally:
+        CURRENT.reset(token)
+        trace.live = False
+    pairs = [trace.split(o) for o in outs]
+    return [p for p, _ in pairs], Pullback(trace.tape, [i for _, i in pairs], [aval_of(p) for p in primals])

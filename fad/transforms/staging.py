@@ -1,0 +1,169 @@
+"""Staging: run a function on abstract values and record what it does as a Program.
+
+``StageTrace`` takes every operation. ``RecordTrace`` follows data: it records only what depends on its inputs and lets everything else run
+at once, which is all that ``linearize`` needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.avals import PYTHON_SCALARS, ShapedArray, aval_of
+from ..core.errors import LeakedTracerError
+from ..core.program import Equation, Literal, Program, Var, used_equations
+from ..core.trace import CURRENT, Source, Trace, Tracer, user_source
+from ..primitives.structural import weaken
+
+__all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
+
+
+class StageTracer(Tracer):
+    """A variable of the Program that is being recorded."""
+
+    __slots__ = ("source", "var")
+
+    kind = "staged"
+
+    def __init__(self, trace: Any, var: Var, source: Source | None):
+        self.trace = trace
+        self.var = var
+        self.source = source
+
+    @property
+    def aval(self) -> ShapedArray:
+        """The abstract value."""
+        return self.var.aval
+
+    def origin(self) -> str:
+        """The user's line that made the value."""
+        made = f"{self.trace.made_by(self.var)}"
+        return f"{made} at {self.source}" if self.source else made
+
+
+class WeakStageTracer(StageTracer):
+    """A staged Python scalar: arithmetic with other Python scalars stays weak, as in Python itself (NEP 50)."""
+
+    __slots__ = ()
+
+
+class StageTrace(Trace):
+    """Records every operation as an equation."""
+
+    __slots__ = ("captured", "constants", "equations", "outer")
+
+    transform = "staging (jit, scan, cond, checkpoint or make_program)"
+
+    def __init__(self, parent: Trace | None = None, owner: Any = None, outer: Trace | None = None):
+        super().__init__(parent, owner)
+        self.equations: list[Equation] = []
+        self.captured: dict[int, tuple[Any, Var]] = {}
+        self.constants: dict[int, tuple[Any, Any, Var]] = {}
+        self.outer = outer
+
+    def input(self, aval: ShapedArray) -> StageTracer:
+        """A tracer for an input of the Program."""
+        var = Var(aval)
+        return (WeakStageTracer if aval.weak else StageTracer)(self, var, None)
+
+    def atom(self, x: Any) -> Var | Literal:
+        """The variable or literal that stands for a value; outer tracers and arrays are captured."""
+        if isinstance(x, StageTracer) and x.trace is self:
+            return x.var
+        if isinstance(x, Tracer):
+            if not x.trace.live:
+                raise LeakedTracerError(
+                    f"{x!r} was used inside {self.describe()} after {x.trace.describe()}, which made it, had finished. "
+                    f"It came from: {x.origin()}. Return values from the transformed function instead of storing them."
+                )
+            if id(x) not in self.captured:
+                self.captured[id(x)] = (x, Var(aval_of(x)))
+            return self.captured[id(x)][1]
+        if type(x) in PYTHON_SCALARS or (isinstance(x, np.generic)):
+            return Literal(x)
+        if id(x) not in self.constants:
+            # A snapshot: somebody else may write into the array after the trace.
+            kept = x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
+            self.constants[id(x)] = (x, kept, Var(aval_of(x)))
+        return self.constants[id(x)][2]
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        if primitive.stage is not None:
+            args, params = primitive.stage(args, params)
+        inputs = [self.atom(a) for a in args]
+        avals = primitive.shape(*[v.aval for v in inputs], **params)
+        source = user_source()
+        outputs = [Var(a) for a in (avals if primitive.multiple_results else [avals])]
+        self.equations.append(Equation(primitive, inputs, params, outputs, source))
+        tracers = [(WeakStageTracer if v.aval.weak else StageTracer)(self, v, source) for v in outputs]
+        return tracers if primitive.multiple_results else tracers[0]
+
+    def made_by(self, var: Var) -> str:
+        """The operation that made a variable, for messages."""
+        for equation in reversed(self.equations):
+            if var in equation.outputs:
+                return f"the result of {equation.primitive.name}"
+        return "an argument of the function"
+
+    def program(self, inputs: Sequence[StageTracer], outs: Sequence[Any], name: str) -> tuple[Program, list[Any]]:
+        """The Program recorded so far, without its dead code, and the captured values that are its leading arguments."""
+        outputs = [self.atom(o) for o in outs]
+        captured = list(self.captured.values())
+        constants = {var: kept for _, kept, var in self.constants.values()}
+        leading = [var for _, var in captured]
+        program = Program([*leading, *[t.var for t in inputs]], self.equations, outputs, constants, name)
+        kept = used_equations(program, outputs)
+        used = {v for e in kept for v in e.inputs} | set(outputs)
+        constants = {v: c for v, c in constants.items() if v in used}
+        return Program(program.inputs, kept, outputs, constants, name), [value for value, _ in captured]
+
+
+class RecordTrace(StageTrace):
+    """Records only operations on its own tracers; everything else runs at once on the parent."""
+
+    __slots__ = ()
+
+    follows_data = True
+    transform = "linearize"
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        for arg in args:
+            if isinstance(arg, StageTracer) and arg.trace is self:
+                if primitive.inline is not None:
+                    # What the call computes without our tracers is known now.
+                    return primitive.inline(args, params)
+                return super().process(primitive, args, params)
+        return self.parent.process(primitive, args, params)
+
+
+def stage(
+    function: Callable[..., list[Any]], avals: Sequence[ShapedArray], name: str = "", owner: Any = None
+) -> tuple[Program, list[Any]]:
+    """Record a function of flat lists as a Program; also gives the outer tracers it captured, its leading arguments."""
+    trace = StageTrace(None, owner or function, outer=CURRENT.get())
+    inputs = [trace.input(a) for a in avals]
+    token = CURRENT.set(trace)
+    try:
+        outs = function(*inputs)
+        return trace.program(inputs, outs, name or getattr(owner or function, "__name__", "program"))
+    finally:
+        CURRENT.reset(token)
+        trace.live = False
+
+
+def _weak_operator(name: str) -> Callable[..., Any]:
+    strong = name
+
+    def operator(self: Any, other: Any) -> Any:
+        result = getattr(StageTracer, strong)(self, other)
+        both = type(other) in PYTHON_SCALARS or isinstance(other, WeakStageTracer)
+        return weaken.bind(result) if both and isinstance(result, Tracer) else result
+
+    operator.__name__ = name
+    return operator
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow"):
+    setattr(WeakStageTracer, f"__{_name}__", _weak_operator(f"__{_name}__"))
