@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .avals import ShapedArray, aval_of
-from .errors import DTypeError, ImmutableArrayError, ShapeError
+from fad.core.avals import ShapedArray, aval_of
+from fad.core.errors import DTypeError, ImmutableArrayError, ShapeError
 
 __all__ = ["Array", "buffer_from", "host_buffer", "wrap"]
 
@@ -273,7 +273,7 @@ class Array:
         return self
 
 
-def ArgumentErrorForCopy(aval: ShapedArray, dtype: Any) -> DTypeError:  # noqa: N802
+def ArgumentErrorForCopy(aval: ShapedArray, dtype: Any) -> DTypeError:
     return DTypeError(f"cannot give {aval} as dtype {np.dtype(dtype)} without a copy; use copy=None or copy=True")
 
 

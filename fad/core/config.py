@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from .errors import ArgumentError
+from fad.core.errors import ArgumentError
 
 __all__ = ["Config", "config"]
 

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from .avals import aval_of
-from .errors import FadError, NonDifferentiableError
-from .trace import CURRENT, Tracer
+from fad.core.avals import aval_of
+from fad.core.errors import FadError, NonDifferentiableError
+from fad.core.trace import CURRENT, Tracer
 
 __all__ = ["REGISTRY", "Primitive", "linear", "no_rule"]
 

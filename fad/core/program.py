@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .avals import ShapedArray, aval_of
-from .primitive import Primitive
-from .trace import Source
+from fad.core.avals import ShapedArray, aval_of
+from fad.core.primitive import Primitive
+from fad.core.trace import Source
 
 __all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "used_equations"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import optree
 
-from .errors import TreeError
+from fad.core.errors import TreeError
 
 __all__ = [
     "NAMESPACE",

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array
-from .avals import ShapedArray, shape_of
-from .errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
+from fad.core.array import Array
+from fad.core.avals import shape_of
+from fad.core.errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
 
 __all__ = ["CURRENT", "EVAL", "EvalTrace", "Source", "Trace", "Tracer", "concrete_value", "set_trace", "user_source"]
 

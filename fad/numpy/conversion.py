@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import Array, buffer_from, wrap
-from ..core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
-from ..core.errors import ArgumentError, DTypeError, FadError, ShapeError
-from ..core.trace import Tracer
-from ..primitives.slicing import concatenate
-from ..primitives.structural import convert, reshape
+from fad.core.array import Array, buffer_from, wrap
+from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
+from fad.core.errors import ArgumentError, DTypeError, FadError, ShapeError
+from fad.core.trace import Tracer
+from fad.primitives.slicing import concatenate
+from fad.primitives.structural import convert, reshape
 
 __all__ = [
     "apply",

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import Array, wrap
-from ..core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
-from ..core.errors import ArgumentError, ImmutableArrayError
-from ..core.primitive import Primitive
-from ..core.trace import Tracer
-from ..primitives import arithmetic, math_functions
-from ..primitives.structural import broadcast_to, convert, reshape
-from .conversion import operands
+from fad.core.array import Array, wrap
+from fad.core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
+from fad.core.errors import ArgumentError, ImmutableArrayError
+from fad.core.primitive import Primitive
+from fad.core.trace import Tracer
+from fad.primitives import arithmetic, math_functions
+from fad.primitives.structural import broadcast_to, convert, reshape
+from fad.numpy.conversion import operands
 
 __all__ = ["UFUNCS", "UFunc"]
 

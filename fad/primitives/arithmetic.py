@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.avals import ShapedArray, aval_of, dtype_of, is_complex, real_dtype, result_dtype, shape_of, weak_operand
-from ..core.errors import DTypeError
-from ..core.primitive import Primitive
-from ..core.samples import b1, booleans, c64, c128, case, complexes, f32, f64, i64, integers, reals
-from .elementwise_rules import broadcast_shapes, elementwise, ufunc_dtype
-from .structural import convert, expand_front, match, match_out, zeros
+from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, real_dtype, result_dtype, shape_of, weak_operand
+from fad.core.errors import DTypeError
+from fad.core.primitive import Primitive
+from fad.core.samples import b1, booleans, c64, c128, case, complexes, f32, f64, i64, integers, reals
+from fad.primitives.elementwise_rules import broadcast_shapes, elementwise, ufunc_dtype
+from fad.primitives.structural import convert, expand_front, match, match_out, zeros
 
 __all__ = [
     "absolute",

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.avals import (
+from fad.core.avals import (
     ShapedArray,
     aval_of,
     dtype_of,
@@ -25,11 +25,11 @@ from ..core.avals import (
     shape_of,
     weak_operand,
 )
-from ..core.config import config
-from ..core.errors import DTypeError, ShapeError
-from ..core.primitive import Primitive
-from ..core.samples import complexes, reals
-from .structural import expand_front, match, match_out
+from fad.core.config import config
+from fad.core.errors import DTypeError, ShapeError
+from fad.core.primitive import Primitive
+from fad.core.samples import complexes, reals
+from fad.primitives.structural import expand_front, match, match_out
 
 __all__ = ["broadcast_shapes", "elementwise", "zero_safe_multiply"]
 

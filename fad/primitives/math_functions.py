@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.samples import case, complexes, f32, f64, i64, reals
-from .arithmetic import equal, select
-from .elementwise_rules import elementwise
+from fad.core.samples import case, complexes, f32, f64, i64, reals
+from fad.primitives.arithmetic import equal, select
+from fad.primitives.elementwise_rules import elementwise
 
 __all__ = [
     "arccos",
@@ -202,7 +202,7 @@ arctan2 = elementwise(
 
 
 def _unit_ratio(x: Any, out: Any) -> Any:
-    """x / out with 0 / 0 = 0: the subgradient 0 of a norm at the origin."""
+    """X / out with 0 / 0 = 0: the subgradient 0 of a norm at the origin."""
     return x / select.bind(equal.bind(out, 0), 1.0, out)
 
 
@@ -217,7 +217,7 @@ hypot = elementwise(
 
 
 def _difference(x: Any, out: Any) -> Any:
-    """x - out, and 0 where both are the same infinity."""
+    """X - out, and 0 where both are the same infinity."""
     same = equal.bind(x, out)
     return select.bind(same, 0.0, x - select.bind(same, 0.0, out))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
-from ..core.avals import ShapedArray, aval_of, dtype_of, result_dtype, shape_of, weak_operand
-from ..core.errors import ShapeError
-from ..core.primitive import Primitive
-from ..core.samples import b1, c128, case, f32, f64, i64
-from .structural import broadcast_to, convert, linear_unary, zeros
+from fad.core.avals import ShapedArray, aval_of, dtype_of, result_dtype, shape_of, weak_operand
+from fad.core.errors import ShapeError
+from fad.core.primitive import Primitive
+from fad.core.samples import b1, c128, case, f32, f64, i64
+from fad.primitives.structural import broadcast_to, convert, linear_unary, zeros
 
 __all__ = ["concatenate", "flip", "pad", "slice_axis", "static_slice"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.avals import ShapedArray, aval_of, bfloat16, dtype_of, is_complex, is_inexact, shape_of
-from ..core.errors import DTypeError, ShapeError
-from ..core.primitive import Primitive, linear
-from ..core.samples import b1, c128, case, f32, f64, i64
+from fad.core.avals import ShapedArray, aval_of, bfloat16, dtype_of, is_complex, is_inexact, shape_of
+from fad.core.errors import DTypeError, ShapeError
+from fad.core.primitive import Primitive, linear
+from fad.core.samples import b1, c128, case, f32, f64, i64
 
 __all__ = [
     "broadcast_to",

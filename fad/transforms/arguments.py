@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import Array, buffer_from, wrap
-from ..core.avals import PYTHON_SCALARS, aval_of, dtype_of, is_complex, is_inexact
-from ..core.errors import ArgumentError, DTypeError, FadError, TreeError
-from ..core.pytrees import flatten, flatten_with_paths, path_text, unflatten
-from ..core.trace import Tracer
+from fad.core.array import Array, buffer_from, wrap
+from fad.core.avals import PYTHON_SCALARS, aval_of, dtype_of, is_complex, is_inexact
+from fad.core.errors import ArgumentError, DTypeError, FadError, TreeError
+from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
+from fad.core.trace import Tracer
 
 __all__ = [
     "as_operand",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.avals import ShapedArray, aval_of, dtype_of, shape_of
-from ..core.trace import CURRENT, Trace, Tracer
+from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.trace import CURRENT, Trace, Tracer
 
 __all__ = ["BatchTrace", "BatchTracer", "batch_flat"]
 

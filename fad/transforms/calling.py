@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.avals import ShapedArray, aval_of
-from ..core.primitive import Primitive
-from ..core.program import Program, evaluate
-from ..primitives.structural import match, zeros
-from .batching import batch_flat
-from .forward import jvp_flat
-from .reverse import vjp_flat
-from .staging import stage
+from fad.core.avals import ShapedArray, aval_of
+from fad.core.primitive import Primitive
+from fad.core.program import Program, evaluate
+from fad.primitives.structural import match, zeros
+from fad.transforms.batching import batch_flat
+from fad.transforms.forward import jvp_flat
+from fad.transforms.reverse import vjp_flat
+from fad.transforms.staging import stage
 
 __all__ = ["batched_program", "call", "call_p", "jvp_program", "vjp_programs"]
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import wrap
-from ..core.avals import aval_of
-from ..core.config import config
-from ..core.errors import ArgumentError
-from ..core.program import Program
-from ..core.pytrees import flatten, unflatten
-from .arguments import argument_paths, check_callable, function_name, leaf_operands
-from .batching import named_axes
-from .calling import call
-from .programs import stage_function
+from fad.core.array import wrap
+from fad.core.avals import aval_of
+from fad.core.config import config
+from fad.core.errors import ArgumentError
+from fad.core.program import Program
+from fad.core.pytrees import flatten, unflatten
+from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
+from fad.transforms.batching import named_axes
+from fad.transforms.calling import call
+from fad.transforms.programs import stage_function
 
 __all__ = ["JittedFunction", "jit"]
 

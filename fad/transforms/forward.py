@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.avals import ShapedArray, aval_of, dtype_of, shape_of
-from ..core.trace import CURRENT, Trace, Tracer
-from ..primitives.structural import zeros
+from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.trace import CURRENT, Trace, Tracer
+from fad.primitives.structural import zeros
 
 __all__ = ["JVPTrace", "JVPTracer", "jvp_flat"]
 

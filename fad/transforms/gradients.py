@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import Array, wrap
-from ..core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexact, shape_of
-from ..core.errors import ArgumentError, DTypeError, ShapeError
-from ..core.program import evaluate
-from ..core.pytrees import flatten, unflatten
-from ..core.trace import CURRENT
-from ..primitives.structural import ones_like_aval, zeros
-from .arguments import (
+from fad.core.array import Array, wrap
+from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexact, shape_of
+from fad.core.errors import ArgumentError, DTypeError, ShapeError
+from fad.core.program import evaluate
+from fad.core.pytrees import flatten, unflatten
+from fad.core.trace import CURRENT
+from fad.primitives.structural import ones_like_aval, zeros
+from fad.transforms.arguments import (
     argument_paths,
     as_operand,
     check_callable,
@@ -30,9 +30,9 @@ from .arguments import (
     split_aux,
     wrap_tree,
 )
-from .forward import jvp_flat
-from .reverse import Pullback, VJPTrace
-from .staging import RecordTrace
+from fad.transforms.forward import jvp_flat
+from fad.transforms.reverse import Pullback, VJPTrace
+from fad.transforms.staging import RecordTrace
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import wrap
-from ..core.avals import ShapedArray, aval_of, is_complex, is_inexact, shape_of
-from ..core.errors import ArgumentError, DTypeError
-from ..core.pytrees import flatten, unflatten
-from ..primitives.structural import broadcast_to, move_axis, reshape
-from ..primitives.slicing import concatenate
-from .arguments import (
+from fad.core.array import wrap
+from fad.core.avals import ShapedArray, aval_of, is_complex, is_inexact, shape_of
+from fad.core.errors import ArgumentError, DTypeError
+from fad.core.pytrees import flatten, unflatten
+from fad.primitives.slicing import concatenate
+from fad.primitives.structural import broadcast_to, move_axis, reshape
+from fad.transforms.arguments import (
     argument_paths,
     check_callable,
     check_differentiable,
@@ -26,10 +26,10 @@ from .arguments import (
     select_arguments,
     split_aux,
 )
-from .batching import batch_flat
-from .forward import jvp_flat
-from .gradients import grad, jvp
-from .reverse import vjp_flat
+from fad.transforms.batching import batch_flat
+from fad.transforms.forward import jvp_flat
+from fad.transforms.gradients import grad, jvp
+from fad.transforms.reverse import vjp_flat
 
 __all__ = ["hessian", "hvp", "jacfwd", "jacobian", "jacrev"]
 

@@ -6,13 +6,19 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from ..core.array import wrap
-from ..core.avals import ShapedArray, aval_of
-from ..core.errors import FadError
-from ..core.program import Program
-from ..core.pytrees import flatten, unflatten
-from .arguments import argument_paths, as_operand, check_callable, function_name, leaf_operands, result_operands
-from .staging import stage
+from fad.core.avals import ShapedArray, aval_of
+from fad.core.errors import FadError
+from fad.core.program import Program
+from fad.core.pytrees import flatten, unflatten
+from fad.transforms.arguments import (
+    argument_paths,
+    as_operand,
+    check_callable,
+    function_name,
+    leaf_operands,
+    result_operands,
+)
+from fad.transforms.staging import stage
 
 __all__ = ["eval_shape", "make_program", "stage_function"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.avals import ShapedArray, aval_of, dtype_of, shape_of
-from ..core.trace import CURRENT, Trace, Tracer
-from ..primitives.structural import convert, zeros
+from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.trace import CURRENT, Trace, Tracer
+from fad.primitives.structural import convert, zeros
 
 __all__ = ["Pullback", "VJPTrace", "VJPTracer", "vjp_flat"]
 

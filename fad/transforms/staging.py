@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.avals import PYTHON_SCALARS, ShapedArray, aval_of
-from ..core.errors import LeakedTracerError
-from ..core.program import Equation, Literal, Program, Var, used_equations
-from ..core.trace import CURRENT, Source, Trace, Tracer, user_source
-from ..primitives.structural import weaken
+from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of
+from fad.core.errors import LeakedTracerError
+from fad.core.program import Equation, Literal, Program, Var, used_equations
+from fad.core.trace import CURRENT, Source, Trace, Tracer, user_source
+from fad.primitives.structural import weaken
 
 __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
 

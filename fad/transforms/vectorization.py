@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.array import wrap
-from ..core.avals import aval_of, shape_of
-from ..core.errors import ArgumentError, ShapeError, TreeError
-from ..core.pytrees import broadcast_prefix, flatten, unflatten
-from ..primitives.structural import broadcast_to, move_axis
-from .arguments import argument_paths, check_callable, function_name, leaf_operands, result_operands
-from .batching import batch_flat
+from fad.core.array import wrap
+from fad.core.avals import aval_of, shape_of
+from fad.core.errors import ArgumentError, ShapeError, TreeError
+from fad.core.pytrees import broadcast_prefix, flatten, unflatten
+from fad.primitives.structural import broadcast_to, move_axis
+from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands, result_operands
+from fad.transforms.batching import batch_flat
 
 __all__ = ["vmap"]
 
