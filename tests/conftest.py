@@ -1,0 +1,18 @@
+"""What every test shares: one thread per worker, no window for pictures, and reproducible Hypothesis runs."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Before NumPy is imported: test workers already use every core, and BLAS threads would only get in their way.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+_common = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}  # time limits would fail on a busy machine
+settings.register_profile("reproducible", derandomize=True, database=None, print_blob=True, **_common)
+settings.register_profile("explore", max_examples=1000, **_common)  # HYPOTHESIS_PROFILE=explore looks for new failures
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))

@@ -1,0 +1,72 @@
+"""The plan of the house, as data: which part of `fad` may import which. The tests beside this file enforce it."""
+
+# From the ground up. A file imports from its own layer and from the layers before it, never from a later one.
+# An entry is a module or a package with everything in it; the longest entry that fits a module decides.
+LAYERS: list[tuple[str, ...]] = [
+    ("fad.core",),
+    ("fad.primitives",),
+    ("fad.compiler",),
+    ("fad.transforms",),
+    ("fad.numpy", "fad.scipy", "fad.random"),
+    ("fad.tree", "fad.testing", "fad.debug", "fad.extend"),
+    ("fad",),  # fad/__init__.py
+    ("fad.nn", "fad.optim", "fad.io"),
+    ("fad.distributed",),
+]
+
+# These are written as a user would write them: out of the public names, and their own package.
+ON_TOP = ("fad.nn", "fad.optim", "fad.io")
+PUBLIC = ("fad", "fad.debug", "fad.extend", "fad.numpy", "fad.random", "fad.scipy", "fad.testing", "fad.tree")
+
+# Inside fad/primitives a rule uses ops of its own file or of one that stands before it here.
+RULE_ORDER = ["structural", "elementwise", "reduction", "contraction", "indexing"]
+
+MAX_FILE_LINES = 600
+MAX_FUNCTION_LINES = 50  # without the docstring
+
+# Files and functions that may be longer, each with the reason: "fad/x.py" or "fad/x.py:function".
+LONG_FOR_A_REASON: dict[str, str] = {}
+
+# What `import fad` and eager work must not load: each costs more than fad itself.
+HEAVY = (
+    "cupy",
+    "hypothesis",
+    "jax",
+    "llvmlite",
+    "matplotlib",
+    "mpi4py",
+    "numba",
+    "safetensors",
+    "scipy.integrate",
+    "scipy.linalg",
+    "scipy.optimize",
+    "scipy.signal",
+    "scipy.sparse",
+    "scipy.spatial",
+    "scipy.special",
+    "scipy.stats",
+    "sklearn",
+    "torch",
+    "tqdm",
+)
+
+# Modules whose `__all__` is the public surface. Each name needs a docstring with an example, and a test.
+PUBLIC_MODULES = (
+    "fad",
+    "fad.debug",
+    "fad.extend",
+    "fad.io",
+    "fad.nn",
+    "fad.numpy",
+    "fad.numpy.fft",
+    "fad.numpy.linalg",
+    "fad.optim",
+    "fad.random",
+    "fad.scipy.integrate",
+    "fad.scipy.linalg",
+    "fad.scipy.optimize",
+    "fad.scipy.special",
+    "fad.scipy.stats",
+    "fad.testing",
+    "fad.tree",
+)
