@@ -217,6 +217,11 @@ def main() -> None:
             joined = " ".join(f'float.fromhex("{v.hex()}"),' for v in pieces(value, width))
             print(f'    "{dtype}": ({joined}),')
         print("}")
+    count = 1344
+    with mp.workprec(count + 64):
+        print("# 2/pi = TWO_OVER_PI_BITS / 2**TWO_OVER_PI_COUNT")
+        print(f"TWO_OVER_PI_COUNT = {count}")
+        print(f"TWO_OVER_PI_BITS = int({hex(int(mp.floor(2 / mp.pi * mpf(2) ** count)))[2:]!r}, 16)")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from fad.compiler.llvm import (
     math_special,
     math_trigonometric,
 )
-from fad.compiler.llvm.math_text import BodyFunction, define
+from fad.compiler.llvm.math_text import BodyFunction, Calls, define
 
 __all__ = ["FUNCTIONS", "Target", "call_target", "definitions", "host_target", "library_source"]
 
@@ -79,7 +79,7 @@ def _attributes(name: str, dtype: str, lanes: tuple[int, ...]) -> str:
 
 
 @cache
-def _definition(name: str, dtype: str, lanes: int, fused: bool, variants: tuple[int, ...] = ()) -> tuple[str, dict]:
+def _definition(name: str, dtype: str, lanes: int, fused: bool, variants: tuple[int, ...] = ()) -> tuple[str, Calls]:
     body, arity = FUNCTIONS[name]
     symbol = f"fad_{name}_{dtype}"
     if lanes > 1:
@@ -123,8 +123,11 @@ def library_source(name: str, dtype: str, target: Target | None = None) -> str:
     return "\n".join([*parts, *_declarations(externals)])
 
 
-def _declarations(externals: dict[str, tuple[str, tuple[str, ...]]]) -> list[str]:
-    return [f"declare {result} @{name}({', '.join(arguments)})" for name, (result, arguments) in externals.items()]
+def _declarations(externals: Calls) -> list[str]:
+    return [
+        kind if isinstance(kind, str) else f"declare {kind[0]} @{name}({', '.join(kind[1])})"
+        for name, kind in externals.items()
+    ]
 
 
 class _Callee(ir.Function):

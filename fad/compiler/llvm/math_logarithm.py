@@ -217,7 +217,7 @@ def softplus(k: Body, x: Term) -> Term:
 
 def log_expit(k: Body, x: Term) -> Term:
     """-log(1 + exp(-x))"""
-    return k.select(k.term(0.0, "real") < x, 0.0, x) - log1p_exp_negative(k, k.abs(x))
+    return -softplus(k, -x)
 
 
 def logaddexp(k: Body, x: Term, y: Term) -> Term:

@@ -18,6 +18,10 @@ _BITS = {"f32": 32, "f64": 64}
 _RARE = '!prof !{!"branch_weights", i32 1, i32 4096}'
 
 
+# What a function calls: how to declare it (result type, argument types), or the text that defines it.
+Calls = dict[str, tuple[str, tuple[str, ...]] | str]
+
+
 class Term:
     """One value in a body: its assembly spelling and its kind ("real", "int" or "mask")."""
 
@@ -131,7 +135,7 @@ class Body:
         self.scalar_types = scalar
         self.types = scalar if lanes == 1 else {kind: f"<{lanes} x {name}>" for kind, name in scalar.items()}
         self.lines: list[str] = []
-        self.declarations: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.declarations: Calls = {}
         self.block = "entry"
         self._count = self._labels = 0
         self._suffix = f"f{self.bits}" if lanes == 1 else f"v{lanes}f{self.bits}"
@@ -167,6 +171,11 @@ class Body:
         """Note that the body calls the external function `name`."""
         self.declarations[name] = (result, tuple(arguments))
         return name
+
+    def include(self, name: str, text: str, calls: "Calls") -> None:
+        """Note that the body calls the function `name` defined by `text`, which makes the given calls itself."""
+        self.declarations.update(calls)
+        self.declarations[name] = text
 
     def _intrinsic(self, name: str, *terms: Term) -> Term:
         real = self.types["real"]
@@ -320,11 +329,12 @@ class Body:
     # -- rare lanes -------------------------------------------------------------------------------------------------
 
     def repair(self, fast: Term, mask: Term, function: str, *arguments: Term) -> Term:
-        """`fast`, but in the lanes where `mask` is set what the C library's double function gives.
+        """`fast`, but in the lanes where `mask` is set what a double function gives: one of the C library, or included.
 
         One branch per call of the finished function, to a loop over its lanes: free as long as no lane is marked.
         """
-        self.declare(function, "double", ["double"] * len(arguments))
+        if function not in self.declarations:
+            self.declare(function, "double", ["double"] * len(arguments))
         self._labels += 1
         label, before = self._labels, self.block
         self.block = f"done{label}"
@@ -380,8 +390,8 @@ BodyFunction = Callable[..., Term]
 
 def define(
     name: str, body: BodyFunction, arity: int, dtype: str, lanes: int, fused: bool, attributes: str
-) -> tuple[str, dict]:
-    """The text of one function and what it calls: ``{external name: (result type, argument types)}``."""
+) -> tuple[str, Calls]:
+    """The text of one function and what it calls."""
     k = Body(dtype, lanes, fused)
     arguments = [Term(k, f"%a{i}", "real") for i in range(arity)]
     result = body(k, *arguments)

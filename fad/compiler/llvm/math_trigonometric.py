@@ -1,13 +1,15 @@
 """Bodies of the circular functions: sin cos tan asin acos atan atan2, and hypot.
 
-sin, cos and tan reduce x = n pi/2 + r + r_low with pi/2 in three pieces (Cody and Waite, 1980). Beyond `REDUCED` the C
-library does the lane, so every argument is reduced correctly.
+sin, cos and tan reduce x = n pi/2 + r + r_low with pi/2 in three pieces (Cody and Waite, 1980); beyond `REDUCED` with
+as many bits of 2/pi as it takes (`math_reduction`).
 """
 
 import math
+from collections.abc import Callable
 
 from fad.compiler.llvm import math_coefficients as c
-from fad.compiler.llvm.math_text import Body, Term
+from fad.compiler.llvm.math_reduction import TABLE, reduce_huge, table
+from fad.compiler.llvm.math_text import Body, Term, define
 
 REDUCED = {"f64": 2.0**30, "f32": 2.0**15}
 
@@ -35,12 +37,15 @@ def cos_reduced(k: Body, r: Term, low: Term, square: Term) -> tuple[Term, Term]:
     return main, ((1.0 - main) - half) + tail
 
 
-def _both(k: Body, x: Term) -> tuple[Term, Term, Term]:
-    r, low, i = reduce_circle(k, x)
+Reduced = tuple[Term, Term, Term]
+
+
+def _sine_cosine(k: Body, reduced: Reduced) -> tuple[Term, Term]:
+    r, low, _ = reduced
     square = r * r
     sine, sine_tail = sin_reduced(k, r, low, square)
     cosine, cosine_tail = cos_reduced(k, r, low, square)
-    return sine + sine_tail, cosine + cosine_tail, i
+    return sine + sine_tail, cosine + cosine_tail
 
 
 def _flip(k: Body, value: Term, i: Term) -> Term:
@@ -48,33 +53,62 @@ def _flip(k: Body, value: Term, i: Term) -> Term:
     return k.as_real(k.as_int(value) ^ ((i & 2) << (k.bits - 2)))
 
 
-def _repair_huge(k: Body, x: Term, result: Term, function: str) -> Term:
-    return k.repair(result, k.abs(x) > REDUCED[k.dtype], function, x)
+def _sin(k: Body, reduced: Reduced) -> Term:
+    sine, cosine = _sine_cosine(k, reduced)
+    return _flip(k, k.select((reduced[2] & 1).equals(0), sine, cosine), reduced[2])
+
+
+def _cos(k: Body, reduced: Reduced) -> Term:
+    sine, cosine = _sine_cosine(k, reduced)
+    return _flip(k, k.select((reduced[2] & 1).equals(0), cosine, sine), reduced[2] + 1)
+
+
+def _tan(k: Body, reduced: Reduced) -> Term:
+    r, low, i = reduced
+    square = r * r
+    sine, sine_low = k.quick_sum(*sin_reduced(k, r, low, square))
+    cosine, cosine_low = k.quick_sum(*cos_reduced(k, r, low, square))
+    even = (i & 1).equals(0)
+    over, over_low = k.select(even, sine, -cosine), k.select(even, sine_low, -cosine_low)
+    return sum_of(k.quotient(over, over_low, k.select(even, cosine, sine), k.select(even, cosine_low, sine_low)))
+
+
+def sum_of(pair: tuple[Term, Term]) -> Term:
+    """Add the two parts of a pair."""
+    return pair[0] + pair[1]
+
+
+def _repair_huge(k: Body, x: Term, result: Term, function: Callable[[Body, Reduced], Term]) -> Term:
+    """`result`, but computed with the long reduction where |x| is above `REDUCED`; NaN for infinities."""
+
+    def huge(one: Body, y: Term) -> Term:
+        value = function(one, reduce_huge(one, y))
+        if function is not _cos:
+            value = one.as_real(one.as_int(value) ^ (one.as_int(y) & -(2**63)))
+        return one.select(one.abs(y) < math.inf, value, math.nan)
+
+    name = f"fad{function.__name__}_huge"
+    text, calls = define(name, huge, 1, "f64", 1, k.fused, "noinline nounwind willreturn memory(none)")
+    k.include(TABLE, table(), {})
+    k.include(name, text, calls)
+    return k.repair(result, k.abs(x) > REDUCED[k.dtype], name, x)
 
 
 def sin(k: Body, x: Term) -> Term:
-    """sin(x)"""
-    s, co, i = _both(k, x)
-    result = _flip(k, k.select((i & 1).equals(0), s, co), i)
-    return _repair_huge(k, x, k.select(x.equals(0.0), x, result), "sin")
+    """The sine."""
+    result = k.select(x.equals(0.0), x, _sin(k, reduce_circle(k, x)))
+    return _repair_huge(k, x, result, _sin)
 
 
 def cos(k: Body, x: Term) -> Term:
-    """cos(x)"""
-    s, co, i = _both(k, x)
-    return _repair_huge(k, x, _flip(k, k.select((i & 1).equals(0), co, s), i + 1), "cos")
+    """The cosine."""
+    return _repair_huge(k, x, _cos(k, reduce_circle(k, x)), _cos)
 
 
 def tan(k: Body, x: Term) -> Term:
-    """sin(x) / cos(x)"""
-    r, low, i = reduce_circle(k, x)
-    square = r * r
-    s, s_low = k.quick_sum(*sin_reduced(k, r, low, square))
-    co, co_low = k.quick_sum(*cos_reduced(k, r, low, square))
-    even = (i & 1).equals(0)
-    over, over_low = k.select(even, s, -co), k.select(even, s_low, -co_low)
-    result, rest = k.quotient(over, over_low, k.select(even, co, s), k.select(even, co_low, s_low))
-    return _repair_huge(k, x, k.select(x.equals(0.0), x, result + rest), "tan")
+    """The sine over the cosine."""
+    result = k.select(x.equals(0.0), x, _tan(k, reduce_circle(k, x)))
+    return _repair_huge(k, x, result, _tan)
 
 
 def asin(k: Body, x: Term) -> Term:
