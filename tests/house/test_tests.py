@@ -17,7 +17,7 @@ def checks_something(function: ast.AST, checkers: frozenset[str] = frozenset()) 
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func).split(".")[-1].lstrip("_")
+            called = ast.unparse(node.func).split(".")[-1].lstrip("_").lower()
             if called.startswith(CHECKING) or called in checkers:
                 return True
     return False
