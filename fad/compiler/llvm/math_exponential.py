@@ -54,19 +54,13 @@ def exp2(k: Body, x: Term) -> Term:
     return k.scale(p + 1.0, i)
 
 
-def expm1_pair(k: Body, x: Term, shrink: int = 0) -> tuple[Term, Term, Term]:
-    """(high, low, i): exp(x) - 1 as a pair, times 2**-shrink; x at most the overflow threshold."""
-    r, r_low, i = reduce_exp(k, x)
-    p, p_low = k.quick_sum(r, r * r * k.polynomial(c.EXP[k.dtype], r))
-    scale = k.power_of_two(i - shrink)
-    high, low = k.sum(scale - 2.0**-shrink, p * scale)
-    return high, k.fma(p_low + r_low, scale, low), i
-
-
 def expm1(k: Body, x: Term) -> Term:
-    """exp(x) - 1. Halved inside, because exp(x) may overflow when exp(x) / 2 does not."""
-    high, low, _ = expm1_pair(k, clamp(k, x, -64.0, _LARGEST[k.dtype]), 1)
-    result = (high + low) * 2.0
+    """exp(x) - 1 = 2**i ((1 - 2**-i) + p), in halves because 2**i may overflow when the result does not."""
+    r, r_low, i = reduce_exp(k, clamp(k, x, -64.0, _LARGEST[k.dtype]))
+    p, p_low = k.quick_sum(r, r * r * k.polynomial(c.EXP[k.dtype], r))
+    half = k.power_of_two(i - 1)
+    high, low = k.sum(half - 0.5, p * half)
+    result = (high + k.fma(p_low + r_low, half, low)) * 2.0
     tiny = k.abs(x) < 2.0 ** -(k.mantissa + 2)
     return k.select(tiny, x, result)
 
@@ -94,12 +88,14 @@ def cosh(k: Body, x: Term) -> Term:
 
 
 def tanh(k: Body, x: Term) -> Term:
-    """E / (E + 2) with E = exp(2 |x|) - 1 as a pair: one formula for the whole range."""
-    magnitude = k.select(k.term(20.0, "real") < k.abs(x), 20.0, k.abs(x))
-    high, low, _ = expm1_pair(k, magnitude + magnitude)
-    below, below_low = k.sum(high, 2.0)
-    result, rest = k.quotient(high, low, below, below_low + low)
-    return k.copysign(result + rest, x)
+    """1 - 2 / (exp(2 |x|) + 1), or its odd polynomial where |x| < 0.55."""
+    limit = 20.0 if k.dtype == "f64" else 10.0
+    a = k.select(k.term(limit, "real") < k.abs(x), limit, k.abs(x))
+    r, _, i = reduce_exp(k, a + a)
+    large = 1.0 - 2.0 / k.fma(exp_minus_one_reduced(k, r) + 1.0, k.power_of_two(i), 1.0)
+    square = a * a
+    small = k.fma(a * square, k.polynomial(c.TANH[k.dtype], square), a)
+    return k.copysign(k.select(a < 0.55, small, large), x)
 
 
 def expit(k: Body, x: Term) -> Term:
