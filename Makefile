@@ -15,7 +15,7 @@ ARGS ?=
 # One BLAS thread in each test worker: the workers already use every core.
 one_thread := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format typecheck docs-check examples bench wheel clean
+.PHONY: help demo test lint format typecheck docs-check docs examples bench wheel clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -40,6 +40,9 @@ typecheck: $(VENV)/.stamp-test ## Check the types
 docs-check: $(VENV)/.stamp-test ## Run the code of every page and docstring; check the links
 	$(one_thread) $(PY) -m pytest -n $(WORKERS) tests/docs fad $(ARGS)
 
+docs: $(VENV)/.stamp-docs ## Build the pages of docs/ as a web site in site/
+	$(PY) -m mkdocs build --quiet
+
 examples: $(VENV)/.stamp-demo ## Run every example
 	@set -e; for example in examples/*.py; do \
 		name=$$(basename $$example .py); [ $$name = __init__ ] && continue; \
@@ -52,7 +55,7 @@ wheel: $(VENV)/.stamp-test ## Build the wheel into dist/
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A stamp for each extra makes a second call quick; `-e` makes edits take effect at once.

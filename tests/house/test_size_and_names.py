@@ -54,6 +54,17 @@ def test_names_say_something():
     assert not problems, f"say what it holds or does: {problems}"
 
 
+def test_no_module_is_named_like_what_it_exports():
+    """`fad.x.sort` must be either the module or the function: the import of one would hide the other."""
+    problems = []
+    for name, path in modules().items():
+        for node in parse(path).body:
+            exports = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            if exports and path.stem in re.findall(r"'(\w+)'", ast.unparse(node.value)):
+                problems.append(name)
+    assert not problems, problems
+
+
 def test_code_lines_leave_out_the_docstring():
     function = ast.parse('def f():\n    """One.\n\n    Two.\n    """\n    return 1\n').body[0]
     assert isinstance(function, ast.FunctionDef)
