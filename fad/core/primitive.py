@@ -13,6 +13,7 @@ Rules
     ``f(*primals, **params) -> out, pullback`` with ``pullback(cotangent) -> [cotangent or None, ...]``, one for each argument.
 ``batch``
     ``f(size, args, mapped, **params) -> out, mapped``: the mapped axis is axis 0 of each argument with ``mapped[k]`` true.
+    An operation that is ``higher_order`` (its params hold Programs or functions) also gets ``axis_name``.
 ``kernel``
     Scalar or loop code for the compiler; ``None`` where the operation has no native lowering.
 ``samples``
@@ -63,6 +64,7 @@ class Primitive:
         "batch",
         "collective",
         "doc",
+        "higher_order",
         "host_impl",
         "impl",
         "inline",
@@ -92,6 +94,7 @@ class Primitive:
         multiple_results: bool = False,
         keeps_missing: bool = False,
         collective: bool = False,
+        higher_order: bool = False,
         vjp_selected: Callable[..., Any] | None = None,
         stage: Callable[..., Any] | None = None,
         inline: Callable[..., Any] | None = None,
@@ -109,6 +112,7 @@ class Primitive:
         self.multiple_results = multiple_results
         self.keeps_missing = keeps_missing
         self.collective = collective
+        self.higher_order = higher_order
         self.stage = stage
         self.inline = inline
         self.doc = doc

@@ -62,6 +62,8 @@ class BatchTrace(Trace):
             out, out_mapped = primitive.batch(self.size, values, mapped, named=True, **params)
         elif not any(mapped):
             return self.parent.process(primitive, values, params)
+        elif primitive.higher_order:
+            out, out_mapped = primitive.batch(self.size, values, mapped, axis_name=self.axis_name, **params)
         else:
             out, out_mapped = primitive.batch(self.size, values, mapped, **params)
         if primitive.multiple_results:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fad.core.avals import ShapedArray, aval_of
+from fad.core.avals import ShapedArray, aval_of, shape_of
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
-from fad.primitives.structural import match, zeros
+from fad.primitives.structural import broadcast_to, match, zeros
 from fad.transforms.batching import batch_flat
 from fad.transforms.forward import jvp_flat
 from fad.transforms.reverse import vjp_flat
@@ -21,12 +21,19 @@ from fad.transforms.staging import stage
 __all__ = ["batched_program", "call", "call_p", "jvp_program", "vjp_programs"]
 
 
-def jvp_program(program: Program, active: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
-    """The Program of (inputs, tangents of the active inputs) -> (outputs, tangents), and which outputs have tangents."""
-    return program.cached(("jvp", active), lambda: _make_jvp(program, active))
+def jvp_program(
+    program: Program, active: tuple[bool, ...], forced: tuple[bool, ...] = ()
+) -> tuple[Program, tuple[bool, ...]]:
+    """The Program of (inputs, tangents of the active inputs) -> (outputs, tangents), and which outputs have tangents.
+
+    Outputs that are ``forced`` have a tangent in any case, zeros if need be.
+    """
+    return program.cached(("jvp", active, forced), lambda: _make_jvp(program, active, forced))
 
 
-def _make_jvp(program: Program, active: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+def _make_jvp(
+    program: Program, active: tuple[bool, ...], forced: tuple[bool, ...]
+) -> tuple[Program, tuple[bool, ...]]:
     count = len(program.inputs)
     has_tangent: list[bool] = []
 
@@ -34,6 +41,10 @@ def _make_jvp(program: Program, active: tuple[bool, ...]) -> tuple[Program, tupl
         given = iter(args[count:])
         tangents = [next(given) if a else None for a in active]
         outs, out_tangents = jvp_flat(lambda *xs: evaluate(program, *xs), args[:count], tangents, instantiate=False)
+        if any(forced):
+            out_tangents = [
+                zeros(aval_of(o)) if t is None and f else t for o, t, f in zip(outs, out_tangents, forced, strict=True)
+            ]
         has_tangent[:] = [t is not None for t in out_tangents]
         return [*outs, *[t for t in out_tangents if t is not None]]
 
@@ -83,19 +94,23 @@ def _make_vjp(
 
 
 def batched_program(
-    program: Program, size: int, mapped: tuple[bool, ...], axis_name: Any = None
+    program: Program, size: int, mapped: tuple[bool, ...], axis_name: Any = None, forced: tuple[bool, ...] = ()
 ) -> tuple[Program, tuple[bool, ...]]:
-    """The Program over a batch, and which outputs are mapped."""
-    return program.cached(("batch", size, mapped, axis_name), lambda: _make_batched(program, size, mapped, axis_name))
+    """The Program over a batch, and which outputs are mapped; those that are ``forced`` are mapped in any case."""
+    key = ("batch", size, mapped, axis_name, forced)
+    return program.cached(key, lambda: _make_batched(program, size, mapped, axis_name, forced))
 
 
 def _make_batched(
-    program: Program, size: int, mapped: tuple[bool, ...], axis_name: Any
+    program: Program, size: int, mapped: tuple[bool, ...], axis_name: Any, forced: tuple[bool, ...]
 ) -> tuple[Program, tuple[bool, ...]]:
     out_mapped: list[bool] = []
 
     def batched(*args: Any) -> list[Any]:
         outs, flags = batch_flat(lambda *xs: evaluate(program, *xs), size, args, mapped, axis_name)
+        for k, force in enumerate(forced):
+            if force and not flags[k]:
+                outs[k], flags[k] = broadcast_to(outs[k], (size, *shape_of(outs[k]))), True
         out_mapped[:] = flags
         return outs
 
@@ -113,10 +128,16 @@ def call_jvp(bind: Any, primals: Sequence[Any], tangents: Sequence[Any], program
 
 
 def call_batch(
-    bind: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], program: Program, **params: Any
+    bind: Any,
+    size: int,
+    args: Sequence[Any],
+    mapped: Sequence[bool],
+    program: Program,
+    axis_name: Any,
+    **params: Any,
 ) -> Any:
     """The batch rule of an operation that runs a Program."""
-    transformed, out_mapped = batched_program(program, size, tuple(mapped))
+    transformed, out_mapped = batched_program(program, size, tuple(mapped), axis_name)
     return bind(*args, program=transformed, **params), list(out_mapped)
 
 
@@ -152,7 +173,10 @@ call_p = Primitive(
     jvp=lambda primals, tangents, *, program: call_jvp(call_p.bind, primals, tangents, program),
     vjp=_call_vjp,
     vjp_selected=_call_vjp_selected,
-    batch=lambda size, args, mapped, *, program: call_batch(call_p.bind, size, args, mapped, program),
+    batch=lambda size, args, mapped, *, program, axis_name: call_batch(
+        call_p.bind, size, args, mapped, program, axis_name
+    ),
+    higher_order=True,
     kernel="call",
     samples=[],
     multiple_results=True,
