@@ -8,3 +8,5 @@ from fad.transforms.gradients import grad, jvp, linear_transpose, linearize, val
 from fad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from fad.transforms.programs import eval_shape, make_program
 from fad.transforms.vectorization import vmap
+
+__version__ = "0.1.0"
