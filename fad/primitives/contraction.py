@@ -1,0 +1,283 @@
+"""The general matrix product: ``dot_general`` contracts some axes of two arrays, runs along others together, keeps the rest.
+
+Axes of the result: the batch axes, then the free axes of the first array, then those of the second. Transposes are part of the
+dimension numbers, so the derivatives of a matrix product are again single matrix products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fad.core.avals import ShapedArray, bfloat16, dtype_of, result_dtype, shape_of, weak_operand
+from fad.core.errors import DTypeError, ShapeError
+from fad.core.primitive import Primitive
+from fad.core.samples import b1, c64, c128, case, f32, f64, i64
+from fad.primitives.structural import convert, inverse_permutation, move_axis, permute
+
+__all__ = ["dot_general", "dot_general_p", "transposed_product"]
+
+Axes = tuple[int, ...]
+AxisPairs = tuple[Axes, Axes]
+
+_NONE: AxisPairs = ((), ())
+_FLOAT16 = np.dtype(np.float16)
+
+
+# --- what it computes --------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _free_axes(ndim: int, contract: Axes, batch: Axes) -> Axes:
+    return tuple(a for a in range(ndim) if a not in contract and a not in batch)
+
+
+@lru_cache(maxsize=4096)
+def _compute_plan(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs) -> Callable[[Any, Any, Any], Any]:
+    """The fastest function ``(xp, x, y) -> product`` for these ranks and axes."""
+    if batch == _NONE:
+        if (x_ndim, y_ndim) == (2, 2):
+            flat = {
+                ((1,), (0,)): lambda xp, x, y: xp.matmul(x, y),
+                ((0,), (0,)): lambda xp, x, y: xp.matmul(x.T, y),
+                ((1,), (1,)): lambda xp, x, y: xp.matmul(x, y.T),
+                ((0,), (1,)): lambda xp, x, y: xp.matmul(x.T, y.T),
+            }
+            if contract in flat:
+                return flat[contract]
+        if contract == ((0,), (0,)) and x_ndim == 1 and y_ndim in (1, 2):
+            return lambda xp, x, y: xp.matmul(x, y)
+        if contract == ((1,), (0,)) and (x_ndim, y_ndim) == (2, 1):
+            return lambda xp, x, y: xp.matmul(x, y)
+        if contract == ((0,), (0,)) and (x_ndim, y_ndim) == (2, 1):
+            return lambda xp, x, y: xp.matmul(y, x)
+        if contract == ((0,), (1,)) and (x_ndim, y_ndim) == (1, 2):
+            return lambda xp, x, y: xp.matmul(y, x)
+    x_order = (*batch[0], *_free_axes(x_ndim, contract[0], batch[0]), *contract[0])
+    y_order = (*batch[1], *contract[1], *_free_axes(y_ndim, contract[1], batch[1]))
+    return lambda xp, x, y: _grouped_product(
+        xp, xp.transpose(x, x_order), xp.transpose(y, y_order), len(batch[0]), len(contract[0])
+    )
+
+
+def _grouped_product(xp: Any, x: Any, y: Any, batches: int, contracted: int) -> Any:
+    """Matrix product of (batch, rows, inner) and (batch, inner, columns), each group being any number of axes."""
+    rows = x.shape[batches : x.ndim - contracted]
+    columns = y.shape[batches + contracted :]
+    inner = math.prod(y.shape[batches : batches + contracted])
+    lead = x.shape[:batches]
+    if not contracted:
+        return xp.multiply(
+            xp.reshape(x, (*lead, *rows, *[1] * len(columns))), xp.reshape(y, (*lead, *[1] * len(rows), *columns))
+        )
+    out = xp.matmul(xp.reshape(x, (*lead, math.prod(rows), inner)), xp.reshape(y, (*lead, inner, math.prod(columns))))
+    return xp.reshape(out, (*lead, *rows, *columns))
+
+
+def _impl(xp: Any, x: Any, y: Any, *, contract: AxisPairs, batch: AxisPairs) -> Any:
+    if not hasattr(x, "ndim") or not hasattr(y, "ndim"):
+        x, y = (
+            a if hasattr(a, "ndim") else xp.asarray(a, result_dtype(weak_operand(x), weak_operand(y))) for a in (x, y)
+        )
+    compute = _compute_plan(x.ndim, y.ndim, contract, batch)
+    if x.dtype.itemsize == 2 or y.dtype.itemsize == 2:
+        return _half_product(xp, x, y, compute)
+    return compute(xp, x, y)
+
+
+def _half_product(xp: Any, x: Any, y: Any, compute: Callable[[Any, Any, Any], Any]) -> Any:
+    """16-bit floats have no BLAS: multiply and add in float32, round once."""
+    wanted = result_dtype(x.dtype, y.dtype)
+    if wanted not in (_FLOAT16, bfloat16):
+        return compute(xp, x.astype(wanted), y.astype(wanted))
+    return compute(xp, x.astype(np.float32), y.astype(np.float32)).astype(wanted)
+
+
+def _shape(x: ShapedArray, y: ShapedArray, *, contract: AxisPairs, batch: AxisPairs) -> ShapedArray:
+    for aval, axes in ((x, (*contract[0], *batch[0])), (y, (*contract[1], *batch[1]))):
+        if len(set(axes)) != len(axes) or any(not 0 <= a < aval.ndim for a in axes):
+            raise ShapeError(
+                f"dot_general: axes {axes} of an array of shape {aval.shape} must be distinct and below {aval.ndim}"
+            )
+    for what, (x_axes, y_axes) in (("contracted", contract), ("batch", batch)):
+        if len(x_axes) != len(y_axes) or any(x.shape[a] != y.shape[b] for a, b in zip(x_axes, y_axes)):
+            raise ShapeError(
+                f"matrix product of shapes {x.shape} and {y.shape}: {what} axes {x_axes} of the first and {y_axes} of the second "
+                "must have equal sizes"
+            )
+    shape = (
+        tuple(x.shape[a] for a in batch[0])
+        + tuple(x.shape[a] for a in _free_axes(x.ndim, contract[0], batch[0]))
+        + tuple(y.shape[a] for a in _free_axes(y.ndim, contract[1], batch[1]))
+    )
+    return ShapedArray(shape, result_dtype(weak_operand(x), weak_operand(y)))
+
+
+# --- derivatives: the transposes of a product are products ---------------------------------------------------------------------------
+
+
+class _Transpose:
+    """How to form one cotangent: which factor comes first, along which axes they are multiplied, how the result is permuted."""
+
+    __slots__ = ("batch", "cotangent_first", "contract", "order")
+
+    def __init__(self, cotangent_first: bool, contract: AxisPairs, batch: AxisPairs, order: Axes | None):
+        self.cotangent_first, self.contract, self.batch, self.order = cotangent_first, contract, batch, order
+
+    def __call__(self, cotangent: Any, other: Any) -> Any:
+        first, second = (cotangent, other) if self.cotangent_first else (other, cotangent)
+        product = dot_general_p.bind(first, second, contract=self.contract, batch=self.batch)
+        return product if self.order is None else permute(product, self.order)
+
+
+@lru_cache(maxsize=4096)
+def _transposes(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs) -> tuple[_Transpose, _Transpose]:
+    """How to form the cotangents of both arguments."""
+    lead = tuple(range(len(batch[0])))
+    x_free = _free_axes(x_ndim, contract[0], batch[0])
+    y_free = _free_axes(y_ndim, contract[1], batch[1])
+    x_places = tuple(range(len(lead), len(lead) + len(x_free)))
+    y_places = tuple(range(len(lead) + len(x_free), len(lead) + len(x_free) + len(y_free)))
+    return (
+        _transpose(x_free, batch[0], contract[0], (lead, batch[1]), (y_places, y_free), contract[1]),
+        _transpose(y_free, batch[1], contract[1], (lead, batch[0]), (x_places, x_free), contract[0]),
+    )
+
+
+def _transpose(
+    free: Axes, batch: Axes, contracted: Axes, shared: AxisPairs, inner: AxisPairs, other_contracted: Axes
+) -> _Transpose:
+    # The other factor's contracted axes survive in ascending order; each belongs to one contracted axis of ours.
+    partner = tuple(contracted[other_contracted.index(a)] for a in sorted(other_contracted))
+    direct, swapped = (*batch, *free, *partner), (*batch, *partner, *free)
+    if swapped == tuple(range(len(swapped))):
+        return _Transpose(False, (inner[1], inner[0]), (shared[1], shared[0]), None)
+    order = inverse_permutation(direct)
+    return _Transpose(True, inner, shared, None if order == tuple(range(len(order))) else order)
+
+
+def transposed_product(position: int, cotangent: Any, x: Any, y: Any, contract: AxisPairs, batch: AxisPairs) -> Any:
+    """The cotangent of argument ``position`` of ``dot_general(x, y)``."""
+    rule = _transposes(len(shape_of(x)), len(shape_of(y)), contract, batch)[position]
+    return rule(cotangent, y if position == 0 else x)
+
+
+def _vjp_selected(active: Axes, primals: Sequence[Any], params: dict[str, Any]) -> Any:
+    x, y = primals
+    out = dot_general_p.bind(x, y, **params)
+    rules = _transposes(len(shape_of(x)), len(shape_of(y)), params["contract"], params["batch"])
+    jobs = [(rules[k], primals[1 - k], dtype_of(primals[k])) for k in active]
+
+    def pullback(cotangent: Any) -> list[Any]:
+        cotangents = []
+        for rule, other, dtype in jobs:
+            term = rule(cotangent, other)
+            cotangents.append(term if dtype_of(term) == dtype else convert(term, dtype))
+        return cotangents
+
+    return out, pullback
+
+
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+    (x, y), (x_tangent, y_tangent) = primals, tangents
+    out = dot_general_p.bind(x, y, **params)
+    terms = []
+    if x_tangent is not None:
+        terms.append(dot_general_p.bind(x_tangent, y, **params))
+    if y_tangent is not None:
+        terms.append(dot_general_p.bind(x, y_tangent, **params))
+    total = terms[0] if len(terms) == 1 else terms[0] + terms[1]
+    return out, convert(total, dtype_of(out))
+
+
+# --- batching: a mapped axis of one argument only is a free axis, of both a batch axis ---------------------------------------------------
+
+
+def _shifted(axes: Axes) -> Axes:
+    return tuple(a + 1 for a in axes)
+
+
+def _batch(
+    size: int, args: Sequence[Any], mapped: Sequence[bool], *, contract: AxisPairs, batch: AxisPairs
+) -> tuple[Any, bool]:
+    x, y = args
+    lead = len(batch[0])
+    x_contract, y_contract = (_shifted(a) if m else a for a, m in zip(contract, mapped))
+    x_batch, y_batch = (_shifted(a) if m else a for a, m in zip(batch, mapped))
+    if all(mapped):
+        return dot_general_p.bind(x, y, contract=(x_contract, y_contract), batch=((0, *x_batch), (0, *y_batch))), True
+    out = dot_general_p.bind(x, y, contract=(x_contract, y_contract), batch=(x_batch, y_batch))
+    position = lead if mapped[0] else lead + len(_free_axes(len(shape_of(x)), x_contract, x_batch))
+    return move_axis(out, position, 0), True
+
+
+_MATRICES: AxisPairs = ((1,), (0,))
+
+dot_general_p = Primitive(
+    "dot_general",
+    impl=_impl,
+    shape=_shape,
+    jvp=_jvp,
+    vjp=lambda x, y, **params: _vjp_selected((0, 1), (x, y), params),
+    vjp_selected=_vjp_selected,
+    batch=_batch,
+    kernel="dot_general",
+    samples=[
+        case(f64(2, 3), f64(3, 4), contract=_MATRICES, batch=_NONE),
+        case(f64(3, 2), f64(3, 4), contract=((0,), (0,)), batch=_NONE),
+        case(f64(2, 3), f64(4, 3), contract=((1,), (1,)), batch=_NONE),
+        case(f64(3, 2), f64(4, 3), contract=((0,), (1,)), batch=_NONE),
+        case(f64(3), f64(3), contract=((0,), (0,)), batch=_NONE),
+        case(f64(2, 3), f64(3), contract=_MATRICES, batch=_NONE),
+        case(f64(3), f64(2, 3), contract=((0,), (1,)), batch=_NONE),
+        case(f64(2), f64(3), contract=_NONE, batch=_NONE),
+        case(f64(), f64(3), contract=_NONE, batch=_NONE),
+        case(f64(2, 3, 4), f64(2, 4, 5), contract=((2,), (1,)), batch=((0,), (0,))),
+        case(f64(4, 3, 2), f64(5, 2, 4, 3), contract=((0, 1), (2, 3)), batch=((2,), (1,))),
+        case(f64(2, 3, 4), f64(4, 5, 3), contract=((2, 1), (0, 2)), batch=_NONE),
+        case(f64(2, 3), f64(2, 3), contract=((1,), (1,)), batch=((0,), (0,))),
+        case(f64(2, 3), f64(3, 2), contract=_NONE, batch=((0, 1), (1, 0))),
+        case(f64(1, 1), f64(1, 1), contract=_MATRICES, batch=_NONE),
+        case(f64(2, 0), f64(0, 3), contract=_MATRICES, batch=_NONE),
+        case(f64(0, 3), f64(3, 2), contract=_MATRICES, batch=_NONE),
+        case(f32(2, 3), f32(3, 2), contract=_MATRICES, batch=_NONE),
+        case(f32(2, 3), f64(3, 2), contract=_MATRICES, batch=_NONE),
+        case(c128(2, 3), c128(3, 2), contract=_MATRICES, batch=_NONE),
+        case(c64(2, 3), c64(3), contract=_MATRICES, batch=_NONE),
+        case(f64(2, 3), c128(3), contract=_MATRICES, batch=_NONE),
+        case(i64(2, 3), i64(3, 2), contract=_MATRICES, batch=_NONE),
+        case(b1(2, 3), b1(3), contract=_MATRICES, batch=_NONE),
+    ],
+    doc="Products of two arrays, summed over the contracted pairs of axes and taken together along the batch pairs.",
+)
+
+
+def dot_general(x: Any, y: Any, contract: AxisPairs, batch: AxisPairs = _NONE) -> Any:
+    """Contract pairs of axes of two arrays, run along other pairs together.
+
+    Parameters
+    ----------
+    x, y : buffer or tracer
+        The factors.
+    contract : pair of tuples of int
+        Axes of ``x`` and of ``y`` to multiply and sum over.
+    batch : pair of tuples of int
+        Axes of ``x`` and of ``y`` to run along together; they come first in the result.
+
+    Raises
+    ------
+    ShapeError
+        If paired axes differ in size, or an axis is named twice or does not exist.
+    """
+    return dot_general_p.bind(x, y, contract=contract, batch=batch)
+
+
+def require_numbers(function: str, *dtypes: np.dtype) -> None:
+    """Raise unless matrix products of the dtypes mean something."""
+    for dtype in dtypes:
+        if dtype.kind not in "biufc" and dtype != bfloat16:
+            raise DTypeError(f"{function} needs numbers, got dtype {dtype}; convert with x.astype(float)")
