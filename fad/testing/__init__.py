@@ -1,0 +1,7 @@
+"""Check derivatives: of a function (``check_grads``), of a primitive's rules (``check_primitive``), of whatever Hypothesis comes up with."""
+
+from fad.testing.gradients import check_grads
+from fad.testing.numerical import CheckError
+from fad.testing.primitives import check_primitive
+
+__all__ = ["CheckError", "check_grads", "check_primitive"]

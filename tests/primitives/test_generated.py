@@ -1,0 +1,46 @@
+"""Every rule of every primitive on every sample of its declaration: ``pytest tests/primitives -k name`` for one primitive."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+import fad
+import fad.primitives
+import fad.transforms
+from fad.core.primitive import REGISTRY
+from fad.testing import check_primitive
+from fad.testing.primitives import missing_rules
+
+for package in (fad.primitives, fad.transforms):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+# Primitives without samples of their own, and the tests that exercise them instead.
+CHECKED_ELSEWHERE = {
+    "call": "runs a Program; every generated jit check and tests/transforms go through it",
+}
+
+PRIMITIVES = sorted(REGISTRY.values(), key=lambda p: p.name)
+TRIALS = [(p, k) for p in PRIMITIVES for k in range(len(p.samples))]
+
+
+@pytest.mark.parametrize(("primitive", "index"), TRIALS, ids=[f"{p.name}-{k}" for p, k in TRIALS])
+def test_rules_on_sample(primitive, index):
+    check_primitive(primitive, primitive.samples[index])
+
+
+def test_every_primitive_has_samples():
+    without = [p.name for p in PRIMITIVES if not p.samples and p.name not in CHECKED_ELSEWHERE]
+    assert not without, f"no samples: {without}"
+    stale = [name for name in CHECKED_ELSEWHERE if name not in REGISTRY or REGISTRY[name].samples]
+    assert not stale
+
+
+def test_every_rule_slot_is_filled_or_says_why():
+    problems = [f"{p.name}: {problem}" for p in PRIMITIVES for problem in missing_rules(p)]
+    assert not problems, "\n".join(problems)
+
+
+def test_every_primitive_keeps_its_name():
+    assert all(REGISTRY[p.name] is p for p in PRIMITIVES)
