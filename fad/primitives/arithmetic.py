@@ -64,6 +64,7 @@ __all__ = [
     "signbit",
     "spacing",
     "square",
+    "stop_gradient",
     "subtract",
     "trunc",
 ]
@@ -234,6 +235,16 @@ gcd = _step("gcd", integers(2, 1, 30), 2)
 lcm = _step("lcm", integers(2, 1, 30), 2)
 nextafter = _step("nextafter", reals((-2, 2), (-2, 2)), 2)
 spacing = _step("spacing", reals((0.5, 2)))
+stop_gradient = elementwise(
+    "stop_gradient",
+    impl=lambda xp, x: x,
+    partials=None,
+    arity=1,
+    dtype="promote",
+    kernel=lambda k, x: x,
+    samples=[*reals((-2, 2)), *complexes((-2, 2)), *integers()],
+    doc="The value itself, a constant to every derivative.",
+)
 
 
 def _wins(compare: Any) -> Any:

@@ -1,0 +1,223 @@
+"""Reductions: extremes and their positions, logical reductions, log-sum-exp. Sums are with the structural operations, products with the
+cumulative ones, which their derivative is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_of
+from fad.core.errors import ShapeError
+from fad.core.primitive import Primitive
+from fad.core.samples import b1, c128, case, f32, f64, i64, literal
+from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
+from fad.primitives.math_functions import exp, log
+from fad.primitives.structural import convert, keepdims_shape, reduce_sum, reshape
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "reduce_all",
+    "reduce_any",
+    "reduce_max",
+    "reduce_min",
+]
+
+
+def reduced_shape(name: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without the reduced axes, which must be distinct and exist."""
+    if any(not 0 <= a < x.ndim for a in axes) or len(set(axes)) != len(axes):
+        raise ShapeError(
+            f"{name} over axes {axes} of an array of shape {x.shape}: axes must be distinct and below {x.ndim}"
+        )
+    return tuple(n for i, n in enumerate(x.shape) if i not in axes)
+
+
+def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a + 1 for a in axes)
+
+
+# --- maximum and minimum: elements that tie share the cotangent equally ------------------------------------------------------------------
+
+
+def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """Which elements equal the extreme, and how many do (at least 1: next to a NaN none does)."""
+    mask = equal.bind(x, reshape(out, keepdims_shape(shape_of(x), axes)))
+    count = reduce_sum(convert(mask, real_dtype(dtype_of(out))), axes)
+    return mask, maximum.bind(count, 1)
+
+
+def _extreme(name: str, function: str, kernel: str) -> Primitive:
+    def shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
+        kept = reduced_shape(function, x, axes)
+        if any(x.shape[a] == 0 for a in axes) and 0 not in kept:
+            raise ShapeError(
+                f"{function} over axes {axes} of an array of shape {x.shape}: there is no element to take, and no identity; "
+                "pass initial=, or check for emptiness first"
+            )
+        return ShapedArray(kept, x.dtype)
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axes: tuple[int, ...]) -> Any:
+        (x,), (tangent,) = primals, tangents
+        out = primitive.bind(x, axes=axes)
+        mask, count = _winners(x, out, axes)
+        return out, reduce_sum(select.bind(mask, tangent, dtype_of(tangent).type(0)), axes) / count
+
+    def vjp(x: Any, *, axes: tuple[int, ...]) -> Any:
+        out = primitive.bind(x, axes=axes)
+
+        def pullback(cotangent: Any) -> list[Any]:
+            mask, count = _winners(x, out, axes)
+            share = reshape(cotangent / count, keepdims_shape(shape_of(x), axes))
+            return [convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))]
+
+        return out, pullback
+
+    primitive = Primitive(
+        name,
+        impl=lambda xp, x, *, axes: getattr(xp, function)(x, axis=axes),
+        shape=shape,
+        jvp=jvp,
+        vjp=vjp,
+        batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
+        kernel=kernel,
+        samples=[
+            case(f64(2, 3, 4), axes=(1,)),
+            case(f64(2, 3, 4), axes=(0, 2)),
+            case(f64(5), axes=(0,)),
+            case(f64(), axes=()),
+            case(f64(1), axes=(0,)),
+            case(f64(0, 3), axes=(1,)),
+            case(f32(2, 3), axes=(0, 1)),
+            case(c128(2, 3), axes=(1,)),
+            case(i64(2, 3), axes=(1,)),
+            case(b1(2, 3), axes=(1,)),
+        ],
+        doc="Elements that tie share the cotangent equally.",
+    )
+    return primitive
+
+
+reduce_max_p = _extreme("reduce_max", "max", "reduce_max")
+reduce_min_p = _extreme("reduce_min", "min", "reduce_min")
+
+
+def reduce_max(x: Any, axes: tuple[int, ...]) -> Any:
+    """The largest element along non-negative axes; NaN wins."""
+    return reduce_max_p.bind(x, axes=axes) if axes else x
+
+
+def reduce_min(x: Any, axes: tuple[int, ...]) -> Any:
+    """The smallest element along non-negative axes; NaN wins."""
+    return reduce_min_p.bind(x, axes=axes) if axes else x
+
+
+# --- positions and logic: no derivative --------------------------------------------------------------------------------------------------
+
+
+def _position(name: str) -> Primitive:
+    def shape(x: ShapedArray, *, axis: int) -> ShapedArray:
+        kept = reduced_shape(name, x, (axis,))
+        if x.shape[axis] == 0 and 0 not in kept:
+            raise ShapeError(f"{name} along axis {axis} of an array of shape {x.shape}: there is no element to point at")
+        return ShapedArray(kept, np.dtype(np.int64))
+
+    primitive = Primitive(
+        name,
+        impl=lambda xp, x, *, axis: getattr(xp, name)(x, axis=axis),
+        shape=shape,
+        jvp=None,
+        vjp=None,
+        batch=lambda size, args, mapped, *, axis: (primitive.bind(args[0], axis=axis + 1), True),
+        kernel=name,
+        samples=[
+            case(f64(2, 3, 4), axis=1),
+            case(f32(5), axis=0),
+            case(literal(np.array([1.0, 3.0, 3.0, np.nan, 2.0])), axis=0),
+            case(f64(0, 3), axis=1),
+            case(c128(2, 3), axis=1),
+            case(i64(2, 3), axis=0),
+            case(b1(4), axis=0),
+        ],
+        doc="The first of several equal elements; the first NaN if there is one.",
+    )
+    return primitive
+
+
+argmax_p = _position("argmax")
+argmin_p = _position("argmin")
+
+
+def argmax(x: Any, axis: int) -> Any:
+    """Position of the largest element along a non-negative axis, the first of them if several tie."""
+    return argmax_p.bind(x, axis=axis)
+
+
+def argmin(x: Any, axis: int) -> Any:
+    """Position of the smallest element along a non-negative axis, the first of them if several tie."""
+    return argmin_p.bind(x, axis=axis)
+
+
+def _logical(name: str, function: str) -> Primitive:
+    primitive = Primitive(
+        name,
+        impl=lambda xp, x, *, axes: getattr(xp, function)(xp.asarray(x), axis=axes),
+        shape=lambda x, *, axes: ShapedArray(reduced_shape(function, x, axes), np.dtype(bool)),
+        jvp=None,
+        vjp=None,
+        batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
+        kernel=name,
+        samples=[
+            case(b1(2, 3, 4), axes=(1,)),
+            case(b1(2, 3), axes=(0, 1)),
+            case(b1(0, 3), axes=(0,)),
+            case(b1(), axes=()),
+            case(f64(2, 3), axes=(1,)),
+            case(i64(2, 3), axes=(0,)),
+        ],
+    )
+    return primitive
+
+
+reduce_any_p = _logical("reduce_any", "any")
+reduce_all_p = _logical("reduce_all", "all")
+
+
+def reduce_any(x: Any, axes: tuple[int, ...]) -> Any:
+    """Whether some element along the non-negative axes is true."""
+    return reduce_any_p.bind(x, axes=axes)
+
+
+def reduce_all(x: Any, axes: tuple[int, ...]) -> Any:
+    """Whether every element along the non-negative axes is true."""
+    return reduce_all_p.bind(x, axes=axes)
+
+
+# --- log-sum-exp -------------------------------------------------------------------------------------------------------------------------
+
+
+def logsumexp(x: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
+    """``log(sum(weights * exp(x)))`` along non-negative axes, without overflow; the derivative is the softmax.
+
+    Where every element is -inf the result is -inf and the derivative 0.
+    """
+    dtype = dtype_of(x)
+    ordered = real.bind(x) if is_complex(dtype) else x
+    largest = stop_gradient.bind(reduce_max(ordered, axes) if 0 not in shape_of(x) else _no_largest(ordered, axes))
+    largest = select.bind(isfinite.bind(largest), largest, real_dtype(dtype).type(0))
+    terms = exp.bind(x - reshape(largest, keepdims_shape(shape_of(x), axes)))
+    total = reduce_sum(terms if weights is None else weights * terms, axes)
+    vanishes = equal.bind(total, 0)
+    safe = log.bind(select.bind(vanishes, dtype.type(1), total)) + largest
+    return select.bind(vanishes, dtype.type(-np.inf), safe)
+
+
+def _no_largest(x: Any, axes: tuple[int, ...]) -> Any:
+    """Zeros where the largest of no elements is asked for."""
+    return reduce_sum(x, axes)
+
+
