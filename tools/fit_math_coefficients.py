@@ -121,6 +121,21 @@ def erfc_scaled(t):
     return (1 + 2 * x) * erfcx(x) - mpf("1.25")
 
 
+def shifted(function: Callable, centre, power: int = 1) -> Callable:
+    """`function` of (t + centre)**power, as a function of t."""
+    return lambda t: function((t + mpf(centre)) ** power)
+
+
+def log_gamma_ratio(t):
+    """log(Gamma(2 + t)) / t"""
+    return 1 - mp.euler if abs(t) < mpf("1e-25") else mp.loggamma(2 + t) / t
+
+
+def relative(function: Callable) -> Callable:
+    """The weight that makes an error relative."""
+    return lambda t: 1 / function(t)
+
+
 def erfinv_ratio(w):
     """erfinv(x) / x with w = -log(1 - x**2) (Giles, 2012)."""
     if w < mpf("1e-20"):
@@ -148,6 +163,8 @@ HALF_LN2, QUARTER_PI = LN2 / 2 * mpf("1.0001"), mp.pi / 4 * mpf("1.00001")
 S_MAX = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1) * mpf("1.0001")
 ATAN_MAX = (mp.sqrt(2) - 1) * mpf("1.0001")
 
+ERFINV = [shifted(erfinv_ratio, "3.125"), shifted(erfinv_ratio, "3.25", 2), shifted(erfinv_ratio, 5, 2)]
+
 # name: (function, weight of the error, low, high, degree for f64, degree for f32)
 FITS = {
     "EXP": (exp_tail, lambda r: abs(r) + mpf("0.02"), -HALF_LN2, HALF_LN2, 10, 4),
@@ -163,6 +180,10 @@ FITS = {
     "CBRT": (mp.cbrt, lambda x: 1 / mp.cbrt(x), 1, 2, 5, 2),
     "ERF": (erf_ratio, one, 0, mpf("1.0001"), 11, 6),
     "ERFC": (erfc_scaled, one, mpf("-0.7648"), mpf("0.7682"), 20, 10),
+    "ERFINV_CENTRE": (ERFINV[0], relative(ERFINV[0]), mpf("-3.125"), mpf("3.126"), 24, 11),
+    "ERFINV_MIDDLE": (ERFINV[1], relative(ERFINV[1]), mpf("-0.7501"), mpf("0.7501"), 18, 8),
+    "ERFINV_TAIL": (ERFINV[2], relative(ERFINV[2]), mpf("-1.0001"), mpf("1.05"), 17, None),
+    "LOG_GAMMA": (log_gamma_ratio, relative(log_gamma_ratio), mpf("-0.5001"), mpf("0.5001"), 18, 7),
 }
 
 # name: (value, significant bits of each piece for f64, for f32)
@@ -205,6 +226,8 @@ def main() -> None:
     for name, (function, weight, low, high, *degrees) in FITS.items():
         print(f"{name} = {{")
         for dtype, degree in zip(("f64", "f32"), degrees, strict=True):
+            if degree is None:
+                continue
             coefficients, error = remez(function, weight, low, high, degree)
             print(f"    # 2**{float(mp.log(error, 2)):.1f}")
             print(f'    "{dtype}": (')

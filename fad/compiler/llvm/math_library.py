@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
         (math_logarithm, 2, "power logaddexp"),
         (math_trigonometric, 1, "sin cos tan asin acos atan"),
         (math_trigonometric, 2, "atan2 hypot"),
-        (math_special, 1, "erf erfc"),
+        (math_special, 1, "erf erfc erfinv lgamma digamma"),
         (math_division, 2, "fmod remainder floor_divide"),
     )
     for name in names.split()
