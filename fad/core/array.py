@@ -50,7 +50,7 @@ class Array:
 
     _buffer: Any
 
-    def __new__(cls, value: Any = (), dtype: Any = None) -> Array:
+    def __new__(cls, value: Any = (), dtype: Any = None) -> Array:  # noqa: D102
         self = _new(Array)
         self._buffer = buffer_from(value, dtype, copy=True)
         return self

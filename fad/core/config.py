@@ -29,7 +29,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "disk_cache": (True, "keep compiled code in the user's cache directory"),
 }
 
-_overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", default={})
+_NO_OVERRIDES: dict[str, Any] = {}
+_overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", default=_NO_OVERRIDES)
 
 
 class Config:

@@ -97,7 +97,7 @@ class Tracer(Array):
     trace: Any
     kind = "traced"
 
-    def __new__(cls, *args: Any) -> Any:
+    def __new__(cls, *args: Any) -> Any:  # noqa: D102
         return object.__new__(cls)
 
     @property
@@ -216,6 +216,7 @@ class EvalTrace(Trace):
     transform = "evaluation"
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         for arg in args:
             if type(arg) not in _HOST_TYPES:
                 return _evaluate_other(primitive, args, params)

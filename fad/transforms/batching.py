@@ -52,6 +52,7 @@ class BatchTrace(Trace):
         self.axis_name = axis_name
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         values: list[Any] = []
         mapped: list[bool] = []
         for arg in args:

@@ -31,9 +31,7 @@ def jvp_program(
     return program.cached(("jvp", active, forced), lambda: _make_jvp(program, active, forced))
 
 
-def _make_jvp(
-    program: Program, active: tuple[bool, ...], forced: tuple[bool, ...]
-) -> tuple[Program, tuple[bool, ...]]:
+def _make_jvp(program: Program, active: tuple[bool, ...], forced: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
     count = len(program.inputs)
     has_tangent: list[bool] = []
 

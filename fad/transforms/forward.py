@@ -49,6 +49,7 @@ class JVPTrace(Trace):
     transform = "jvp"
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         primals: list[Any] = []
         tangents: list[Any] = []
         active = False

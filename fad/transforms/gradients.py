@@ -200,7 +200,8 @@ def _scalar_operand(transform: str, fun: Callable[..., Any], out: Any, holomorph
             + (f" of length {len(out)}; use has_aux=True for (value, aux)" if isinstance(out, tuple) else "")
             + (". Does it lack a return statement?" if out is None else ".")
         )
-    value = as_operand(out)
+    # A Python int is a constant that happens to have no point: `total = 0`, and the loop never ran.
+    value = as_operand(float(out) if type(out) is int else out)
     if shape_of(value) != ():
         raise ShapeError(
             f"{transform}({function_name(fun)}): the function must return a scalar, got {aval_of(value)}. "

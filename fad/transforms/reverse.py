@@ -64,6 +64,7 @@ class VJPTrace(Trace):
         return VJPTracer(self, value, len(self.tape) - 1)
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         primals = list(args)
         active: tuple[int, ...] = ()
         indices: tuple[int, ...] = ()

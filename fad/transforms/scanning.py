@@ -70,7 +70,9 @@ def _split(values: Sequence[Any], constants: int, carry: int) -> tuple[Any, Any,
 # --- rules -------------------------------------------------------------------------------------------------------------------------
 
 
-def _scan_impl(xp: Any, *args: Any, program: Program, length: Any, reverse: bool, constants: int, carry: int) -> list[Any]:
+def _scan_impl(
+    xp: Any, *args: Any, program: Program, length: Any, reverse: bool, constants: int, carry: int
+) -> list[Any]:
     fixed, state, xs = _split(args, constants, carry)
     count = len(xs[0]) if length is DYNAMIC else length
     y_avals = program.out_avals[carry:]
@@ -84,12 +86,14 @@ def _scan_impl(xp: Any, *args: Any, program: Program, length: Any, reverse: bool
     return [*state, *ys]
 
 
-def _scan_shape(*avals: ShapedArray, program: Program, length: Any, reverse: bool, constants: int, carry: int) -> list[ShapedArray]:
+def _scan_shape(
+    *avals: ShapedArray, program: Program, length: Any, reverse: bool, constants: int, carry: int
+) -> list[ShapedArray]:
     outs = [a.update() for a in program.out_avals]
     return [*outs[:carry], *[ShapedArray((length, *a.shape), a.dtype) for a in outs[carry:]]]
 
 
-def _carry_fixpoint(start: Sequence[bool], step: Callable[[tuple[bool, ...]], Sequence[bool]]) -> tuple[bool, ...]:
+def carry_fixpoint(start: Sequence[bool], step: Callable[[tuple[bool, ...]], Sequence[bool]]) -> tuple[bool, ...]:
     """The least set of carried values that holds ``start`` and is closed under the body."""
     flags = tuple(start)
     while True:
@@ -103,7 +107,7 @@ def _scan_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) ->
     program, constants, carry = params["program"], params["constants"], params["carry"]
     t_fixed, t_state, t_xs = _split(tangents, constants, carry)
     on_fixed, on_xs = [t is not None for t in t_fixed], [t is not None for t in t_xs]
-    flags = _carry_fixpoint(
+    flags = carry_fixpoint(
         [t is not None for t in t_state], lambda f: jvp_program(program, (*on_fixed, *f, *on_xs))[1][:carry]
     )
     active = (*on_fixed, *flags, *on_xs)
@@ -120,9 +124,7 @@ def _scan_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) ->
     out_groups = (range(carry), range(carry, outs))
     out_order = [i for g in out_groups for i in (*g, *[t_out_index[j] for j in g if t_out_index[j] is not None])]
     fixed, state, xs = _split(primals, constants, carry)
-    instantiated = [
-        zeros(aval_of(s)) if t is None and f else t for s, t, f in zip(state, t_state, flags, strict=True)
-    ]
+    instantiated = [zeros(aval_of(s)) if t is None and f else t for s, t, f in zip(state, t_state, flags, strict=True)]
     results = scan_p.bind(
         *fixed, *[t for t in t_fixed if t is not None], *state, *[t for t in instantiated if t is not None],
         *xs, *[t for t in t_xs if t is not None],
@@ -139,7 +141,7 @@ def _scan_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: 
     program, constants, carry = params["program"], params["constants"], params["carry"]
     given = [k in active for k in range(len(primals))]
     on_fixed, on_state, on_xs = _split(given, constants, carry)
-    flags = _carry_fixpoint(on_state, lambda f: vjp_programs(program, (*on_fixed, *f, *on_xs))[2][:carry])
+    flags = carry_fixpoint(on_state, lambda f: vjp_programs(program, (*on_fixed, *f, *on_xs))[2][:carry])
     on = (*on_fixed, *flags, *on_xs)
     forward, _, depends, _ = vjp_programs(program, on)
     fixed, state, xs = _split(primals, constants, carry)
@@ -212,7 +214,12 @@ def _type(value: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _backward_body(
-    program: Program, constants: int, carry: int, on: tuple[bool, ...], y_given: tuple[bool, ...], unstacked: tuple[bool, ...]
+    program: Program,
+    constants: int,
+    carry: int,
+    on: tuple[bool, ...],
+    y_given: tuple[bool, ...],
+    unstacked: tuple[bool, ...],
 ) -> Program:
     """One step backwards: (loop-constant residuals; cotangents of carry and constants; residuals, cotangents of y)."""
     forward, backward, depends, arrives = vjp_programs(program, on)
@@ -264,18 +271,22 @@ def _scan_vjp(*primals: Any, **params: Any) -> Any:
 def _scan_batch(size: int, args: Sequence[Any], mapped: Sequence[bool], *, axis_name: Any, **params: Any) -> Any:
     program, constants, carry = params["program"], params["constants"], params["carry"]
     m_fixed, m_state, m_xs = _split(mapped, constants, carry)
-    flags = _carry_fixpoint(
+    flags = carry_fixpoint(
         m_state, lambda f: batched_program(program, size, (*m_fixed, *f, *m_xs), axis_name)[1][:carry]
     )
     forced = (*flags, *[False] * (len(program.outputs) - carry))
     transformed, out_mapped = batched_program(program, size, (*m_fixed, *flags, *m_xs), axis_name, forced)
     fixed, state, xs = _split(args, constants, carry)
     state = [
-        broadcast_to(s, (size, *shape_of(s))) if f and not m else s for s, m, f in zip(state, m_state, flags, strict=True)
+        broadcast_to(s, (size, *shape_of(s))) if f and not m else s
+        for s, m, f in zip(state, m_state, flags, strict=True)
     ]
     xs = [move_axis(x, 0, 1) if m else x for x, m in zip(xs, m_xs, strict=True)]
     results = scan_p.bind(*fixed, *state, *xs, **{**params, "program": transformed})
-    outs = [*results[:carry], *[move_axis(y, 1, 0) if m else y for y, m in zip(results[carry:], out_mapped[carry:], strict=True)]]
+    outs = [
+        *results[:carry],
+        *[move_axis(y, 1, 0) if m else y for y, m in zip(results[carry:], out_mapped[carry:], strict=True)],
+    ]
     return outs, list(out_mapped)
 
 
@@ -315,7 +326,9 @@ def carry_operands(transform: str, fun: Any, init: Any) -> tuple[list[Any], Any,
     return [convert(o, dtype_of(o)) if w else o for o, w in zip(operands, weak, strict=True)], treedef, weak
 
 
-def check_carry(transform: str, fun: Any, init: Any, tree: Any, out_tree: Any, avals: Sequence[Any], outs: Sequence[Any]) -> None:
+def check_carry(
+    transform: str, fun: Any, init: Any, tree: Any, out_tree: Any, avals: Sequence[Any], outs: Sequence[Any]
+) -> None:
     """Raise unless the carry that comes out has the type of the one that went in."""
     name = function_name(fun)
     if out_tree != tree:
@@ -354,7 +367,9 @@ def _scan_length(fun: Any, xs: Sequence[Any], length: Any) -> int:
     return sizes.pop()
 
 
-def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def scan(
+    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
     """Loop over the leading axis of ``xs`` with carried state.
 
     Parameters
@@ -402,7 +417,9 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
         slices = unflatten(x_tree, range(len(x_operands)))
         program, captured, out_tree = staged_body("scan", f, (carry_tree, slices), [*avals, *x_avals])
         parts = _scan_result(f, out_tree)
-        promoted = None if attempt or parts[0] != tree else promoted_init(operands, weak, program.out_avals[: len(operands)])
+        promoted = (
+            None if attempt or parts[0] != tree else promoted_init(operands, weak, program.out_avals[: len(operands)])
+        )
         if promoted is None:
             break
         operands = promoted
@@ -418,8 +435,8 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
 def _scan_result(f: Any, out_tree: Any) -> tuple[Any, Any]:
     """Structures of the carry and of ``y``."""
     if out_tree.type is not tuple or out_tree.num_children != 2:
-        raise TreeError(f"scan({function_name(f)}): the function must return a pair (carry, y), got structure {out_tree}")
+        raise TreeError(
+            f"scan({function_name(f)}): the function must return a pair (carry, y), got structure {out_tree}"
+        )
     first, second = out_tree.children()
     return first, second
-
-

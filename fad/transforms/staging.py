@@ -90,6 +90,7 @@ class StageTrace(Trace):
         return self.constants[id(x)][2]
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         if primitive.stage is not None:
             args, params = primitive.stage(args, params)
         inputs = [self.atom(a) for a in args]
@@ -129,6 +130,7 @@ class RecordTrace(StageTrace):
     transform = "linearize"
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
         for arg in args:
             if isinstance(arg, StageTracer) and arg.trace is self:
                 if primitive.inline is not None:
