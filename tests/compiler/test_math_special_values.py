@@ -16,8 +16,8 @@ BINARY = sorted(name for name, (_, arity) in FUNCTIONS.items() if arity == 2)
 
 def log_gamma(x: float) -> float:
     """SciPy's answers at its edges; its gammaln(1e-310) is infinite."""
-    if x == -INF:
-        return x
+    if x == -INF or x > 2.6e305:
+        return math.copysign(INF, x)
     return INF if x <= 0 and x == math.floor(x) else math.lgamma(x)
 
 
