@@ -1,12 +1,74 @@
-"""fad: functional automatic differentiation for people who think in NumPy."""
+"""fad: functional automatic differentiation for people who think in NumPy.
+
+Transforms are higher-order functions over pure Python functions of immutable arrays: ``grad(f)``, ``vmap(f)``, ``jit(f)``. They compose in any
+order and to any depth. The import name is ``fad``, the distribution is ``fad-autodiff``.
+"""
 
 from fad import numpy
+from fad.core import errors
 from fad.core.array import Array
+from fad.core.avals import ShapedArray
 from fad.core.config import config
+from fad.core.devices import block_until_ready, device_put, devices
+from fad.core.program import Program
+from fad.transforms.associative import associative_scan
+from fad.transforms.branching import cond, switch
+from fad.transforms.checkpointing import checkpoint, checkpoint_name, save_contractions, save_names, save_nothing
+from fad.transforms.collectives import all_gather, axis_index, pmax, pmean, pmin, psum
 from fad.transforms.compilation import jit
+from fad.transforms.custom_rules import custom_jvp, custom_vjp, stop_gradient
 from fad.transforms.gradients import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
 from fad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from fad.transforms.looping import fori_loop, while_loop
 from fad.transforms.programs import eval_shape, make_program
+from fad.transforms.scanning import scan
 from fad.transforms.vectorization import vmap
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "Program",
+    "ShapedArray",
+    "all_gather",
+    "associative_scan",
+    "axis_index",
+    "block_until_ready",
+    "checkpoint",
+    "checkpoint_name",
+    "cond",
+    "config",
+    "custom_jvp",
+    "custom_vjp",
+    "device_put",
+    "devices",
+    "errors",
+    "eval_shape",
+    "fori_loop",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "make_program",
+    "numpy",
+    "pmax",
+    "pmean",
+    "pmin",
+    "psum",
+    "save_contractions",
+    "save_names",
+    "save_nothing",
+    "scan",
+    "stop_gradient",
+    "switch",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+]

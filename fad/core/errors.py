@@ -11,6 +11,7 @@ __all__ = [
     "ImmutableArrayError",
     "IndexOutOfBoundsError",
     "LeakedTracerError",
+    "MissingPackageError",
     "NonDifferentiableError",
     "NonFiniteError",
     "ShapeError",
@@ -60,3 +61,7 @@ class IndexOutOfBoundsError(FadError, IndexError):
 
 class NonFiniteError(FadError, FloatingPointError):
     """A NaN or an infinity appeared while the debug checks were on."""
+
+
+class MissingPackageError(FadError, ImportError):
+    """An optional package that the function needs is not installed."""

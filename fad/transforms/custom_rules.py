@@ -16,7 +16,7 @@ from fad.core.errors import ArgumentError, NonDifferentiableError, ShapeError, T
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.samples import c128, case, f64, i64
+from fad.primitives.arithmetic import stop_gradient as stop_gradient_op
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, zeros
 from fad.transforms.arguments import (
     argument_paths,
@@ -434,19 +434,6 @@ class custom_vjp(_CustomFunction):
     """
 
 
-stop_gradient_p = Primitive(
-    "stop_gradient",
-    impl=lambda xp, x: x,
-    shape=lambda x: x,
-    jvp=None,
-    vjp=None,
-    batch=lambda size, args, mapped: (stop_gradient_p.bind(args[0]), True),
-    kernel="identity",
-    samples=[case(f64(2, 3)), case(c128(2)), case(i64(3))],
-    doc="The identity, whose derivative is taken to be zero.",
-)
-
-
 def stop_gradient(x: Any) -> Any:
     """The same values, treated as constants by every derivative.
 
@@ -467,4 +454,4 @@ def stop_gradient(x: Any) -> Any:
     Array(3.)
     """
     leaves, treedef = flatten(x)
-    return unflatten(treedef, [wrap(stop_gradient_p.bind(as_operand(leaf))) for leaf in leaves])
+    return unflatten(treedef, [wrap(stop_gradient_op.bind(as_operand(leaf))) for leaf in leaves])
