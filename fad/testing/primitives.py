@@ -112,6 +112,7 @@ def check_primitive(
 
     Examples
     --------
+    >>> import fad
     >>> from fad.core.primitive import REGISTRY
     >>> fad.testing.check_primitive(REGISTRY["sin"])
     """
