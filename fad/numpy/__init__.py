@@ -1,1 +1,41 @@
-"""The NumPy API on immutable, differentiable arrays."""
+"""The NumPy API on immutable, differentiable arrays.
+
+Functions have NumPy 2's names, signatures and type promotion, and all names of the Python array API standard. Their values are NumPy's; ``out=``
+does not exist, and what would write into an array gives a new one.
+
+Examples
+--------
+>>> import fad
+>>> import fad.numpy as fnp
+>>> fad.grad(lambda x: fnp.sum(fnp.sin(x) ** 2))(fnp.array([0.0, 1.0]))
+Array([0.        , 0.90929743])
+"""
+
+import numpy as _numpy
+
+from fad.numpy import contractions as _contractions
+from fad.numpy import creation as _creation
+from fad.numpy import grids as _grids
+from fad.numpy import indexing as _indexing
+from fad.numpy import manipulation as _manipulation
+from fad.numpy import methods as _methods
+from fad.numpy import operators as _operators
+from fad.numpy import protocols as _protocols
+from fad.numpy import statistics as _statistics
+from fad.numpy.contractions import *  # noqa: F403
+from fad.numpy.creation import *  # noqa: F403
+from fad.numpy.grids import *  # noqa: F403
+from fad.numpy.indexing import *  # noqa: F403
+from fad.numpy.manipulation import *  # noqa: F403
+from fad.numpy.statistics import *  # noqa: F403
+from fad.numpy.ufuncs import UFUNCS as _UFUNCS
+
+globals().update(_UFUNCS)
+
+_MODULES = (_contractions, _creation, _grids, _indexing, _manipulation, _statistics)
+__all__ = [*_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__)]
+
+_operators.install(globals())
+_methods.install(globals())
+_protocols.install()
+_protocols.register_functions(_numpy, __all__, globals())

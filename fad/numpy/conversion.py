@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fad.core.array import Array, buffer_from, wrap
+from fad.core.array import Array, buffer_from, host_buffer, wrap
 from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
-from fad.core.errors import ArgumentError, DTypeError, FadError, ShapeError
-from fad.core.trace import Tracer
+from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ShapeError
+from fad.core.trace import Tracer, concrete_value
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
 
@@ -18,7 +19,10 @@ __all__ = [
     "apply",
     "axis_number",
     "axis_numbers",
+    "axis_or_flat",
+    "check_device",
     "float_operand",
+    "host_integers",
     "operand",
     "operands",
     "promoted",
@@ -143,3 +147,36 @@ def shape_tuple(shape: Any, function: str) -> tuple[int, ...]:
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{function}: negative sizes in shape {sizes}")
     return sizes
+
+
+def host_integers(value: Any, function: str, argument: str) -> np.ndarray:
+    """Concrete integers that decide a shape; raises for values that are not known while the function runs."""
+    found = operand(value, function)
+    if isinstance(found, Tracer):
+        concrete = concrete_value(found)
+        if concrete is None:
+            raise ConcretizationError(
+                f"{function}: {argument} decides the shape of the result, so it must be known when the function runs, but it is "
+                f"{found!r}. It comes from: {found.origin()}. Pass a NumPy array or Python ints, or make it a static argument."
+            )
+        found = concrete
+    host = host_buffer(found)
+    if host.dtype.kind not in "iub" and host.size:
+        raise DTypeError(f"{function}: {argument} must be integers, got dtype {host.dtype}")
+    return host.astype(np.intp) if host.dtype.kind != "b" else host
+
+
+def axis_or_flat(value: Any, axis: Any, function: str) -> tuple[Any, int]:
+    """The operand and a non-negative axis; with ``axis=None`` the operand in one dimension and axis 0."""
+    found = operand(value, function)
+    if axis is None:
+        return reshape(found, (math.prod(shape_of(found)),)), 0
+    return found, axis_number(axis, len(shape_of(found)), function)
+
+
+def check_device(function: str, device: Any) -> None:
+    """Raise unless the device is the host."""
+    if device not in (None, "cpu"):
+        raise ArgumentError(
+            f"{function}: device must be 'cpu' or None, got {device!r}; use fad.device_put to move an array"
+        )

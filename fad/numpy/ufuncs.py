@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from fad.core.array import Array, wrap
 from fad.core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
-from fad.core.primitive import Primitive
 from fad.core.trace import Tracer
+from fad.numpy import ufunc_composites, ufunc_methods
+from fad.numpy.conversion import operand, operands
 from fad.primitives import arithmetic, math_functions
-from fad.primitives.structural import broadcast_to, convert, reshape
-from fad.numpy.conversion import operands
+from fad.primitives.structural import convert, reshape
 
 __all__ = ["UFUNCS", "UFunc"]
 
@@ -25,21 +24,38 @@ class UFunc:
 
     Parameters of a call are those of NumPy's ufuncs: the arrays, and ``where`` and ``dtype`` as keywords. There is no ``out``:
     arrays are immutable.
+
+    Attributes
+    ----------
+    nin, nout : int
+        How many arrays go in and come out.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.add([1.0, 2.0], 1)
+    Array([2., 3.])
+    >>> fnp.multiply.outer([1, 2], [3, 4])
+    Array([[3, 4],
+           [6, 8]])
     """
 
-    nout = 1
-
-    def __init__(self, name: str, primitive: Primitive, nin: int, doc: str):
+    def __init__(self, name: str, bind: Callable[..., Any], nin: int, nout: int, doc: str):
         self.__name__ = name
+        self.__qualname__ = name
         self.__doc__ = doc
-        self.primitive = primitive
-        self.bind = primitive.bind
+        self.bind = bind
         self.nin = nin
+        self.nout = nout
 
     def __repr__(self) -> str:
         return f"<fad ufunc {self.__name__!r}>"
 
+    def __reduce__(self) -> Any:
+        return UFUNCS.__getitem__, (self.__name__,)
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Apply the function elementwise to broadcast arguments."""
         if keywords or len(args) != self.nin:
             return self._general(args, **keywords)
         found = []
@@ -53,72 +69,235 @@ class UFunc:
                 found = operands(self.__name__, *args)
                 break
         out = self.bind(*found)
-        return out if isinstance(out, Tracer) else wrap(out)
+        return out if isinstance(out, Tracer) else _wrap_results(out)
 
-    def _general(self, args: Any, out: Any = None, where: Any = True, dtype: Any = None, **unsupported: Any) -> Any:
+    def _general(self, args: Any, out: Any = None, where: Any = True, dtype: Any = None, **others: Any) -> Any:
         if len(args) != self.nin:
-            raise ArgumentError(
-                f"{self.__name__} takes {self.nin} argument{'s' if self.nin > 1 else ''}, got {len(args)}"
-            )
-        _refuse_out(self.__name__, out)
-        _refuse_keywords(self.__name__, unsupported)
+            plural = "s" if self.nin > 1 else ""
+            raise ArgumentError(f"{self.__name__} takes {self.nin} argument{plural}, got {len(args)}")
+        refuse_out(self.__name__, out)
+        refuse_keywords(self.__name__, others)
         found = operands(self.__name__, *args)
         if dtype is not None:
             found = [convert(f, canonical_dtype(dtype)) for f in found]
         result = self.bind(*found)
         if where is not True:
-            condition = operands(self.__name__, where)[0]
-            # NumPy leaves the other elements as they were in `out`; without one they are uninitialised. Zero is a value.
-            result = arithmetic.select.bind(condition, result, dtype_of(result).type(0))
-        return wrap(result)
+            condition = operand(where, self.__name__)
+            # NumPy leaves the other elements uninitialised without `out`; zero is a value.
+            chosen = [
+                arithmetic.select.bind(condition, r, dtype_of(r).type(0))
+                for r in (result if self.nout > 1 else [result])
+            ]
+            result = tuple(chosen) if self.nout > 1 else chosen[0]
+        return _wrap_results(result)
 
     def outer(self, first: Any, second: Any, **keywords: Any) -> Any:
         """The function of all pairs of elements; the shape is that of ``first`` followed by that of ``second``."""
+        self._need_binary("outer")
         x, y = operands(self.__name__, first, second)
-        return self(wrap(reshape(x, shape_of(x) + (1,) * len(shape_of(y)))), wrap(y), **keywords)
+        return self(reshape(x, shape_of(x) + (1,) * len(shape_of(y))), y, **keywords)
+
+    def reduce(
+        self,
+        array: Any,
+        axis: Any = 0,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Any:
+        """The function applied between all elements along ``axis``."""
+        self._need_binary("reduce")
+        refuse_out(f"{self.__name__}.reduce", out)
+        return wrap(ufunc_methods.reduce(self, array, axis, dtype, keepdims, initial, where))
+
+    def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """Every partial result of :meth:`reduce` along ``axis``."""
+        self._need_binary("accumulate")
+        refuse_out(f"{self.__name__}.accumulate", out)
+        return wrap(ufunc_methods.accumulate(self, array, axis, dtype))
+
+    def reduceat(self, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """:meth:`reduce` of the slices that start at the (concrete) ``indices``."""
+        self._need_binary("reduceat")
+        refuse_out(f"{self.__name__}.reduceat", out)
+        return wrap(ufunc_methods.reduceat(self, array, indices, axis, dtype))
+
+    def at(self, array: Any, indices: Any, *values: Any) -> Any:
+        """Refused: arrays are immutable."""
+        raise ImmutableArrayError(
+            f"{self.__name__}.at writes into its first argument, and fad arrays are immutable. Use y = x.at[indices].add(values) "
+            "(or .set, .mul, .min, .max), which gives a new array."
+        )
+
+    def _need_binary(self, method: str) -> None:
+        if self.nin != 2 or self.nout != 1:
+            raise ArgumentError(f"{self.__name__}.{method} does not exist: it is for functions of two arguments")
 
 
-def _refuse_out(function: str, out: Any) -> None:
+def _wrap_results(out: Any) -> Any:
+    return tuple(wrap(o) for o in out) if type(out) is tuple else wrap(out)
+
+
+def refuse_out(function: str, out: Any) -> None:
+    """Raise where ``out`` is given: nothing can be written into."""
     if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
-        raise ImmutableArrayError(f"{function}: out= is not supported, arrays are immutable; use the returned array")
+        raise ImmutableArrayError(
+            f"{function}: out= (also the in-place operators of a NumPy array, as in a += x) would write a fad value into an existing "
+            "array, which loses its derivative. Use the returned array: a = a + x; with where=, use numpy.where(mask, result, other)."
+        )
 
 
-def _refuse_keywords(function: str, keywords: dict[str, Any]) -> None:
-    keywords.pop("casting", None)
-    keywords.pop("order", None)
-    keywords.pop("subok", None)
-    if keywords:
-        raise ArgumentError(f"{function} does not take {', '.join(sorted(keywords))}")
+def refuse_keywords(function: str, keywords: dict[str, Any]) -> None:
+    """Drop keywords that mean nothing for immutable arrays and raise for unknown ones."""
+    unknown = sorted(keywords.keys() - {"casting", "order", "subok"})
+    if unknown:
+        raise ArgumentError(f"{function} does not take {', '.join(unknown)}")
 
 
-def _declare(name: str, primitive: Primitive, nin: int, text: str) -> None:
+_EXAMPLE_ARGUMENTS = {
+    **dict.fromkeys(
+        ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "gcd", "lcm"], "6, 2"
+    ),
+    **dict.fromkeys(["bitwise_invert", "bitwise_count"], "6"),
+    "arccosh": "2.0",
+    "ldexp": "0.5, 2",
+}
+
+
+def _declare(name: str, bind: Any, nin: int, text: str, nout: int = 1) -> None:
     arguments = "x" if nin == 1 else "x, y"
+    results = "Array" if nout == 1 else "tuple of Array"
     doc = (
-        f"{text}\n\nParameters\n----------\n{arguments} : array_like\n    Arguments, broadcast against each other.\n\n"
-        f"Returns\n-------\nArray\n    Elementwise result; see ``numpy.{name}`` for dtypes and special values."
+        f"{text}\n\nParameters\n----------\n{arguments} : array_like\n    Arguments, broadcast against each other.\n"
+        "where : array_like of bool, optional\n    Where to compute; the result is zero elsewhere.\n"
+        "dtype : dtype, optional\n    The dtype to compute in.\n\n"
+        f"Returns\n-------\n{results}\n    Elementwise result; see ``numpy.{name}`` for dtypes and special values."
+        f"\n\nExamples\n--------\n>>> import fad.numpy as fnp\n>>> result = fnp.{name}({_EXAMPLE_ARGUMENTS.get(name, '0.5, 2.0'[: 3 + 5 * (nin - 1)])})\n"
     )
-    UFUNCS[name] = UFunc(name, primitive, nin, doc)
+    UFUNCS[name] = UFunc(name, getattr(bind, "bind", bind), nin, nout, doc)
 
 
-_TABLE: tuple[tuple[str, Primitive, int, str], ...] = (
-    ("add", arithmetic.add, 2, "Sum."),
-    ("subtract", arithmetic.subtract, 2, "Difference."),
-    ("multiply", arithmetic.multiply, 2, "Product."),
-    ("divide", arithmetic.divide, 2, "Quotient; of integers, in float64."),
-    ("true_divide", arithmetic.divide, 2, "Quotient; of integers, in float64."),
-    ("negative", arithmetic.negative, 1, "Negation."),
-    ("power", math_functions.power, 2, "``x`` to the power ``y``."),
-    ("sin", math_functions.sin, 1, "Sine of an angle in radians."),
-    ("cos", math_functions.cos, 1, "Cosine of an angle in radians."),
-    ("exp", math_functions.exp, 1, "Exponential."),
-    ("log", math_functions.log, 1, "Natural logarithm."),
-    ("sqrt", math_functions.sqrt, 1, "Square root."),
-    ("tanh", math_functions.tanh, 1, "Hyperbolic tangent."),
-    ("greater", arithmetic.greater, 2, "Whether ``x > y``."),
-    ("less", arithmetic.less, 2, "Whether ``x < y``."),
-)
+_UNARY = {
+    "negative": "Negation.",
+    "positive": "The argument itself.",
+    "absolute": "Absolute value; its derivative at 0 is 0.",
+    "sign": "Sign; ``z / |z|`` for complex values.",
+    "rint": "Nearest integer, halves to even.",
+    "floor": "Largest integer not above the argument.",
+    "ceil": "Smallest integer not below the argument.",
+    "trunc": "Integer part.",
+    "conjugate": "Complex conjugate.",
+    "square": "Square.",
+    "reciprocal": "``1 / x``.",
+    "exp": "Exponential.",
+    "exp2": "``2**x``.",
+    "expm1": "``exp(x) - 1``, exact for small arguments.",
+    "log": "Natural logarithm.",
+    "log2": "Logarithm to base 2.",
+    "log10": "Logarithm to base 10.",
+    "log1p": "``log(1 + x)``, exact for small arguments.",
+    "sqrt": "Square root.",
+    "cbrt": "Cube root.",
+    "sin": "Sine of an angle in radians.",
+    "cos": "Cosine of an angle in radians.",
+    "tan": "Tangent of an angle in radians.",
+    "arcsin": "Inverse sine.",
+    "arccos": "Inverse cosine.",
+    "arctan": "Inverse tangent.",
+    "sinh": "Hyperbolic sine.",
+    "cosh": "Hyperbolic cosine.",
+    "tanh": "Hyperbolic tangent.",
+    "arcsinh": "Inverse hyperbolic sine.",
+    "arccosh": "Inverse hyperbolic cosine.",
+    "arctanh": "Inverse hyperbolic tangent.",
+    "fabs": "Absolute value as a floating-point number.",
+    "deg2rad": "Degrees to radians.",
+    "rad2deg": "Radians to degrees.",
+    "isfinite": "Whether neither infinite nor NaN.",
+    "isinf": "Whether infinite.",
+    "isnan": "Whether NaN.",
+    "signbit": "Whether the sign bit is set.",
+    "spacing": "Distance to the next representable number.",
+    "logical_not": "Whether the argument is zero.",
+    "bitwise_invert": "Bits inverted.",
+    "bitwise_count": "Number of one bits of the absolute value.",
+}
+_BINARY = {
+    "add": "Sum.",
+    "subtract": "Difference.",
+    "multiply": "Product.",
+    "divide": "Quotient; of integers, in float64.",
+    "floor_divide": "Quotient rounded down.",
+    "remainder": "Remainder with the sign of the divisor, as Python's ``%``.",
+    "fmod": "Remainder with the sign of the dividend, as C's ``fmod``.",
+    "power": "``x`` to the power ``y``.",
+    "float_power": "``x`` to the power ``y``, in float64 or complex128.",
+    "maximum": "Larger value; NaN wins. Equal arguments share the derivative.",
+    "minimum": "Smaller value; NaN wins. Equal arguments share the derivative.",
+    "fmax": "Larger value; a number wins over NaN.",
+    "fmin": "Smaller value; a number wins over NaN.",
+    "arctan2": "Angle of the point with ordinate ``x`` and abscissa ``y``.",
+    "hypot": "``sqrt(x**2 + y**2)``; its derivative at the origin is 0.",
+    "logaddexp": "``log(exp(x) + exp(y))``.",
+    "logaddexp2": "``log2(2**x + 2**y)``.",
+    "copysign": "Magnitude of ``x`` with the sign of ``y``.",
+    "heaviside": "Step: 0 below zero, 1 above, ``y`` at zero.",
+    "ldexp": "``x * 2**y`` for integers ``y``.",
+    "nextafter": "The next number after ``x`` towards ``y``.",
+    "gcd": "Greatest common divisor of integers.",
+    "lcm": "Least common multiple of integers.",
+    "equal": "Whether ``x == y``.",
+    "not_equal": "Whether ``x != y``.",
+    "less": "Whether ``x < y``.",
+    "less_equal": "Whether ``x <= y``.",
+    "greater": "Whether ``x > y``.",
+    "greater_equal": "Whether ``x >= y``.",
+    "logical_and": "Whether both are non-zero.",
+    "logical_or": "Whether one is non-zero.",
+    "logical_xor": "Whether exactly one is non-zero.",
+    "bitwise_and": "Bits set in both.",
+    "bitwise_or": "Bits set in one or both.",
+    "bitwise_xor": "Bits set in exactly one.",
+    "bitwise_left_shift": "Bits of ``x`` shifted left by ``y``.",
+    "bitwise_right_shift": "Bits of ``x`` shifted right by ``y``.",
+}
+_ALIASES = {
+    "abs": "absolute",
+    "acos": "arccos",
+    "acosh": "arccosh",
+    "asin": "arcsin",
+    "asinh": "arcsinh",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "atanh": "arctanh",
+    "conj": "conjugate",
+    "degrees": "rad2deg",
+    "invert": "bitwise_invert",
+    "bitwise_not": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "mod": "remainder",
+    "pow": "power",
+    "radians": "deg2rad",
+    "right_shift": "bitwise_right_shift",
+    "true_divide": "divide",
+}
 
-for _entry in _TABLE:
-    _declare(*_entry)
 
-_ = (np, broadcast_to)
+def _implementation(name: str) -> Any:
+    for module in (ufunc_composites, arithmetic, math_functions):
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(name)
+
+
+for _name, _text in _UNARY.items():
+    _declare(_name, _implementation(_name), 1, _text)
+for _name, _text in _BINARY.items():
+    _declare(_name, _implementation(_name), 2, _text)
+_declare("divmod", ufunc_composites.divmod, 2, "Quotient rounded down, and remainder.", nout=2)
+_declare("modf", ufunc_composites.modf, 1, "Fractional and integer part.", nout=2)
+_declare("frexp", ufunc_composites.frexp, 1, "Mantissa in [0.5, 1) and binary exponent.", nout=2)
+for _name, _target in _ALIASES.items():
+    UFUNCS[_name] = UFUNCS[_target]

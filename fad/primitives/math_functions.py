@@ -8,9 +8,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fad.core.samples import case, complexes, f32, f64, i64, reals
+import numpy as np
+
+from fad.core.avals import ShapedArray
+from fad.core.config import config
+from fad.core.primitive import Primitive
+from fad.core.samples import c128, case, complexes, f32, f64, i64, reals
 from fad.primitives.arithmetic import equal, select
-from fad.primitives.elementwise_rules import elementwise
+from fad.primitives.elementwise_rules import elementwise, ufunc_dtype, zero_safe_multiply
 
 __all__ = [
     "arccos",
@@ -27,8 +32,10 @@ __all__ = [
     "exp2",
     "expm1",
     "float_power",
+    "frexp_exponent",
     "heaviside",
     "hypot",
+    "integer_power",
     "ldexp",
     "log",
     "log1p",
@@ -163,10 +170,14 @@ arctanh = elementwise(
 
 def _power_by_base(_: Any, x: Any, y: Any) -> Any:
     # y x**(y-1); where y is 0 the function is constant in x, also at x = 0.
+    if type(y) in (int, float):
+        return y * power.bind(x, float(y - 1)) if y else 0.0
     return y * power.bind(x, select.bind(equal.bind(y, 0), 1.0, y - 1))
 
 
 def _power_by_exponent(out: Any, x: Any, _y: Any) -> Any:
+    if type(x) in (int, float) and x > 0:
+        return out * math.log(x)
     # x**y log x, whose limit at x = 0 is 0 for y > 0; log 1 = 0 stands in there so that no NaN is made.
     return out * log.bind(select.bind(equal.bind(x, 0), 1.0, x))
 
@@ -250,4 +261,79 @@ ldexp = elementwise(
     partials=[lambda _, _x, n: exp2.bind(n + 0.0), None],
     kernel=lambda k, x, n: k.ldexp(x, n),
     samples=[case(f64(2, 3), i64(3)), case(f32(3), i64(), check_order=1)],
+)
+frexp_exponent = elementwise(
+    "frexp_exponent",
+    impl=lambda xp, x: xp.frexp(x)[1],
+    partials=None,
+    arity=1,
+    dtype=lambda x: np.dtype(np.int32),
+    kernel=None,
+    samples=[case(f64(2, 3, low=0.3, high=9)), case(f32(3)), case(f64()), case(f64(0, 2))],
+    doc="The exponent e of x = m * 2**e with 0.5 <= |m| < 1.",
+)
+
+
+# --- constant integer exponents: no logarithm, and right for negative bases --------------------------------------------------------------
+
+
+def _integer_power_slope(x: Any, exponent: int) -> Any:
+    """The derivative of x**n."""
+    if exponent in (0, 1):
+        return float(exponent)
+    if exponent == 2:
+        return 2 * x
+    return exponent * integer_power.bind(x, exponent=exponent - 1)
+
+
+def _integer_power_term(factor: Any, x: Any, exponent: int) -> Any:
+    slope = _integer_power_slope(x, exponent)
+    if exponent < 0 and not config.strict_derivatives:
+        return zero_safe_multiply.bind(factor, slope)
+    return factor * slope
+
+
+def _integer_power_jvp(primals: Any, tangents: Any, *, exponent: int) -> Any:
+    with np.errstate(all="ignore"):
+        return integer_power.bind(primals[0], exponent=exponent), _integer_power_term(tangents[0], primals[0], exponent)
+
+
+def _integer_power_vjp(x: Any, *, exponent: int) -> Any:
+    return integer_power.bind(x, exponent=exponent), lambda ct: [_integer_power_term(ct, x, exponent)]
+
+
+def _integer_power_kernel(k: Any, x: Any, *, exponent: int) -> Any:
+    """Repeated squaring."""
+    result, base, left = None, x, abs(exponent)
+    while left:
+        if left & 1:
+            result = base if result is None else k.multiply(result, base)
+        left >>= 1
+        base = k.multiply(base, base) if left else base
+    if result is None:
+        return k.power(x, k.zero(x))
+    return k.reciprocal(result) if exponent < 0 else result
+
+
+integer_power = Primitive(
+    "integer_power",
+    impl=lambda xp, x, *, exponent: xp.power(x, exponent),
+    shape=lambda x, *, exponent: ShapedArray(
+        x.shape, ufunc_dtype("power", np.power, (x, ShapedArray((), np.int64, True)))
+    ),
+    jvp=_integer_power_jvp,
+    vjp=_integer_power_vjp,
+    batch=lambda size, args, mapped, *, exponent: (integer_power.bind(args[0], exponent=exponent), True),
+    kernel=_integer_power_kernel,
+    samples=[
+        case(f64(2, 3), exponent=3),
+        case(f64(2, 3, low=0.5), exponent=-2),
+        case(f64(), exponent=0),
+        case(f64(3), exponent=1),
+        case(f64(0, 2), exponent=4),
+        case(f32(3), exponent=5),
+        case(c128(3), exponent=3),
+        case(i64(3), exponent=2),
+    ],
+    doc="x**n for a constant integer n.",
 )

@@ -1,0 +1,110 @@
+"""NumPy's protocols: ``np.sin(x)``, ``np.add.reduce(x)`` and ``np.stack([x, y])`` on fad values come here.
+
+A NumPy function is found by its identity; each has a function of the same name in :mod:`fad.numpy` and its submodules. What has none runs on
+NumPy itself where no derivative can be lost, that is, where all values are concrete, and raises otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fad.core.array import Array, host_buffer, wrap
+from fad.core.errors import ArgumentError, DTypeError, ImmutableArrayError, NonDifferentiableError
+from fad.core.trace import Tracer
+from fad.numpy.ufuncs import UFUNCS, UFunc
+
+__all__ = ["install", "register_functions", "register_ufunc"]
+
+_ufuncs: dict[Any, Callable[..., Any]] = {}
+_functions: dict[Any, Callable[..., Any]] = {}
+_WRITERS = frozenset({"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"})
+
+
+def register_ufunc(ufunc: np.ufunc, function: Callable[..., Any]) -> None:
+    """Let ``function`` answer for a ufunc of NumPy or of another library."""
+    _ufuncs[ufunc] = function
+
+
+def register_functions(source: ModuleType, names: Iterable[str], functions: dict[str, Callable[..., Any]]) -> None:
+    """Let functions answer for the functions of a NumPy module that have the same names."""
+    for name in names:
+        original = getattr(source, name, None)
+        if isinstance(original, np.ufunc):
+            _ufuncs.setdefault(original, functions[name])
+        elif callable(original) and not isinstance(original, type):
+            _functions.setdefault(original, functions[name])
+
+
+def _array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+    function = _ufuncs.get(ufunc)
+    if function is None:
+        return _unknown_ufunc(ufunc, method, inputs, keywords)
+    if method == "__call__":
+        return function(*inputs, **keywords)
+    if not isinstance(function, UFunc):
+        raise ArgumentError(f"numpy.{ufunc.__name__}.{method} is not defined for fad values")
+    return getattr(function, method)(*inputs, **keywords)
+
+
+def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> Any:
+    if any(isinstance(o, Array) for o in keywords.get("out", ())):
+        raise ImmutableArrayError(
+            f"{ufunc.__name__}: out= cannot be a fad array, it is immutable; use the returned array"
+        )
+    if any(isinstance(value, Tracer) for value in inputs):
+        raise NonDifferentiableError(
+            f"the universal function {ufunc.__name__!r} is not known to fad, so it cannot be followed through a transform. Write it with "
+            "fad.numpy functions, or declare it with fad.extend.Primitive or fad.custom_jvp."
+        )
+    return _wrapped(getattr(ufunc, method)(*_host(inputs), **keywords))
+
+
+def _array_function(self: Any, function: Any, types: Any, args: Any, keywords: Any) -> Any:
+    own = _functions.get(function)
+    if own is not None:
+        return own(*args, **keywords)
+    name = f"{function.__module__}.{function.__name__}"
+    if function.__name__ in _WRITERS:
+        raise ImmutableArrayError(
+            f"{name} writes into an existing array, which fad cannot follow: fad arrays are immutable and NumPy arrays carry no derivative. "
+            "Build the new array with numpy.where, numpy.stack or numpy.concatenate, or with x.at[index].set(values)."
+        )
+    if any(issubclass(kind, Tracer) for kind in types):
+        raise NonDifferentiableError(
+            f"{name} is not supported inside fad's transforms: there is no fad.numpy function of that name. Write it with functions that "
+            "there are, or compute it outside the transform."
+        )
+    return _wrapped(function(*_host(args), **_host(keywords)))
+
+
+def _host(tree: Any) -> Any:
+    """Concrete arrays inside arguments as NumPy arrays."""
+    if isinstance(tree, Array):
+        if isinstance(tree, Tracer):
+            raise DTypeError(f"{tree!r} is not concrete")
+        return host_buffer(tree._buffer)
+    if isinstance(tree, list | tuple):
+        return type(tree)(_host(v) for v in tree)
+    if isinstance(tree, dict):
+        return {k: _host(v) for k, v in tree.items()}
+    return tree
+
+
+def _wrapped(result: Any) -> Any:
+    if isinstance(result, tuple | list):
+        return type(result)(_wrapped(r) for r in result) if type(result) in (tuple, list) else result
+    return wrap(result) if isinstance(result, np.ndarray | np.generic) and result.dtype.kind in "biufc" else result
+
+
+def install() -> None:
+    """Give ``Array`` the protocols, for every ufunc of NumPy."""
+    for name, ufunc in UFUNCS.items():
+        original = getattr(np, name, None)
+        if isinstance(original, np.ufunc):
+            _ufuncs.setdefault(original, ufunc)
+    Array.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
+    Array.__array_function__ = _array_function  # type: ignore[attr-defined]
