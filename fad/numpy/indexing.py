@@ -244,7 +244,9 @@ def _without_ellipsis(items: list[Any], shape: tuple[int, ...]) -> list[Any]:
 def _separated(items: list[Any]) -> bool:
     """Whether an ellipsis, which may stand for no axis at all, has index arrays on both sides: NumPy then puts their axes first."""
     place = next((k for k, i in enumerate(items) if i is Ellipsis), None)
-    return place is not None and all(any(isinstance(i, _IndexArray | int) for i in side) for side in (items[:place], items[place + 1 :]))
+    return place is not None and all(
+        any(isinstance(i, _IndexArray | int) for i in side) for side in (items[:place], items[place + 1 :])
+    )
 
 
 def _triple(item: slice, size: int) -> tuple[int, int, int]:
@@ -277,5 +279,3 @@ def _in_range(index: int, shape: tuple[int, ...], axis: int) -> int:
             f"index {index} is out of bounds for axis {axis} of size {size} of an array of shape {shape}; {valid}"
         )
     return index % size
-
-

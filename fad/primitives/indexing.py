@@ -35,9 +35,7 @@ Entry = int | tuple[int, int, int] | None
 @lru_cache(maxsize=4096)
 def native_index(index: tuple[Entry, ...]) -> tuple[Any, ...]:
     """The index that NumPy takes; slices are not hashable before Python 3.12, so parameters hold triples."""
-    return tuple(
-        slice(e[0], e[1] if e[1] >= 0 or e[2] > 0 else None, e[2]) if type(e) is tuple else e for e in index
-    )
+    return tuple(slice(e[0], e[1] if e[1] >= 0 or e[2] > 0 else None, e[2]) if type(e) is tuple else e for e in index)
 
 
 def _entry_size(entry: tuple[int, int, int]) -> int:
@@ -58,7 +56,9 @@ def _basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArr
         if type(entry) is tuple:
             shape.append(_entry_size(entry))
         elif not 0 <= entry < size:  # type: ignore[operator]
-            raise IndexOutOfBoundsError(f"index {entry} is outside an axis of size {size} of an array of shape {x.shape}")
+            raise IndexOutOfBoundsError(
+                f"index {entry} is outside an axis of size {size} of an array of shape {x.shape}"
+            )
     return ShapedArray((*shape, *sizes), x.dtype)
 
 
@@ -235,9 +235,7 @@ def _gather_impl(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...], mode: st
     return xp.where(_expand_mask(xp, inside, axes, xp.ndim(out), count), out, x.dtype.type(0))
 
 
-def _gather_shape(
-    x: ShapedArray, *indices: ShapedArray, axes: tuple[int, ...], mode: str, unique: bool
-) -> ShapedArray:
+def _gather_shape(x: ShapedArray, *indices: ShapedArray, axes: tuple[int, ...], mode: str, unique: bool) -> ShapedArray:
     return ShapedArray(gathered_shape("gather", x.shape, axes, indices), x.dtype)
 
 
@@ -263,7 +261,7 @@ def move_block(x: Any, start: int, count: int, to: int) -> Any:
     """``x`` with ``count`` adjacent axes moved so that they begin at ``to`` among the others."""
     block = list(range(start, start + count))
     rest = [a for a in range(len(shape_of(x))) if a not in block]
-    return permute(x, tuple([*rest[:to], *block, *rest[to:]]))
+    return permute(x, (*rest[:to], *block, *rest[to:]))
 
 
 def batched_indices(size: int, indices: Sequence[Any], mapped: Sequence[bool]) -> tuple[list[Any], int]:

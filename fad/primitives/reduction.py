@@ -123,7 +123,9 @@ def _position(name: str) -> Primitive:
     def shape(x: ShapedArray, *, axis: int) -> ShapedArray:
         kept = reduced_shape(name, x, (axis,))
         if x.shape[axis] == 0 and 0 not in kept:
-            raise ShapeError(f"{name} along axis {axis} of an array of shape {x.shape}: there is no element to point at")
+            raise ShapeError(
+                f"{name} along axis {axis} of an array of shape {x.shape}: there is no element to point at"
+            )
         return ShapedArray(kept, np.dtype(np.int64))
 
     primitive = Primitive(
@@ -219,5 +221,3 @@ def logsumexp(x: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
 def _no_largest(x: Any, axes: tuple[int, ...]) -> Any:
     """Zeros where the largest of no elements is asked for."""
     return reduce_sum(x, axes)
-
-
