@@ -153,6 +153,8 @@ def aval_of(x: Any) -> ShapedArray:
         return ShapedArray(x.shape, x.dtype)
     if kind in PYTHON_SCALARS:
         return ShapedArray((), _SCALAR_DTYPE[kind], True)
+    if kind is ShapedArray:
+        return x
     try:
         return x.aval
     except AttributeError:

@@ -3,6 +3,8 @@
 Every class also derives from the built-in exception that a NumPy user would expect, so ``except ValueError`` keeps working.
 """
 
+import numpy as np
+
 __all__ = [
     "ArgumentError",
     "ConcretizationError",
@@ -11,6 +13,7 @@ __all__ = [
     "ImmutableArrayError",
     "IndexOutOfBoundsError",
     "LeakedTracerError",
+    "LinAlgError",
     "MissingPackageError",
     "NonDifferentiableError",
     "NonFiniteError",
@@ -65,3 +68,7 @@ class NonFiniteError(FadError, FloatingPointError):
 
 class MissingPackageError(FadError, ImportError):
     """An optional package that the function needs is not installed."""
+
+
+class LinAlgError(FadError, np.linalg.LinAlgError):
+    """A matrix for which the factorisation or solution does not exist, or whose algorithm did not converge."""
