@@ -11,6 +11,8 @@ Rules
     linear in its only array argument. ``None``: the result carries no derivative (integers, steps).
 ``vjp``
     ``f(*primals, **params) -> out, pullback`` with ``pullback(cotangent) -> [cotangent or None, ...]``, one for each argument.
+    A rule may come instead as ``vjp_selected(active, primals, params)``, whose pullback gives only the active arguments' cotangents, or, for
+    an operation without params whose pullback follows from its result, as ``pullback_from(out, primals, active)``.
 ``batch``
     ``f(size, args, mapped, **params) -> out, mapped``: the mapped axis is axis 0 of each argument with ``mapped[k]`` true.
     An operation that is ``higher_order`` (its params hold Programs or functions) also gets ``axis_name``.
@@ -73,6 +75,7 @@ class Primitive:
         "keeps_missing",
         "multiple_results",
         "name",
+        "pullback_from",
         "samples",
         "shape",
         "stage",
@@ -96,6 +99,7 @@ class Primitive:
         collective: bool = False,
         higher_order: bool = False,
         vjp_selected: Callable[..., Any] | None = None,
+        pullback_from: Callable[..., Any] | None = None,
         stage: Callable[..., Any] | None = None,
         inline: Callable[..., Any] | None = None,
         doc: str = "",
@@ -116,6 +120,7 @@ class Primitive:
         self.stage = stage
         self.inline = inline
         self.doc = doc
+        self.pullback_from = pullback_from
         self.vjp_selected = vjp_selected or (None if vjp is None else self._selected)
         self.host_impl = self.impl_for(np)
         if register:

@@ -142,30 +142,15 @@ def elementwise(
         ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
         return primitive.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
 
-    has_derivative = partials is not None
-    arity = len(partials) if partials is not None else arity
-    jvp = _jvp_rule(partials, singular) if has_derivative else None
-    vjp_selected = _vjp_rule(partials, singular) if has_derivative else None
-
-    def vjp(*primals: Any) -> Any:
-        active = tuple(k for k in range(len(primals)) if partials[k] is not None)  # type: ignore[index]
-        out, selected = vjp_selected(active, primals, {}, primitive)  # type: ignore[misc]
-
-        def pullback(cotangent: Any) -> list[Any]:
-            given = dict(zip(active, selected(cotangent), strict=True))
-            return [given.get(k) for k in range(len(primals))]
-
-        return out, pullback
-
+    factory = None if partials is None else _pullback_factory(partials, singular)
+    jvp, vjp = (None, None) if partials is None else (_jvp_rule(partials, singular), _vjp_rule(partials))
     primitive = Primitive(
         name,
         impl=impl,
         shape=shape,
-        jvp=(lambda primals, tangents: jvp(primals, tangents, primitive)) if jvp else None,
-        vjp=vjp if has_derivative else None,
-        vjp_selected=(lambda active, primals, params: vjp_selected(active, primals, params, primitive))
-        if vjp_selected
-        else None,
+        jvp=jvp and (lambda primals, tangents: jvp(primals, tangents, primitive)),
+        vjp=vjp and (lambda *primals: vjp(primals, primitive)),
+        pullback_from=factory,
         batch=batch,
         kernel=kernel,
         samples=samples,
@@ -194,56 +179,92 @@ def _jvp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]
     return jvp
 
 
-def _vjp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
-    if len(partials) == 1:
-        return _unary_vjp_rule(partials[0], singular)
-    needs = [_needs([p if k == j else None for j, p in enumerate(partials)]) for k in range(len(partials))]
+def _vjp_rule(partials: Sequence[Partial]) -> Callable[..., Any]:
+    """The rule of the public slot, from the pullback factory."""
+    active = tuple(k for k, p in enumerate(partials) if p is not None)
 
-    def vjp(active: tuple[int, ...], primals: Sequence[Any], params: Any, primitive: Primitive) -> Any:
+    def vjp(primals: Sequence[Any], primitive: Primitive) -> Any:
         out = primitive.bind(*primals)
-        types = [(shape_of(primals[k]), dtype_of(primals[k])) for k in active]
-        every = (out, *primals)
-        kept = [v if any(needs[k][i] for k in active) else None for i, v in enumerate(every)]
+        selected = primitive.pullback_from(out, primals, active)  # type: ignore[misc]
 
         def pullback(cotangent: Any) -> list[Any]:
-            result = []
-            for k, (shape, dtype) in zip(active, types, strict=True):
-                if partials[k] is None:
-                    result.append(None)
-                    continue
-                term = _times(cotangent, partials[k], kept, singular)
-                if shape_of(term) != shape or dtype_of(term) != dtype:
-                    term = match(term, shape, dtype)
-                result.append(term)
-            return result
+            given = dict(zip(active, selected(cotangent), strict=True))
+            return [given.get(k) for k in range(len(primals))]
 
         return out, pullback
 
     return vjp
 
 
-def _unary_vjp_rule(partial: Partial, singular: bool) -> Callable[..., Any]:
-    needs_out, needs_x = _needs([partial])
+def _term(partial: Partial, singular: bool) -> Callable[[Any, Sequence[Any]], Any]:
+    """``f(cotangent, (out, *args))``: the cotangent times the partial."""
+    if partial == 1:
+        return lambda cotangent, kept: cotangent
+    if partial == -1:
+        return lambda cotangent, kept: -cotangent
+    if singular:
+        return lambda cotangent, kept: _times(cotangent, partial, kept, True)
+    return lambda cotangent, kept: cotangent * partial(*kept)  # type: ignore[operator,misc]
 
-    def vjp(active: Any, primals: Sequence[Any], params: Any, primitive: Primitive) -> Any:
-        (x,) = primals
-        out = primitive.bind(x)
-        kept = (out if needs_out else None, x if needs_x else None)
-        dtype = dtype_of(x)
 
-        def pullback(cotangent: Any) -> tuple[Any]:
-            term = _times(cotangent, partial, kept, singular)
-            return (term if dtype_of(term) == dtype else match(term, shape_of(term), dtype),)
+def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
+    """``f(out, primals, active)`` gives the pullback for the active arguments, or ``None`` if no cotangent reaches them.
 
-        return out, pullback
+    This is the hot path of eager reverse mode: what can be decided at declaration is decided here, and a pullback keeps only the values
+    that its partials read.
+    """
+    terms = [None if p is None else _term(p, singular) for p in partials]
+    needs = [_needs([p if k == j else None for j, p in enumerate(partials)]) for k in range(len(partials))]
+    if len(partials) == 1:
+        return _unary_factory(terms[0], needs[0])
+    no_none = None not in terms
 
-    return vjp
+    def one(k: int, out: Any, primals: Sequence[Any]) -> Callable[[Any], Any]:
+        term, need, primal = terms[k], needs[k], primals[k]
+        if len(need) == 3:
+            reads_out, reads_x, reads_y = need
+            x, y = primals
+            kept: Sequence[Any] = (out if reads_out else None, x if reads_x else None, y if reads_y else None)
+        else:
+            kept = [v if n else None for v, n in zip((out, *primals), need)]
+        shape, dtype = shape_of(primal), dtype_of(primal)
+        if shape == out.shape and dtype == out.dtype:
+            return lambda cotangent: term(cotangent, kept)  # type: ignore[misc]
+        return lambda cotangent: match(term(cotangent, kept), shape, dtype)  # type: ignore[misc]
+
+    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...]) -> Callable[[Any], Any] | None:
+        if len(active) == 1:
+            if terms[active[0]] is None:
+                return None
+            single = one(active[0], out, primals)
+            return lambda cotangent: (single(cotangent),)
+        if len(active) == 2 and no_none:
+            first, second = one(active[0], out, primals), one(active[1], out, primals)
+            return lambda cotangent: (first(cotangent), second(cotangent))
+        pulls = [None if terms[k] is None else one(k, out, primals) for k in active]
+        if not any(pulls):
+            return None
+        return lambda cotangent: [None if pull is None else pull(cotangent) for pull in pulls]
+
+    return factory
+
+
+def _unary_factory(term: Any, need: tuple[bool, ...]) -> Callable[..., Any]:
+    needs_out, needs_x = need
+    if term is None:
+        return lambda out, primals, active: None
+
+    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...]) -> Callable[[Any], Any]:
+        kept = (out if needs_out else None, primals[0] if needs_x else None)
+        return lambda cotangent: (term(cotangent, kept),)
+
+    return factory
 
 
 def _zero_safe_multiply_impl(xp: Any, factor: Any, slope: Any) -> Any:
-    with np.errstate(all="ignore"):
-        product = xp.multiply(factor, slope)
-    if xp.isnan(xp.sum(product)):
+    product = xp.multiply(factor, slope)
+    total = xp.vdot(product, product)  # the cheapest question whether there is any NaN
+    if total != total:
         product = xp.where(xp.equal(factor, 0), xp.zeros((), product.dtype), product)
         return product if product.shape else product[()]
     return product

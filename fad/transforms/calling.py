@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fad.core.avals import ShapedArray, aval_of, shape_of
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
@@ -164,9 +166,15 @@ def _call_vjp(*primals: Any, program: Program) -> Any:
     return _call_vjp_selected(tuple(range(len(primals))), primals, {"program": program})
 
 
+def _call_impl(xp: Any, *args: Any, program: Program) -> list[Any]:
+    # Compiled code never warns of overflow or of dividing by zero; evaluation in its place must not either.
+    with np.errstate(all="ignore"):
+        return evaluate(program, *args)
+
+
 call_p = Primitive(
     "call",
-    impl=lambda xp, *args, program: evaluate(program, *args),
+    impl=_call_impl,
     shape=lambda *avals, program: [a.update() if not a.weak else a for a in program.out_avals],
     jvp=lambda primals, tangents, *, program: call_jvp(call_p.bind, primals, tangents, program),
     vjp=_call_vjp,

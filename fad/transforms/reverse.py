@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
+from fad.core.errors import NonDifferentiableError
 from fad.core.trace import CURRENT, Trace, Tracer
 from fad.primitives.structural import convert, zeros
 
 __all__ = ["Pullback", "VJPTrace", "VJPTracer", "vjp_flat"]
+
+
+_new = object.__new__
 
 
 class VJPTracer(Tracer):
@@ -65,30 +69,63 @@ class VJPTrace(Trace):
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
-        primals = list(args)
-        active: tuple[int, ...] = ()
-        indices: tuple[int, ...] = ()
-        for k, arg in enumerate(args):
-            if type(arg) is VJPTracer and arg.trace is self:
-                primals[k] = arg.primal
-                active += (k,)
-                indices += (arg.index,)
+        primals, active, indices = self.separated(args)
+        if not active:
+            return self.parent.process(primitive, primals, params)
+        if primitive.pullback_from is not None:
+            out = self.parent.process(primitive, primals, params)
+            pullback = primitive.pullback_from(out, primals, active)
+            return out if pullback is None else self.recorded(out, pullback, indices)
         rule = primitive.vjp_selected
-        if not active or rule is None:
+        if rule is None:
             return self.parent.process(primitive, primals, params)
         out, pullback = rule(active, primals, params)
-        tape = self.tape
-        first = len(tape)
-        if primitive.multiple_results:
-            avals = [aval_of(o) for o in out]
-            tape.append((pullback, indices, len(out), None if primitive.keeps_missing else avals))
-            tape.extend([None] * (len(out) - 1))
-            return [
-                VJPTracer(self, o, first + i) if a.dtype.kind in "fcV" else o
-                for i, (o, a) in enumerate(zip(out, avals, strict=True))
-            ]
-        tape.append((pullback, indices))
-        return VJPTracer(self, out, first)
+        if not primitive.multiple_results:
+            return self.recorded(out, pullback, indices)
+        return self.recorded_many(primitive, out, pullback, indices)
+
+    def separated(self, args: Any) -> tuple[Sequence[Any], tuple[int, ...], tuple[int, ...]]:
+        """Primals of the arguments; positions and tape indices of those that are this trace's own.
+
+        One and two arguments, nearly all calls, are written out: this is the hot path of eager reverse mode.
+        """
+        if len(args) == 1:
+            (x,) = args
+            return ((x.primal,), (0,), (x.index,)) if type(x) is VJPTracer and x.trace is self else (args, (), ())
+        if len(args) == 2:
+            x, y = args
+            own = type(y) is VJPTracer and y.trace is self
+            if type(x) is VJPTracer and x.trace is self:
+                return ((x.primal, y.primal), (0, 1), (x.index, y.index)) if own else ((x.primal, y), (0,), (x.index,))
+            return ((x, y.primal), (1,), (y.index,)) if own else (args, (), ())
+        positions = [k for k, a in enumerate(args) if type(a) is VJPTracer and a.trace is self]
+        primals = list(args)
+        for k in positions:
+            primals[k] = args[k].primal
+        return primals, tuple(positions), tuple([args[k].index for k in positions])
+
+    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...]) -> VJPTracer:
+        """Put an operation with one result on the tape."""
+        tracer = _new(VJPTracer)
+        tracer.trace = self
+        tracer.primal = out
+        tracer.index = len(self.tape)
+        self.tape.append((pullback, indices))
+        return tracer
+
+    def recorded_many(self, primitive: Any, out: Any, pullback: Any, indices: tuple[int, ...]) -> list[Any]:
+        """Put an operation with several results on the tape; results of integer dtype carry no derivative."""
+        first = len(self.tape)
+        for o in out:
+            if type(o) is VJPTracer and o.trace is self:
+                raise NonDifferentiableError(
+                    f"the derivative rule of {primitive.name} closes over a "
+                    "value that is being differentiated, of which the rule knows nothing; pass it as an argument of the function"
+                )
+        avals = [aval_of(o) for o in out]
+        self.tape.append((pullback, indices, len(out), None if primitive.keeps_missing else avals))
+        self.tape.extend([None] * (len(out) - 1))
+        return [VJPTracer(self, o, first + i) if is_inexact(a.dtype) else o for i, (o, a) in enumerate(zip(out, avals))]
 
     def split(self, value: Any) -> tuple[Any, int | None]:
         """Primal and tape index of a result; the index is ``None`` where the result does not depend on the inputs."""
@@ -123,7 +160,7 @@ def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool)
                 cotangents[i : i + count] = [None] * count
                 if avals is not None:
                     cotangent = [zeros(a) if c is None else c for c, a in zip(cotangent, avals, strict=True)]
-            for j, contribution in zip(entry[1], entry[0](cotangent), strict=True):
+            for j, contribution in zip(entry[1], entry[0](cotangent)):
                 if contribution is not None:
                     seen = cotangents[j]
                     cotangents[j] = contribution if seen is None else seen + contribution
