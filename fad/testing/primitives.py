@@ -69,9 +69,17 @@ class Trial:
     @property
     def differentiable(self) -> bool:
         """Whether derivatives of this sample can be checked."""
-        rules = (self.primitive.jvp, self.primitive.vjp)
-        said_aloud = any(getattr(r, "missing_rule", None) for r in rules)
-        return bool(any(rules) and not said_aloud and self.varying and self.inexact_outs and self.case.order)
+        return bool((self.jvp or self.vjp) and self.varying and self.inexact_outs and self.case.order)
+
+    @property
+    def jvp(self) -> Any:
+        """The forward rule, ``None`` if there is none."""
+        return _rule(self.primitive.jvp)
+
+    @property
+    def vjp(self) -> Any:
+        """The reverse rule, ``None`` if there is none."""
+        return _rule(self.primitive.vjp)
 
     def generator(self) -> np.random.Generator:
         """Random numbers for directions, the same for every check."""
@@ -86,6 +94,10 @@ class Trial:
         return CheckError(f"{self.primitive.name} {self.case!r}: {check}: {problem}")
 
 
+def _rule(slot: Any) -> Any:
+    return None if getattr(slot, "missing_rule", None) else slot
+
+
 def check_primitive(
     primitive: Primitive, case: Case | None = None, checks: Sequence[str] | None = None, seed: int = 0
 ) -> None:
@@ -94,7 +106,7 @@ def check_primitive(
     Parameters
     ----------
     primitive : Primitive
-        The primitive.
+        One of fad's, or a ``fad.extend.Primitive``.
     case : Case, optional
         One sample call (``fad.extend.case``); by default every sample of the declaration.
     checks : sequence of str, optional
@@ -116,6 +128,7 @@ def check_primitive(
     >>> from fad.core.primitive import REGISTRY
     >>> fad.testing.check_primitive(REGISTRY["sin"])
     """
+    primitive = getattr(primitive, "core", primitive)
     cases = list(primitive.samples) if case is None else [case]
     if not cases:
         raise ArgumentError(f"check_primitive: {primitive.name} declares no samples, and no case was given")
@@ -192,7 +205,7 @@ def check_inputs(trial: Trial) -> None:
 
 def check_jvp(trial: Trial) -> None:
     """Tangents have the result's shape and dtype; a tangent of one argument alone gives its share of the whole."""
-    if not trial.differentiable or trial.primitive.jvp is None:
+    if not trial.differentiable or trial.jvp is None:
         return
     generator = trial.generator()
     directions = [random_direction(generator, x) for x in trial.point]
@@ -235,7 +248,7 @@ def _check_tangent_types(trial: Trial, tangents: Sequence[Any]) -> None:
 def check_vjp(trial: Trial) -> None:
     """Cotangents have the argument's shape and dtype, are linear in a zero, and agree with the forward rule."""
     primitive = trial.primitive
-    if not trial.differentiable or primitive.vjp is None:
+    if not trial.differentiable or trial.vjp is None:
         return
     generator = trial.generator()
     directions = [random_direction(generator, x) for x in trial.point]
@@ -253,7 +266,7 @@ def check_vjp(trial: Trial) -> None:
             selected = primitive.vjp_selected((k,), list(trial.args), trial.params)[1]
             alone = selected(full if primitive.multiple_results else full[0])[0]
             _check_selected(trial, k, alone, pulled[k])
-        if primitive.jvp is None:
+        if trial.jvp is None:
             return
         tangents = jvp_flat(trial.of_varying, trial.point, directions)[1]
     active = [(pulled[k], d) for k, d in zip(trial.varying, directions, strict=True) if pulled[k] is not None]
@@ -299,7 +312,7 @@ def check_derivatives(trial: Trial) -> None:
         return
     if not sum(trial.outs[k].size for k in trial.inexact_outs) and not sum(x.size for x in trial.point):
         return
-    rules = {"fwd": trial.primitive.jvp, "rev": trial.primitive.vjp}
+    rules = {"fwd": trial.jvp, "rev": trial.vjp}
     modes = [m for m, rule in rules.items() if rule is not None]
     title = f"{trial.primitive.name} {trial.case!r}: derivatives"
     tolerance = trial.case.tolerance
@@ -312,7 +325,7 @@ def check_derivatives(trial: Trial) -> None:
 
 def check_batch(trial: Trial) -> None:
     """The batch rule against a loop, for every combination of mapped and unmapped arguments."""
-    if trial.primitive.batch is None or getattr(trial.primitive.batch, "missing_rule", None):
+    if _rule(trial.primitive.batch) is None:
         return
     can_be_mapped = [k for k, a in enumerate(trial.args) if type(a) not in PYTHON_SCALARS]
     others = [trial.case.make(trial.seed + i) for i in range(BATCH_SIZE)]
@@ -355,7 +368,7 @@ def check_jit(trial: Trial) -> None:
     with np.errstate(all="ignore"):
         outs = call(program, *trial.args)
     _check_staged(trial, outs, trial.outs, "result")
-    if not trial.differentiable or trial.primitive.vjp is None:
+    if not trial.differentiable or trial.vjp is None:
         return
     generator = trial.generator()
     cotangents = [random_direction(generator, trial.outs[k]) for k in trial.inexact_outs]
