@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fad.core.errors import DTypeError
 from tests.compiler.math_loops import Loop
 
 FLOATS, SIGNED, UNSIGNED = ["f8", "f4", "f2"], ["i1", "i2", "i4", "i8"], ["u1", "u2", "u4", "u8"]
@@ -173,3 +174,76 @@ def test_python_numbers_take_the_dtype_of_the_other_operand():
     x = np.linspace(-2, 2, 9, dtype="f4")
     got = Loop(lambda k, v: k.clip(k.add(1, k.multiply(v, 0.1)), 0.9, 1.1), ["f4"], "f4")(x)
     np.testing.assert_array_equal(got, np.clip(1 + x * np.float32(0.1), np.float32(0.9), np.float32(1.1)))
+
+
+def test_neighbours_of_floats():
+    for dtype in ("f8", "f4"):
+        check("nextafter", [dtype, dtype], *pairs(dtype))
+        check("spacing", [dtype], samples(dtype))
+    check("nextafter", ["f2", "f2"], *pairs("f2"), zeros_may_differ=True)
+
+
+@pytest.mark.parametrize("whole", ["i1", "i4", "i8", "u2"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_scaling_by_powers_of_two(dtype, whole):
+    """One rounding, also on the way to subnormal numbers; exponents far outside the range."""
+    x = samples(dtype)
+    n = np.random.default_rng(0).integers(0 if whole[0] == "u" else -120, 120, x.size).astype(whole)
+    if whole != "i1":
+        n[::7] *= 20
+        n[:2] = [np.iinfo(whole).max, np.iinfo(whole).min]
+    with np.errstate(all="ignore"):
+        expected = np.ldexp(x, np.clip(n.astype("i8"), -10000, 10000).astype("i4"))
+    assert_same_bits(Loop(lambda k, a, b: k.ldexp(a, b), [dtype, whole], dtype)(x, n), expected, x, n)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_common_divisors_and_multiples(dtype):
+    x, y = pairs(dtype)
+    check("gcd", [dtype, dtype], x, y)
+    check("lcm", [dtype, dtype], x, y)
+
+
+def complex_samples(dtype: str, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    z = np.concatenate([[0, 1, -1, 1j, -1j, 2 + 3j, 1e30 - 1e30j], rng.normal(size=300) + 1j * rng.normal(size=300)])
+    return z.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["c16", "c8"])
+def test_complex_numbers(dtype):
+    x, y = complex_samples(dtype, 0), complex_samples(dtype, 1)[::-1]
+    y = np.where(y == 0, 1, y)
+    small = np.where(np.abs(x) < 50, x, 1).astype(dtype)
+    eps = np.finfo(dtype).eps
+    for name in "add subtract multiply divide".split():
+        expected = getattr(np, name)(x, y)
+        got = Loop(lambda k, a, b, name=name: getattr(k, name)(a, b), [dtype, dtype], dtype)(x, y)
+        np.testing.assert_allclose(got, expected, rtol=4 * eps, atol=0, err_msg=name)
+    for name in "negative conjugate square exp sin cos sinh cosh absolute real imag sign".split():
+        expected = np.asarray(getattr(np, name)(small))
+        got = Loop(lambda k, a, name=name: getattr(k, name)(a), [dtype], expected.dtype)(small)
+        np.testing.assert_allclose(got, expected, rtol=6 * eps, atol=0, err_msg=name)
+    for name, atol in (("reciprocal", 0), ("log", 4 * eps)):
+        z = small[small != 0]
+        got = Loop(lambda k, a, name=name: getattr(k, name)(a), [dtype], dtype)(z)
+        np.testing.assert_allclose(got, getattr(np, name)(z), rtol=6 * eps, atol=atol, err_msg=name)
+    for name in "equal not_equal logical_and logical_or".split():
+        check(name, [dtype, dtype], x, np.where(np.arange(x.size) % 2, x, y))
+    for name in "isnan isinf isfinite logical_not".split():
+        check(name, [dtype], x)
+
+
+@pytest.mark.parametrize("dtype", ["c16", "c8"])
+def test_complex_conversions_and_choices(dtype):
+    z, flag = complex_samples(dtype, 0), np.arange(307) % 3 == 0
+    got = Loop(lambda k, c, a: k.where(c, a, 1 + 2j), ["?", dtype], dtype)(flag, z)
+    np.testing.assert_array_equal(got, np.where(flag, z, 1 + 2j))
+    for target in ("c16", "c8", "f8", "f4", "?"):
+        got = Loop(lambda k, a, target=target: k.astype(a, target), [dtype], target)(z)
+        expected = z.real.astype(target) if target[0] == "f" else z.astype(target)
+        np.testing.assert_array_equal(got, expected)
+    got = Loop(lambda k, a: k.astype(a, dtype), ["f4"], dtype)(np.float32([1, -2.5]))
+    np.testing.assert_array_equal(got, np.array([1, -2.5], dtype))
+    with pytest.raises(DTypeError, match="tanh takes float16, float32 or float64, and got complex"):
+        Loop(lambda k, a: k.tanh(a), [dtype], dtype)

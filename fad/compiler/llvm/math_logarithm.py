@@ -220,6 +220,12 @@ def log_expit(k: Body, x: Term) -> Term:
     return -softplus(k, -x)
 
 
+def logaddexp2(k: Body, x: Term, y: Term) -> Term:
+    """log2(2**x + 2**y)"""
+    gap = k.select(x.equals(y), 0.0, k.abs(x - y))
+    return k.fma(log1p_exp_negative(k, gap * math.log(2.0)), 1 / math.log(2.0), k.select(x > y, x, y))
+
+
 def logaddexp(k: Body, x: Term, y: Term) -> Term:
     """log(exp(x) + exp(y)); relative precision is lost where the two terms of the answer cancel, as in NumPy."""
     gap = k.select(x.equals(y), 0.0, k.abs(x - y))

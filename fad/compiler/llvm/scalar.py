@@ -4,19 +4,21 @@ A kernel writes the body of a loop against `ScalarBuilder`; LLVM's vectoriser tu
 are named like NumPy's functions, take and give `Value`s (an LLVM value and its NumPy dtype) and keep NumPy's meaning:
 NaN, infinities, signed zeros, integer wrap-around, division by zero. Nothing here can trap.
 
-Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32.
+Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32; a complex value
+holds a pair of LLVM values, and has the functions of `scalar_complex`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
 
-from fad.compiler.llvm import scalar_casts, scalar_integer
+from fad.compiler.llvm import scalar_casts, scalar_complex, scalar_float, scalar_integer
 from fad.compiler.llvm.math_library import FUNCTIONS, call_target, definitions
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type, memory_type
 from fad.core.errors import DTypeError
@@ -37,6 +39,25 @@ _ALIASES = {
 _ORDERED = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}
 
 
+def _with_complex(cls: type) -> type:
+    """Let the methods that `scalar_complex.FUNCTIONS` names take complex operands too."""
+    for name in scalar_complex.FUNCTIONS:
+        setattr(cls, name, _dispatching(name, cls.__dict__.get(name)))
+    cls.true_divide, cls.abs, cls.fabs = cls.divide, cls.absolute, cls.absolute
+    return cls
+
+
+def _dispatching(name: str, method: Callable[..., Value] | None) -> Callable[..., Value]:
+    def function(k: ScalarBuilder, *operands: Any) -> Value:
+        if any(isinstance(v, Value) and v.dtype.kind == "c" for v in operands):
+            operands = k._pair(name, *operands) if len(operands) == 2 else operands
+            return scalar_complex.FUNCTIONS[name](k, *operands)
+        return k.__getattr__(name)(*operands) if method is None else method(k, *operands)
+
+    return function if method is None else wraps(method)(function)
+
+
+@_with_complex
 class ScalarBuilder:
     """Builds scalar code at the position of an `ir.IRBuilder`.
 
@@ -82,6 +103,9 @@ class ScalarBuilder:
         """A constant of `dtype`; NumPy decides how `value` is converted."""
         dtype = np.dtype(dtype)
         number = np.asarray(value).astype(dtype).item()
+        if dtype.kind == "c":
+            part = scalar_complex.part_dtype(dtype)
+            return scalar_complex.join(self.constant(number.real, part), self.constant(number.imag, part))
         if dtype.kind == "f":
             return Value(ir.Constant(llvm_type(dtype), float(number)), dtype)
         return Value(ir.Constant(llvm_type(dtype), int(number)), dtype)
@@ -94,9 +118,16 @@ class ScalarBuilder:
         """One of the dtype of `like`."""
         return self.constant(1, like.dtype)
 
+    def zero_like_product(self, x: Value, y: Value) -> Value:
+        """Zero of the dtype of x * y."""
+        return self.zero(self._pair("multiply", x, y)[0])
+
     def load(self, pointer: ir.Value, dtype: Any) -> Value:
         """Read an element from memory; `pointer` points to `memory_type(dtype)`."""
         dtype = np.dtype(dtype)
+        if dtype.kind == "c":
+            part = scalar_complex.part_dtype(dtype)
+            return scalar_complex.join(*[self.load(p, part) for p in self._part_pointers(pointer)])
         self._note_width(dtype)
         raw = self.builder.load(pointer, typ=memory_type(dtype))
         raw.align = dtype.itemsize
@@ -106,11 +137,19 @@ class ScalarBuilder:
 
     def store(self, value: Value, pointer: ir.Value) -> None:
         """Write an element to memory."""
+        if value.dtype.kind == "c":
+            for part, place in zip(scalar_complex.parts(value), self._part_pointers(pointer)):
+                self.store(part, place)
+            return
         self._note_width(value.dtype)
         raw = value.ir
         if value.dtype == BOOL:
             raw = self.builder.zext(raw, memory_type(BOOL))
         self.builder.store(raw, pointer, align=value.dtype.itemsize)
+
+    def _part_pointers(self, pointer: ir.Value) -> list[ir.Value]:
+        first = ir.Constant(ir.IntType(32), 0)
+        return [self.builder.gep(pointer, [first, ir.Constant(ir.IntType(32), i)]) for i in (0, 1)]
 
     def _note_width(self, dtype: np.dtype) -> None:
         if dtype.itemsize == 8:
@@ -194,8 +233,6 @@ class ScalarBuilder:
             raise self._refuse("divide", x, "floats")
         return self._arithmetic("divide", "fdiv", "", "", x, y)
 
-    true_divide = divide
-
     def fma(self, x: Value, y: Any, z: Any) -> Value:
         """Return x * y + z, rounded once where the CPU can, twice where it cannot."""
         x, y = self._pair("fma", x, y)
@@ -223,8 +260,6 @@ class ScalarBuilder:
         if x.dtype.kind == "f":
             return self._intrinsic("fabs", x)
         return x if x.dtype.kind in "bu" else self.select(self.less(x, 0), self.negative(x), x)
-
-    abs = fabs = absolute
 
     def square(self, x: Value) -> Value:
         """Return x * x"""
@@ -355,6 +390,8 @@ class ScalarBuilder:
     def select(self, condition: Value, x: Value, y: Any) -> Value:
         """Return x where the condition holds, else y: no branch."""
         x, y = self._pair("select", x, y)
+        if x.dtype.kind == "c":
+            return scalar_complex.select(self, condition, x, y)
         return Value(self.builder.select(self._truth(condition).ir, x.ir, y.ir), x.dtype)
 
     where = select
@@ -397,10 +434,6 @@ class ScalarBuilder:
 
     # -- kinds of floats --------------------------------------------------------------------------------------------
 
-    def _bits(self, x: Value) -> Value:
-        size = x.dtype.itemsize
-        return Value(self.builder.bitcast(x.ir, ir.IntType(8 * size)), np.dtype(f"i{size}"))
-
     def isnan(self, x: Value) -> Value:
         """Whether x is NaN."""
         if x.dtype.kind != "f":
@@ -417,11 +450,39 @@ class ScalarBuilder:
 
     def signbit(self, x: Value) -> Value:
         """Whether the sign bit is set, in -0.0 and NaN too."""
-        return self.less(self._bits(x) if x.dtype.kind == "f" else x, 0)
+        return self.less(scalar_float.bits(self, x) if x.dtype.kind == "f" else x, 0)
 
     def copysign(self, x: Value, y: Any) -> Value:
         """|x| with the sign bit of y."""
         return self._intrinsic("copysign", *self._pair("copysign", x, y))
+
+    def nextafter(self, x: Value, y: Any) -> Value:
+        """The next float from x towards y."""
+        return scalar_float.nextafter(self, *self._pair("nextafter", x, y))
+
+    def spacing(self, x: Value) -> Value:
+        """The distance from x to the next float away from zero, with the sign of x."""
+        return scalar_float.spacing(self, x)
+
+    def ldexp(self, x: Value, n: Value) -> Value:
+        """Return x * 2**n for an integer n."""
+        return (
+            self._in_single(lambda single: self.ldexp(single, n), x)
+            if x.dtype.itemsize == 2
+            else (scalar_float.ldexp(self, x, n))
+        )
+
+    def real(self, x: Value) -> Value:
+        """The real part."""
+        return x
+
+    def imag(self, x: Value) -> Value:
+        """The imaginary part."""
+        return self.zero(x)
+
+    def conjugate(self, x: Value) -> Value:
+        """The complex conjugate."""
+        return x
 
     # -- bits and truth ---------------------------------------------------------------------------------------------
 
@@ -457,6 +518,16 @@ class ScalarBuilder:
         """Return x >> y; 0 (or -1 below zero) where y is negative or at least the number of bits."""
         x, y = self._pair("right_shift", x, y)
         return scalar_integer.shift(self, "ashr" if x.dtype.kind == "i" else "lshr", x, y)
+
+    bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
+
+    def gcd(self, x: Value, y: Any) -> Value:
+        """The greatest common divisor."""
+        return scalar_integer.gcd(self, *self._pair("gcd", x, y))
+
+    def lcm(self, x: Value, y: Any) -> Value:
+        """The least common multiple."""
+        return scalar_integer.lcm(self, *self._pair("lcm", x, y))
 
     def bitwise_count(self, x: Value) -> Value:
         """The number of one bits in |x|, as uint8."""

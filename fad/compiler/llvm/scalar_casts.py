@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import llvmlite.ir as ir
 import numpy as np
 
+from fad.compiler.llvm import scalar_complex
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def convert(k: ScalarBuilder, x: Value, dtype: np.dtype) -> Value:
         return x
     if dtype == BOOL:
         return k.not_equal(x, 0)
+    if dtype.kind == "c":
+        part = scalar_complex.part_dtype(dtype)
+        source = scalar_complex.parts(x) if x.dtype.kind == "c" else (x, k.zero(x))
+        return scalar_complex.join(*[convert(k, v, part) for v in source])
+    if x.dtype.kind == "c":
+        return convert(k, scalar_complex.parts(x)[0], dtype)
     target, builder = llvm_type(dtype), k.builder
     if x.dtype.kind == "f":
         if dtype.kind == "f":

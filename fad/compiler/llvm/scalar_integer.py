@@ -79,15 +79,56 @@ def power(k: ScalarBuilder, x: Value, y: Value) -> Value:
     return k.select(k.logical_and(negative, k.logical_not(unit)), k.zero(x), result)
 
 
+def gcd(k: ScalarBuilder, x: Value, y: Value) -> Value:
+    """The greatest common divisor of |x| and |y|; 0 for two zeros."""
+    _numbers(k, "gcd", x)
+    function = _gcd_function(k.builder.module, x.ir.type)
+    return Value(k.builder.call(function, [k.absolute(x).ir, k.absolute(y).ir]), x.dtype)
+
+
+def lcm(k: ScalarBuilder, x: Value, y: Value) -> Value:
+    """The least common multiple of |x| and |y|; 0 if one is zero."""
+    divisor = gcd(k, x, y)
+    safe = k.select(k.equal(divisor, 0), k.one(divisor), divisor)
+    share = Value(k.builder.udiv(k.absolute(x).ir, safe.ir), x.dtype)
+    return k.multiply(share, k.absolute(y))
+
+
+def _gcd_function(module: ir.Module, integer: ir.IntType) -> ir.Function:
+    """Give the module's function for Euclid's algorithm on unsigned integers."""
+    name = f"fad_gcd_{integer}"
+    if name in module.globals:
+        return module.globals[name]
+    function = _pure_function(module, integer, name)
+    entry, loop, step, done = (function.append_basic_block(label) for label in ("entry", "loop", "step", "done"))
+    ir.IRBuilder(entry).branch(loop)
+    b = ir.IRBuilder(loop)
+    large, small = b.phi(integer), b.phi(integer)
+    b.cbranch(b.icmp_unsigned("==", small, ir.Constant(integer, 0)), done, step)
+    b = ir.IRBuilder(step)
+    rest = b.urem(large, small)
+    b.branch(loop)
+    for phi, first, later in ((large, function.args[0], small), (small, function.args[1], rest)):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, step)
+    ir.IRBuilder(done).ret(large)
+    return function
+
+
+def _pure_function(module: ir.Module, integer: ir.IntType, name: str) -> ir.Function:
+    function = ir.Function(module, ir.FunctionType(integer, [integer, integer]), name)
+    function.linkage = "internal"
+    for attribute in ("noinline", "nounwind"):
+        function.attributes.add(attribute)
+    return function
+
+
 def _power_function(module: ir.Module, integer: ir.IntType) -> ir.Function:
     """Give the module's function for x**y, y unsigned: repeated squaring in a loop over the bits of y."""
     name = f"fad_power_{integer}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(integer, [integer, integer]), name)
-    function.linkage = "internal"
-    for attribute in ("noinline", "nounwind"):
-        function.attributes.add(attribute)
+    function = _pure_function(module, integer, name)
     entry, loop, done = (function.append_basic_block(label) for label in ("entry", "loop", "done"))
     ir.IRBuilder(entry).branch(loop)
     b = ir.IRBuilder(loop)

@@ -1,6 +1,6 @@
 """A value inside a kernel: an LLVM value and its NumPy dtype."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numpy as np
@@ -12,9 +12,9 @@ _REALS = {2: ir.HalfType(), 4: ir.FloatType(), 8: ir.DoubleType()}
 
 
 class Value(NamedTuple):
-    """An LLVM value in a register and the NumPy dtype that it stands for."""
+    """An LLVM value in a register (two of them for a complex number) and the NumPy dtype that it stands for."""
 
-    ir: ir.Value
+    ir: Any
     dtype: np.dtype
 
 
@@ -32,9 +32,11 @@ def llvm_type(dtype: np.dtype) -> ir.Type:
         return ir.IntType(8 * dtype.itemsize)
     if dtype == BOOL:
         return ir.IntType(1)
-    raise DTypeError(f"native kernels hold booleans, integers and float16/32/64, not {dtype}")
+    raise DTypeError(f"native kernels hold booleans, integers and float16/32/64, not {dtype} here")
 
 
 def memory_type(dtype: np.dtype) -> ir.Type:
-    """The type that a dtype has in memory: booleans take a byte."""
+    """The type that a dtype has in memory: booleans take a byte, complex numbers are two floats."""
+    if dtype.kind == "c":
+        return ir.LiteralStructType([_REALS[dtype.itemsize // 2]] * 2)
     return ir.IntType(8) if dtype == BOOL else llvm_type(dtype)

@@ -1,0 +1,214 @@
+"""Writing one LLVM function: loop scopes, indices, sizes and temporary variables.
+
+A *scope* is the function's body or the body of an open loop. While an inner loop is open the outer scopes stay open too, so that code which
+depends only on outer indices is written before the inner loop: loop-invariant code never enters a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import llvmlite.ir as ir
+import numpy as np
+
+from fad.compiler.canonical import LARGEST_STATIC
+from fad.compiler.llvm.scalar import ScalarBuilder, Value
+from fad.compiler.llvm.scalar_value import memory_type
+
+__all__ = ["I32", "I64", "POINTER", "Emitter", "Index", "Ix", "Located", "Scope"]
+
+I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+POINTER = I8.as_pointer()
+
+
+class Index(NamedTuple):
+    """An integer in a register, and the number of the innermost scope that it depends on."""
+
+    value: ir.Value
+    depth: int
+
+
+Ix = int | Index
+
+
+class Located(NamedTuple):
+    """A scalar and the number of the innermost scope that it depends on."""
+
+    value: Value
+    depth: int
+
+
+class Scope:
+    """The function's body or a loop's: where to write, and what is known there."""
+
+    __slots__ = ("builder", "memo", "scalar")
+
+    def __init__(self, builder: ir.IRBuilder):
+        self.builder = builder
+        self.scalar = ScalarBuilder(builder)
+        self.memo: dict[Any, Any] = {}
+
+
+class Emitter:
+    """Writes the body of one function.
+
+    Parameters
+    ----------
+    function : llvmlite.ir.Function
+        The function, without blocks.
+    sizes : llvmlite.ir.Value
+        Its argument that points to the int64 values of the size symbols.
+    symbols : dict of int to int
+        The symbol of each size.
+    """
+
+    def __init__(self, function: ir.Function, sizes: ir.Value, symbols: dict[int, int]):
+        self.function = function
+        self._sizes, self._symbols = sizes, symbols
+        self._entry = ir.IRBuilder(function.append_basic_block("entry"))
+        body = function.append_basic_block("body")
+        self.scopes = [Scope(ir.IRBuilder(body))]
+        self._body = body
+        self._known: dict[int, Index] = {}
+
+    @property
+    def depth(self) -> int:
+        """The number of the innermost open scope."""
+        return len(self.scopes) - 1
+
+    @property
+    def builder(self) -> ir.IRBuilder:
+        """Writes into the innermost scope."""
+        return self.scopes[-1].builder
+
+    @property
+    def scalar(self) -> ScalarBuilder:
+        """Builds scalar code in the innermost scope."""
+        return self.scopes[-1].scalar
+
+    def finish(self, result: ir.Value | None = None) -> None:
+        """Close the function."""
+        self._entry.branch(self._body)
+        if result is None:
+            self.builder.ret_void()
+        else:
+            self.builder.ret(result)
+
+    # -- sizes and index arithmetic -----------------------------------------------------------------------------------
+
+    def size(self, n: int) -> Ix:
+        """A size or other integer parameter: itself if it is small, else its symbol's value at run time."""
+        if -LARGEST_STATIC <= n <= LARGEST_STATIC:
+            return n
+        if n < 0:
+            return self.subtract(0, self.size(-n))
+        if n not in self._known:
+            self._known[n] = Index(self.parameter(self._symbols[n]), 0)
+        return self._known[n]
+
+    def parameter(self, number: int) -> ir.Value:
+        """Element ``number`` of the sizes argument, read at the function's entry."""
+        pointer = self._entry.gep(self._sizes, [ir.Constant(I64, number)])
+        return self._entry.load(pointer)
+
+    def product(self, shape: tuple[int, ...]) -> Ix:
+        """The number of elements of a shape."""
+        total: Ix = 1
+        for n in shape:
+            total = self.multiply(total, self.size(n))
+        return total
+
+    def raw(self, x: Ix) -> ir.Value:
+        """The integer as an LLVM value."""
+        return x.value if isinstance(x, Index) else ir.Constant(I64, x)
+
+    def _binary(self, operation: str, x: Ix, y: Ix) -> Index:
+        depth = max(x.depth if isinstance(x, Index) else 0, y.depth if isinstance(y, Index) else 0)
+        scope = self.scopes[depth]
+        key = (operation, x, y)
+        if key not in scope.memo:
+            scope.memo[key] = Index(getattr(scope.builder, operation)(self.raw(x), self.raw(y)), depth)
+        return scope.memo[key]
+
+    def add(self, x: Ix, y: Ix) -> Ix:
+        """Return x + y"""
+        if isinstance(x, int) and isinstance(y, int):
+            return x + y
+        if x == 0 or y == 0:
+            return y if x == 0 else x
+        return self._binary("add", x, y)
+
+    def subtract(self, x: Ix, y: Ix) -> Ix:
+        """Return x - y"""
+        if isinstance(x, int) and isinstance(y, int):
+            return x - y
+        return x if y == 0 else self._binary("sub", x, y)
+
+    def multiply(self, x: Ix, y: Ix) -> Ix:
+        """Return x * y"""
+        if isinstance(x, int) and isinstance(y, int):
+            return x * y
+        if x == 0 or y == 0:
+            return 0
+        if x == 1 or y == 1:
+            return y if x == 1 else x
+        return self._binary("mul", x, y)
+
+    def divide(self, x: Ix, y: Ix) -> tuple[Ix, Ix]:
+        """Quotient and remainder of non-negative integers."""
+        if isinstance(x, int) and isinstance(y, int):
+            return divmod(x, y)
+        if y == 1:
+            return x, 0
+        quotient = self._binary("udiv", x, y)
+        return quotient, self.subtract(x, self.multiply(quotient, y))
+
+    # -- temporaries ----------------------------------------------------------------------------------------------------
+
+    def variable(self, kind: ir.Type) -> ir.Value:
+        """A place for one value, which LLVM turns into a register."""
+        return self._entry.alloca(kind)
+
+    def small_array(self, dtype: np.dtype, count: int) -> ir.Value:
+        """A pointer to a few elements on the stack."""
+        place = self._entry.alloca(ir.ArrayType(memory_type(dtype), count))
+        place.align = 64
+        return self._entry.bitcast(place, memory_type(dtype).as_pointer())
+
+    # -- loops ----------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(self, start: Ix, stop: Ix) -> Iterator[Index]:
+        """A loop over ``start <= i < stop``; the code written inside the block is its body."""
+        outer = self.scopes[-1]
+        body = self.function.append_basic_block("loop")
+        done = self.function.append_basic_block("done")
+        inner = Scope(ir.IRBuilder(body))
+        counter = inner.builder.phi(I64)
+        self.scopes.append(inner)
+        first, last = self.raw(start), self.raw(stop)
+        yield Index(counter, self.depth)
+        following = inner.builder.add(counter, ir.Constant(I64, 1), flags=["nsw", "nuw"])
+        counter.add_incoming(following, inner.builder.block)
+        inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
+        self.scopes.pop()
+        counter.add_incoming(first, outer.builder.block)
+        outer.builder.cbranch(outer.builder.icmp_signed("<", first, last), body, done)
+        outer.builder.position_at_end(done)
+        outer.memo = dict(outer.memo)
+
+    @contextmanager
+    def branch(self, condition: ir.Value) -> Iterator[None]:
+        """Code that runs only where the condition holds."""
+        outer = self.scopes[-1]
+        body = self.function.append_basic_block("then")
+        done = self.function.append_basic_block("end")
+        outer.builder.cbranch(condition, body, done)
+        inner = Scope(ir.IRBuilder(body))
+        self.scopes.append(inner)
+        yield
+        inner.builder.branch(done)
+        self.scopes.pop()
+        outer.builder.position_at_end(done)
