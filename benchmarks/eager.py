@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from typing import Any
 
@@ -139,9 +141,15 @@ print(*(m for m in ("numba", "llvmlite", "cupy", "scipy.linalg", "scipy.stats", 
 """
 
 
-def import_seconds(module: str) -> float:
+def import_seconds(module: str, bytecode: str) -> float:
     """Seconds that ``import module`` takes in a new interpreter; complains where it loads heavy packages."""
-    done = subprocess.run([sys.executable, "-c", IMPORT.format(module=module)], capture_output=True, text=True)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT.format(module=module)],
+        capture_output=True,
+        text=True,
+        env={**env, "PYTHONPYCACHEPREFIX": bytecode},
+    )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     spent, heavy = done.stdout.split("\n", 1)
@@ -152,7 +160,9 @@ def import_seconds(module: str) -> float:
 
 def importing(lib: Any) -> Any:
     module = {"fad": "fad", "jax": "jax", "torch": "torch", "numpy": "numpy", "autograd": "autograd"}[lib.name]
-    return lambda: import_seconds(module)
+    bytecode = tempfile.TemporaryDirectory()  # an installed package comes compiled, a checkout need not
+    import_seconds(module, bytecode.name)
+    return lambda: import_seconds(module, bytecode.name)
 
 
 SMALL = (Target("autograd", 0.6), Target("jax", 0.1))
