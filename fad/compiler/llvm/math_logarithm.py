@@ -223,7 +223,8 @@ def log_expit(k: Body, x: Term) -> Term:
 def logaddexp2(k: Body, x: Term, y: Term) -> Term:
     """log2(2**x + 2**y)"""
     gap = k.select(x.equals(y), 0.0, k.abs(x - y))
-    return k.select(x > y, x, y) + log1p_exp_negative(k, gap * math.log(2.0)) * (1 / math.log(2.0))
+    rest = log1p_exp_negative(k, gap * math.log(2.0)) * (1 / math.log(2.0))
+    return k.select(x > y, x, y) + k.select(gap.equals(0.0), 1.0, rest)
 
 
 def logaddexp(k: Body, x: Term, y: Term) -> Term:
