@@ -77,14 +77,14 @@ def _gather_over(x: Any, size: int, mapped: bool) -> Any:
     return x if mapped else broadcast_to(x, (size, *shape_of(x)))
 
 
-def _gather_vjp(x: Any, *, axis_name: Any, size: int) -> Any:
+def _gather_vjp(x: Any, *, axis_name: Any, axis_size: int) -> Any:
     def pullback(ct: Any) -> list[Any]:
         # Every example sends a cotangent for every other one; each keeps its own row of the total.
         total = psum_p.bind(ct, axis_name=axis_name)
-        own = convert(equal.bind(iota(size), index_p.bind(axis_name=axis_name)), dtype_of(ct))
-        return [reduce_sum(total * reshape(own, (size,) + (1,) * len(shape_of(x))), (0,))]
+        own = convert(equal.bind(iota(axis_size), index_p.bind(axis_name=axis_name)), dtype_of(ct))
+        return [reduce_sum(total * reshape(own, (axis_size,) + (1,) * len(shape_of(x))), (0,))]
 
-    return all_gather_p.bind(x, axis_name=axis_name, size=size), pullback
+    return all_gather_p.bind(x, axis_name=axis_name, axis_size=axis_size), pullback
 
 
 psum_p = _collective(
@@ -107,7 +107,7 @@ all_gather_p = _collective(
         all_gather_p.bind(*tangents, **params),
     ),
     vjp=_gather_vjp,
-    shape=lambda x, *, axis_name, size: ShapedArray((size, *x.shape), x.dtype),
+    shape=lambda x, *, axis_name, axis_size: ShapedArray((axis_size, *x.shape), x.dtype),
 )
 
 
@@ -205,7 +205,7 @@ def all_gather(x: Any, axis_name: Any, axis: int = 0) -> Any:
     size = _size_of("all_gather", axis_name)
 
     def gather(leaf: Any) -> Any:
-        out = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, size=size)
+        out = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, axis_size=size)
         return wrap(move_axis(out, 0, axis % len(shape_of(out))))
 
     return map_leaves(gather, x)
@@ -215,7 +215,7 @@ def _extremum(name: str, reduce: Callable[..., Any], x: Any, axis_name: Any) -> 
     size = _size_of(name, axis_name)
 
     def extremum(leaf: Any) -> Any:
-        gathered = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, size=size)
+        gathered = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, axis_size=size)
         return wrap(reduce(gathered, (0,)))
 
     return map_leaves(extremum, x)

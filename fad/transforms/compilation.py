@@ -43,7 +43,7 @@ class JittedFunction:
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
         self._lock = threading.RLock()
         self.traces = 0
-        update_wrapper(self, fun)
+        update_wrapper(self, fun, updated=())
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -116,7 +116,7 @@ class _BoundJittedFunction:
 
     def __init__(self, jitted: JittedFunction, instance: Any):
         self._jitted, self._instance = jitted, instance
-        update_wrapper(self, jitted._fun)
+        update_wrapper(self, jitted._fun, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._jitted(self._instance, *args, **kwargs)

@@ -228,7 +228,7 @@ class _CustomFunction:
         self._jvp: Callable[..., Any] | None = None
         self._forward: Callable[..., Any] | None = None
         self._backward: Callable[..., Any] | None = None
-        update_wrapper(self, fun)
+        update_wrapper(self, fun, updated=())
 
     def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
         """Set the forward-mode rule ``jvp(primals, tangents) -> (out, tangent_out)``; usable as a decorator.
