@@ -4,7 +4,7 @@ Transforms are higher-order functions over pure Python functions of immutable ar
 order and to any depth. The import name is ``fad``, the distribution is ``fad-autodiff``.
 """
 
-from fad import numpy
+from fad import debug, extend, numpy, testing, tree
 from fad.core import errors
 from fad.core.array import Array
 from fad.core.avals import ShapedArray
@@ -40,10 +40,12 @@ __all__ = [
     "config",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "device_put",
     "devices",
     "errors",
     "eval_shape",
+    "extend",
     "fori_loop",
     "grad",
     "hessian",
@@ -67,6 +69,8 @@ __all__ = [
     "scan",
     "stop_gradient",
     "switch",
+    "testing",
+    "tree",
     "value_and_grad",
     "vjp",
     "vmap",

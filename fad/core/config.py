@@ -5,7 +5,8 @@ A setting is read through a ``ContextVar``, so that an override in one thread or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -33,6 +34,28 @@ _NO_OVERRIDES: dict[str, Any] = {}
 _overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", default=_NO_OVERRIDES)
 
 
+_CHECKS = ("check_nans", "check_infs")
+
+
+class _Checks:
+    """Whether anybody in the process wants NaN or infinity checks: what needs no test per operation while nobody does."""
+
+    def __init__(self) -> None:
+        self.contexts = 0
+        self.on = False
+        self.install: Callable[[bool], None] = lambda on: None
+        self.lock = threading.Lock()
+
+    def refresh(self, values: dict[str, Any], change: int) -> None:
+        """Count a context that wants checks in or out, and tell the traces if anything changed."""
+        with self.lock:
+            self.contexts += change
+            on = self.contexts > 0 or any(values[name] for name in _CHECKS)
+            if on != self.on:
+                self.install(on)
+                self.on = on
+
+
 class Config:
     """Settings of the library, read as attributes.
 
@@ -50,6 +73,7 @@ class Config:
 
     def __init__(self) -> None:
         object.__setattr__(self, "_values", {name: default for name, (default, _) in _SETTINGS.items()})
+        object.__setattr__(self, "_checks", _Checks())
 
     def __getattr__(self, name: str) -> Any:
         overrides = _overrides.get()
@@ -90,6 +114,8 @@ class Config:
         """
         _check_setting(name, value)
         self._values[name] = value
+        if name in _CHECKS:
+            self._checks.refresh(self._values, 0)
 
     @contextmanager
     def using(self, **settings: Any) -> Iterator[None]:
@@ -114,10 +140,20 @@ class Config:
         for name, value in settings.items():
             _check_setting(name, value)
         token = _overrides.set({**_overrides.get(), **settings})
+        asks = any(settings.get(name) for name in _CHECKS)
+        if asks:
+            self._checks.refresh(self._values, 1)
         try:
             yield
         finally:
             _overrides.reset(token)
+            if asks:
+                self._checks.refresh(self._values, -1)
+
+    def watch_checks(self, install: Callable[[bool], None]) -> None:
+        """Have ``install`` called with whether any thread may want NaN or infinity checks, whenever that changes."""
+        self._checks.install = install
+        self._checks.refresh(self._values, 0)
 
     def trace_key(self) -> tuple[Any, ...]:
         """The settings that change what a trace records; part of every trace cache's key."""

@@ -63,7 +63,18 @@ class IndexOutOfBoundsError(FadError, IndexError):
 
 
 class NonFiniteError(FadError, FloatingPointError):
-    """A NaN or an infinity appeared while the debug checks were on."""
+    """A NaN or an infinity appeared while the debug checks were on.
+
+    ``source`` is the user's line; where a Program is evaluated, the line that staged the operation.
+    """
+
+    def __init__(self, message: str, source: object = None):
+        super().__init__(message)
+        self.source = source
+        self.staged = False
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} It happened at {self.source}." if self.source else self.args[0]
 
 
 class MissingPackageError(FadError, ImportError):

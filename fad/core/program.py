@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of
+from fad.core.errors import NonFiniteError
 from fad.core.primitive import Primitive
-from fad.core.trace import Source
+from fad.core.trace import CURRENT, EVAL, REPLAYED, Source
 
 __all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "used_equations"]
 
@@ -149,9 +150,10 @@ def evaluate(program: Program, *args: Any) -> list[Any]:
     """Run a Program equation by equation on buffers or tracers, under the current trace; frees values after their last use."""
     env: dict[Var, Any] = dict(program.constants)
     env.update(zip(program.inputs, args, strict=True))
+    restaged = CURRENT.get().base is not EVAL
     for equation, dead in zip(program.equations, program.last_uses(), strict=True):
         values = [env[v] if type(v) is Var else v.value for v in equation.inputs]
-        out = equation.primitive.bind(*values, **equation.params)
+        out = _bind_again(equation, values) if restaged else _bind(equation, values)
         del values
         if equation.primitive.multiple_results:
             env.update(zip(equation.outputs, out, strict=True))
@@ -161,6 +163,24 @@ def evaluate(program: Program, *args: Any) -> list[Any]:
         for v in dead:
             env.pop(v, None)
     return [env[v] if type(v) is Var else v.value for v in program.outputs]
+
+
+def _bind(equation: Equation, values: list[Any]) -> Any:
+    try:
+        return equation.primitive.bind(*values, **equation.params)
+    except NonFiniteError as error:
+        if not error.staged:
+            error.source, error.staged = equation.source, True
+        raise
+
+
+def _bind_again(equation: Equation, values: list[Any]) -> Any:
+    """Bind while a Program made from this one is recorded: its equations keep the user's line."""
+    token = REPLAYED.set(equation.source)
+    try:
+        return equation.primitive.bind(*values, **equation.params)
+    finally:
+        REPLAYED.reset(token)
 
 
 def used_equations(program: Program, wanted: Iterable[Atom]) -> list[Equation]:

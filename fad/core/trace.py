@@ -23,7 +23,18 @@ from fad.core.array import Array
 from fad.core.avals import shape_of
 from fad.core.errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
 
-__all__ = ["CURRENT", "EVAL", "EvalTrace", "Source", "Trace", "Tracer", "concrete_value", "set_trace", "user_source"]
+__all__ = [
+    "CURRENT",
+    "EVAL",
+    "REPLAYED",
+    "EvalTrace",
+    "Source",
+    "Trace",
+    "Tracer",
+    "concrete_value",
+    "set_trace",
+    "user_source",
+]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -40,8 +51,15 @@ class Source:
         return f"{self.file}:{self.line} ({self.function})"
 
 
+# The user's line that is being worked for now, where it is not among the frames: a Program is recorded again, or a checked backward pass runs.
+REPLAYED: ContextVar[Source | None] = ContextVar("fad_replayed_source", default=None)
+
+
 def user_source() -> Source | None:
     """The innermost frame outside fad, which is the user's line that asked for what happens now."""
+    replayed = REPLAYED.get()
+    if replayed is not None:
+        return replayed
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code

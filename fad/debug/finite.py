@@ -1,0 +1,151 @@
+"""NaN and infinity checks: ``fad.config.check_nans`` and ``check_infs``, and ``nan_report``.
+
+The checks replace the traces' ``process`` while some context asks for them, so they cost nothing while none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fad.core.array import host_buffer
+from fad.core.avals import aval_of, is_inexact
+from fad.core.config import config
+from fad.core.errors import FadError, NonFiniteError
+from fad.core.pytrees import flatten_with_paths, path_text
+from fad.core.trace import REPLAYED, EvalTrace, Source, Tracer, user_source
+from fad.transforms.arguments import as_operand
+from fad.transforms.forward import JVPTrace, JVPTracer
+from fad.transforms.reverse import VJPTrace
+
+__all__ = ["nan_report"]
+
+
+def _problem(value: Any, nans: bool, infs: bool) -> str | None:
+    """What is not finite in a buffer, ``None`` if nothing is or it cannot be known yet."""
+    if isinstance(value, Tracer) or not hasattr(value, "dtype") or not is_inexact(value.dtype) or not value.size:
+        return None
+    host = host_buffer(value)
+    found = []
+    for on, name, test in ((nans, "NaN", np.isnan), (infs, "infinity", np.isinf)):
+        bad = test(host) if on else np.zeros(0, bool)
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            where = f", first at index {first}" if first else ""
+            found.append(f"{name} ({np.count_nonzero(bad)} of {bad.size} elements{where})")
+    return " and ".join(found) or None
+
+
+def _raise_if_bad(values: Sequence[Any], made: Callable[[int], str], sources: Sequence[Any]) -> None:
+    nans, infs = config.check_nans, config.check_infs
+    if not (nans or infs):
+        return
+    for k, value in enumerate(values):
+        problem = _problem(value, nans, infs)
+        if problem is None:
+            continue
+        had = [i for i, source in enumerate(sources) if _problem(source, nans, infs)]
+        origin = f"argument {had[0]} contained it already" if had else "all its arguments were finite"
+        types = ", ".join(str(aval_of(s)) for s in sources)
+        raise NonFiniteError(f"{made(k)} contains {problem}; {origin}: ({types}).", user_source())
+
+
+def _checked_evaluation(self: Any, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+    out = _plain[EvalTrace](self, primitive, args, params)
+    # A constant that the user wrote down is no accident.
+    if args:
+        _raise_if_bad(out if primitive.multiple_results else [out], lambda k: f"the result of {primitive.name}", args)
+    return out
+
+
+def _checked_forward(self: Any, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+    out = _plain[JVPTrace](self, primitive, args, params)
+    outs = out if primitive.multiple_results else [out]
+    tangents = [o.tangent for o in outs if type(o) is JVPTracer and o.trace is self]
+    sources = [a for own in args if type(own) is JVPTracer and own.trace is self for a in (own.primal, own.tangent)]
+    _raise_if_bad(tangents, lambda k: f"the tangent of {primitive.name}", sources)
+    return out
+
+
+def _checked_recording(self: Any, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+    before = len(self.tape)
+    out = _plain[VJPTrace](self, primitive, args, params)
+    if len(self.tape) > before and (config.check_nans or config.check_infs):
+        entry = self.tape[before]
+        self.tape[before] = (_checked_pullback(primitive, entry[0], user_source()), *entry[1:])
+    return out
+
+
+def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Source | None) -> Callable[..., Any]:
+    """The pullback, with its results checked and whatever it does put down to the line of the forward pass."""
+    if source is not None:
+        source = Source(source.file, source.line, f"{source.function}, backward pass of {primitive.name}")
+
+    def checked(cotangent: Any) -> Any:
+        token = REPLAYED.set(source)
+        try:
+            found = pullback(cotangent)
+            given = cotangent if isinstance(cotangent, list) else [cotangent]
+            _raise_if_bad(
+                found,
+                lambda k: f"in the backward pass of {primitive.name} the cotangent of argument {k}",
+                [c for c in given if c is not None],
+            )
+        finally:
+            REPLAYED.reset(token)
+        return found
+
+    return checked
+
+
+_plain: dict[type, Any] = {trace: trace.process for trace in (EvalTrace, JVPTrace, VJPTrace)}
+_checked: dict[type, Any] = {
+    EvalTrace: _checked_evaluation,
+    JVPTrace: _checked_forward,
+    VJPTrace: _checked_recording,
+}
+
+
+def _install(on: bool) -> None:
+    for trace, process in (_checked if on else _plain).items():
+        trace.process = process  # type: ignore[method-assign, attr-defined]
+
+
+config.watch_checks(_install)
+
+
+def nan_report(tree: Any) -> str:
+    """Which leaves of a tree hold NaN or infinities, and where.
+
+    Parameters
+    ----------
+    tree : pytree
+        Arrays with concrete values, for example parameters or gradients.
+
+    Returns
+    -------
+    str
+        One line per leaf that is not finite, with its path; one line in all if every leaf is finite.
+
+    Examples
+    --------
+    >>> import fad
+    >>> print(fad.debug.nan_report({"w": fad.Array([1.0, float("nan")]), "b": 0.0}))
+    1 of 2 leaves is not finite:
+      ['w'] float64[2]: NaN (1 of 2 elements, first at index (1,))
+    """
+    paths, leaves, _ = flatten_with_paths(tree)
+    lines = []
+    for path, leaf in zip(paths, leaves, strict=True):
+        try:
+            value = np.asarray(as_operand(leaf))
+        except FadError as error:
+            raise type(error)(f"nan_report: the leaf tree{path_text(path)} has no concrete value: {error}") from None
+        problem = _problem(value, True, True)
+        if problem is not None:
+            lines.append(f"  {path_text(path) or 'the value'} {aval_of(value)}: {problem}")
+    if not lines:
+        return f"all {len(leaves)} leaves are finite"
+    return f"{len(lines)} of {len(leaves)} leaves {'is' if len(lines) == 1 else 'are'} not finite:\n" + "\n".join(lines)
