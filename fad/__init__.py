@@ -4,7 +4,11 @@ Transforms are higher-order functions over pure Python functions of immutable ar
 order and to any depth. The import name is ``fad``, the distribution is ``fad-autodiff``.
 """
 
-from fad import debug, extend, numpy, testing, tree
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from fad import numpy, tree
 from fad.core import errors
 from fad.core.array import Array
 from fad.core.avals import ShapedArray
@@ -23,6 +27,9 @@ from fad.transforms.looping import fori_loop, while_loop
 from fad.transforms.programs import eval_shape, make_program
 from fad.transforms.scanning import scan
 from fad.transforms.vectorization import vmap
+
+if _TYPE_CHECKING:
+    from fad import debug, extend, testing
 
 __version__ = "0.1.0"
 
@@ -76,3 +83,18 @@ __all__ = [
     "vmap",
     "while_loop",
 ]
+
+_LOADED_ON_USE = ("debug", "extend", "testing")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LOADED_ON_USE:
+        return _import_module(f"fad.{name}")
+    raise AttributeError(f"module 'fad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+config.watch_checks(lambda on: _import_module("fad.debug.finite").install_checks(on))

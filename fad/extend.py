@@ -96,8 +96,8 @@ class Primitive:
         self.name = name
         self._impl, self._shape, self._batch = impl, shape, batch
         self._multiple = multiple_results
-        self._jvp = None if jvp is linear else jvp
-        self._vjp = vjp
+        self._jvp: Any = None if jvp is linear else jvp
+        self._vjp: Any = vjp
         rules = self._core_rules(jvp, vjp)
         if isinstance(REGISTRY.get(name), _OwnPrimitive):
             del REGISTRY[name]
@@ -225,7 +225,7 @@ class Primitive:
         self, primals: Sequence[Any], params: dict[str, Any]
     ) -> tuple[list[Any], Callable[[list[Any]], list[Any]]]:
         """Results and pullback by the user's vjp rule, in lists."""
-        pair = self._vjp(*[wrap(p) for p in primals], **params)  # type: ignore[misc]
+        pair = self._vjp(*[wrap(p) for p in primals], **params)
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not callable(pair[1]):
             raise ArgumentError(
                 f"{self.name}: the vjp rule must give a pair (out, pullback), got {type(pair).__name__}"

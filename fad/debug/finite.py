@@ -20,7 +20,7 @@ from fad.transforms.arguments import as_operand
 from fad.transforms.forward import JVPTrace, JVPTracer
 from fad.transforms.reverse import VJPTrace
 
-__all__ = ["nan_report"]
+__all__ = ["install_checks", "nan_report"]
 
 
 def _problem(value: Any, nans: bool, infs: bool) -> str | None:
@@ -108,12 +108,10 @@ _checked: dict[type, Any] = {
 }
 
 
-def _install(on: bool) -> None:
+def install_checks(on: bool) -> None:
+    """Have the traces check what they make, or no longer."""
     for trace, process in (_checked if on else _plain).items():
         trace.process = process  # type: ignore[method-assign, attr-defined]
-
-
-config.watch_checks(_install)
 
 
 def nan_report(tree: Any) -> str:

@@ -214,7 +214,7 @@ def check_jvp(trial: Trial) -> None:
         shares = []
         for k in range(len(directions)):
             tangents = [d if i == k else None for i, d in enumerate(directions)]
-            everything = [None] * len(trial.args)
+            everything: list[Any] = [None] * len(trial.args)
             everything[trial.varying[k]] = tangents[k]
             _check_tangent_types(trial, everything)
             shares.append(jvp_flat(trial.of_varying, trial.point, tangents)[1])
@@ -257,13 +257,13 @@ def check_vjp(trial: Trial) -> None:
     for k, ct in zip(trial.inexact_outs, cotangents, strict=True):
         full[k] = ct
     with np.errstate(all="ignore"):
-        _, pullback = primitive.vjp(*trial.args, **trial.params)
+        _, pullback = trial.vjp(*trial.args, **trial.params)
         pulled = _pull(trial, pullback, full)
         zero = _pull(trial, pullback, [np.zeros_like(o) for o in trial.outs])
         for k in trial.varying:
             if zero[k] is not None and np.any(as_host(np.asarray(zero[k])) != 0):
                 raise trial.fail("vjp", f"a zero cotangent gives {zero[k]!r} for argument {k}")
-            selected = primitive.vjp_selected((k,), list(trial.args), trial.params)[1]
+            selected = primitive.vjp_selected((k,), list(trial.args), trial.params)[1]  # type: ignore[misc]
             alone = selected(full if primitive.multiple_results else full[0])[0]
             _check_selected(trial, k, alone, pulled[k])
         if trial.jvp is None:
