@@ -16,23 +16,10 @@ from fad.numpy.reductions import flag_set, given, kept_axes, masked, restricts
 from fad.numpy.ufuncs import refuse_out
 from fad.primitives import reduction
 from fad.primitives.arithmetic import maximum, minimum, not_equal, subtract
+from fad.primitives.reduction import highest, lowest
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, reshape
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp"]
-
-
-def lowest(dtype: np.dtype) -> Any:
-    """The smallest value of a dtype: -inf for floating point."""
-    if dtype.kind in "iu":
-        return dtype.type(np.iinfo(dtype).min)
-    return dtype.type(False) if dtype.kind == "b" else dtype.type(-np.inf)
-
-
-def highest(dtype: np.dtype) -> Any:
-    """The largest value of a dtype: inf for floating point."""
-    if dtype.kind in "iu":
-        return dtype.type(np.iinfo(dtype).max)
-    return dtype.type(True) if dtype.kind == "b" else dtype.type(np.inf)
 
 
 def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, where: Any) -> Any:

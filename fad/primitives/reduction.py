@@ -20,7 +20,9 @@ from fad.primitives.structural import convert, keepdims_shape, reduce_sum, resha
 __all__ = [
     "argmax",
     "argmin",
+    "highest",
     "logsumexp",
+    "lowest",
     "reduce_all",
     "reduce_any",
     "reduce_max",
@@ -114,6 +116,20 @@ def reduce_max(x: Any, axes: tuple[int, ...]) -> Any:
 def reduce_min(x: Any, axes: tuple[int, ...]) -> Any:
     """The smallest element along non-negative axes; NaN wins."""
     return reduce_min_p.bind(x, axes=axes) if axes else x
+
+
+def lowest(dtype: np.dtype) -> Any:
+    """The smallest value of a dtype: -inf for floating point."""
+    if dtype.kind in "iu":
+        return dtype.type(np.iinfo(dtype).min)
+    return dtype.type(False) if dtype.kind == "b" else dtype.type(-np.inf)
+
+
+def highest(dtype: np.dtype) -> Any:
+    """The largest value of a dtype: inf for floating point."""
+    if dtype.kind in "iu":
+        return dtype.type(np.iinfo(dtype).max)
+    return dtype.type(True) if dtype.kind == "b" else dtype.type(np.inf)
 
 
 # --- positions and logic: no derivative --------------------------------------------------------------------------------------------------
