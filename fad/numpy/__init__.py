@@ -15,30 +15,50 @@ import numpy as _numpy
 
 from fad.numpy import contractions as _contractions
 from fad.numpy import creation as _creation
+from fad.numpy import elementwise as _elementwise
 from fad.numpy import extremes as _extremes
 from fad.numpy import grids as _grids
 from fad.numpy import indexing as _indexing
+from fad.numpy import joining as _joining
 from fad.numpy import manipulation as _manipulation
+from fad.numpy import matrices as _matrices
 from fad.numpy import methods as _methods
 from fad.numpy import operators as _operators
+from fad.numpy import padding as _padding
 from fad.numpy import protocols as _protocols
 from fad.numpy import reductions as _reductions
-from fad.numpy import statistics as _statistics
+from fad.numpy import ufunc_methods as _ufunc_methods
 from fad.numpy.contractions import *  # noqa: F403
 from fad.numpy.creation import *  # noqa: F403
+from fad.numpy.elementwise import *  # noqa: F403
 from fad.numpy.extremes import *  # noqa: F403
 from fad.numpy.grids import *  # noqa: F403
 from fad.numpy.indexing import *  # noqa: F403
+from fad.numpy.joining import *  # noqa: F403
 from fad.numpy.manipulation import *  # noqa: F403
+from fad.numpy.matrices import *  # noqa: F403
+from fad.numpy.padding import *  # noqa: F403
 from fad.numpy.reductions import *  # noqa: F403
-from fad.numpy.statistics import *  # noqa: F403
 from fad.numpy.ufuncs import UFUNCS as _UFUNCS
 
 globals().update(_UFUNCS)
 
-_MODULES = (_contractions, _creation, _extremes, _grids, _indexing, _manipulation, _reductions, _statistics)
+_MODULES = (
+    _contractions,
+    _creation,
+    _elementwise,
+    _extremes,
+    _grids,
+    _indexing,
+    _joining,
+    _manipulation,
+    _matrices,
+    _padding,
+    _reductions,
+)
 __all__ = [*_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__)]
 
+_ufunc_methods.install(globals())
 _operators.install(globals())
 _methods.install(globals())
 _protocols.install()

@@ -10,8 +10,9 @@ import numpy as np
 
 from fad.core.array import Array, buffer_from, host_buffer, wrap
 from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
-from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ShapeError
+from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ImmutableArrayError, ShapeError
 from fad.core.trace import Tracer, concrete_value
+from fad.primitives.object_arrays import Element, holds_values, stacked
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
 
@@ -26,9 +27,11 @@ __all__ = [
     "operand",
     "operands",
     "promoted",
+    "refuse_out",
     "shape_tuple",
     "stack_operands",
     "wrap",
+    "zero_like",
 ]
 
 
@@ -43,19 +46,16 @@ def operand(value: Any, function: str = "fad.numpy") -> Any:
         return value
     if isinstance(value, list | tuple):
         return _sequence(value, function)
+    if kind is Element:
+        return value.operand
     if value is None:
         raise DTypeError(f"{function}: got None where an array is needed; does a function lack its return statement?")
-    if isinstance(value, np.ndarray) and value.dtype == object and _holds_arrays(value):
-        # NumPy makes such arrays from lists of tracers, which it cannot look into.
-        return _sequence(value.tolist(), function)
     try:
+        if kind is np.ndarray and value.dtype == object and holds_values(value):
+            return stacked(value)
         return buffer_from(value)
     except FadError as error:
         raise type(error)(f"{function}: {error}") from None
-
-
-def _holds_arrays(value: np.ndarray) -> bool:
-    return any(isinstance(v, Array) for v in value.ravel())
 
 
 def _sequence(value: Sequence[Any], function: str) -> Any:
@@ -74,12 +74,12 @@ def _sequence(value: Sequence[Any], function: str) -> Any:
 def _has_arrays(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_has_arrays(v) for v in value)
-    return isinstance(value, Array)
+    return isinstance(value, Array | Element) or (type(value) is np.ndarray and value.dtype == object)
 
 
 def stack_operands(parts: Sequence[Any], axis: int) -> Any:
-    """Operands of one shape along a new non-negative axis."""
-    dtype = result_dtype(*[weak_operand(p) for p in parts])
+    """Operands of one shape along a new non-negative axis; Python scalars count as arrays, as in NumPy."""
+    dtype = result_dtype(*[dtype_of(p) for p in parts])
     shape = shape_of(parts[0])
     expanded = (*shape[:axis], 1, *shape[axis:])
     return concatenate([reshape(convert(p, dtype), expanded) for p in parts], axis)
@@ -180,3 +180,17 @@ def check_device(function: str, device: Any) -> None:
         raise ArgumentError(
             f"{function}: device must be 'cpu' or None, got {device!r}; use fad.device_put to move an array"
         )
+
+
+def refuse_out(function: str, out: Any) -> None:
+    """Raise where ``out`` is given: nothing can be written into."""
+    if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
+        raise ImmutableArrayError(
+            f"{function}: out= (also the in-place operators of a NumPy array, as in a += x) would write a fad value into an existing "
+            "array, which loses its derivative. Use the returned array: a = a + x; with where=, use numpy.where(mask, result, other)."
+        )
+
+
+def zero_like(x: Any) -> Any:
+    """The scalar zero of an operand's dtype."""
+    return dtype_of(x).type(0)

@@ -134,7 +134,8 @@ def ravel(a: Any, order: str = "C") -> Array:
     >>> fnp.ravel([[1, 2], [3, 4]], order="F")
     Array([1, 3, 2, 4])
     """
-    return reshape(a, (-1,) if 0 not in np.shape(a) else (0,), order)
+    x = operand(a, "ravel")
+    return reshape(structural.convert(x, dtype_of(x)), (math.prod(shape_of(x)),), order)
 
 
 def transpose(a: Any, axes: Any = None) -> Array:
@@ -372,8 +373,9 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
     >>> fnp.broadcast_arrays([1, 2], 3)[1]
     Array([3, 3])
     """
-    shape = broadcast_shapes(*[np.shape(a) for a in args])
-    return tuple(broadcast_to(a, shape) for a in args)
+    found = [operand(a, "broadcast_arrays") for a in args]
+    shape = broadcast_shapes(*[shape_of(f) for f in found])
+    return tuple(broadcast_to(f, shape) for f in found)
 
 
 def _at_least(function: str, arrays: Sequence[Any], expand: Any) -> Any:

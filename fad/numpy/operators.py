@@ -14,6 +14,7 @@ from fad.core.trace import Tracer
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import operand
 from fad.primitives import arithmetic, math_functions
+from fad.primitives.object_arrays import Element
 
 __all__ = ["install"]
 
@@ -23,7 +24,7 @@ _BFLOAT16 = bfloat16.type
 
 def _other(function: str, own: Any, value: Any) -> Any:
     """The other operand of an operator; ``NotImplemented`` where the other type should get its chance."""
-    if isinstance(value, Array | list | tuple | np.ndarray | np.generic) or value is None:
+    if isinstance(value, Array | Element | list | tuple | np.ndarray | np.generic) or value is None:
         return operand(value, function)
     if hasattr(value, "__array__") or hasattr(value, "__dlpack__") or hasattr(value, "__cuda_array_interface__"):
         return operand(value, function)

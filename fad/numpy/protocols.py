@@ -16,6 +16,7 @@ from fad.core.array import Array, host_buffer, wrap
 from fad.core.errors import ArgumentError, DTypeError, ImmutableArrayError, NonDifferentiableError
 from fad.core.trace import Tracer
 from fad.numpy.ufuncs import UFUNCS, UFunc
+from fad.primitives.object_arrays import object_array
 
 __all__ = ["install", "register_functions", "register_ufunc"]
 
@@ -100,11 +101,17 @@ def _wrapped(result: Any) -> Any:
     return wrap(result) if isinstance(result, np.ndarray | np.generic) and result.dtype.kind in "biufc" else result
 
 
+def _array(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    """An object array that NumPy computes on element by element; see :mod:`fad.primitives.object_arrays`."""
+    return object_array(self, dtype)
+
+
 def install() -> None:
     """Give ``Array`` the protocols, for every ufunc of NumPy."""
     for name, ufunc in UFUNCS.items():
         original = getattr(np, name, None)
         if isinstance(original, np.ufunc):
             _ufuncs.setdefault(original, ufunc)
+    Tracer.__array__ = _array  # type: ignore[method-assign]
     Array.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
     Array.__array_function__ = _array_function  # type: ignore[attr-defined]

@@ -17,11 +17,32 @@ from fad.primitives.arithmetic import select
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, reshape
 
-__all__ = ["REDUCTIONS", "SCANS", "accumulate", "identity_of", "reduce", "reduceat"]
+__all__ = ["REDUCTIONS", "SCANS", "accumulate", "identity_of", "install", "reduce", "reduceat"]
 
-# NumPy-named functions by ufunc name, filled in where they are defined.
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
 SCANS: dict[str, Callable[..., Any]] = {}
+_REDUCED_BY = {
+    "add": "sum",
+    "multiply": "prod",
+    "maximum": "max",
+    "minimum": "min",
+    "logical_and": "all",
+    "logical_or": "any",
+    "logaddexp": "logsumexp",
+}
+_SCANNED_BY = {
+    "add": "cumsum",
+    "multiply": "cumprod",
+    "maximum": "cummax",
+    "minimum": "cummin",
+    "logaddexp": "cumlogsumexp",
+}
+
+
+def install(functions: dict[str, Any]) -> None:
+    """Take the reductions and scans from the functions of :mod:`fad.numpy`."""
+    REDUCTIONS.update({ufunc: functions[name] for ufunc, name in _REDUCED_BY.items() if name in functions})
+    SCANS.update({ufunc: functions[name] for ufunc, name in _SCANNED_BY.items() if name in functions})
 
 
 def identity_of(name: str, dtype: np.dtype) -> Any:

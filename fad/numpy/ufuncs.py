@@ -10,7 +10,7 @@ from fad.core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
 from fad.core.trace import Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
-from fad.numpy.conversion import operand, operands
+from fad.numpy.conversion import operand, operands, refuse_out
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.structural import convert, reshape
 
@@ -138,15 +138,6 @@ class UFunc:
 
 def _wrap_results(out: Any) -> Any:
     return tuple(wrap(o) for o in out) if type(out) is tuple else wrap(out)
-
-
-def refuse_out(function: str, out: Any) -> None:
-    """Raise where ``out`` is given: nothing can be written into."""
-    if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
-        raise ImmutableArrayError(
-            f"{function}: out= (also the in-place operators of a NumPy array, as in a += x) would write a fad value into an existing "
-            "array, which loses its derivative. Use the returned array: a = a + x; with where=, use numpy.where(mask, result, other)."
-        )
 
 
 def refuse_keywords(function: str, keywords: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from fad.core.avals import PYTHON_SCALARS, aval_of, dtype_of, is_complex, is_ine
 from fad.core.errors import ArgumentError, DTypeError, FadError, TreeError
 from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
 from fad.core.trace import Tracer
+from fad.primitives.object_arrays import Element, holds_values, stacked
 
 __all__ = [
     "as_operand",
@@ -33,6 +34,10 @@ def as_operand(value: Any) -> Any:
         return value._buffer
     if isinstance(value, Tracer) or kind in PYTHON_SCALARS:
         return value
+    if kind is Element:
+        return value.operand
+    if kind is np.ndarray and value.dtype == object and holds_values(value):
+        return stacked(value)
     return buffer_from(value)
 
 

@@ -14,6 +14,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT
+from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import ones_like_aval, zeros
 from fad.transforms.arguments import (
     argument_paths,
@@ -188,13 +189,15 @@ def _traced_call(
 
 
 def _without_trace(trace: Any, leaf: Any) -> Any:
+    if type(leaf) is Element or (type(leaf) is np.ndarray and leaf.dtype == object and holds_values(leaf)):
+        leaf = as_operand(leaf)
     primal, index = trace.split(leaf)
     return leaf if index is None else wrap(primal)
 
 
 def _scalar_operand(transform: str, fun: Callable[..., Any], out: Any, holomorphic: bool) -> Any:
     """The operand of a scalar result, or a teaching error."""
-    if not isinstance(out, Array | np.ndarray | np.generic | int | float | complex):
+    if not isinstance(out, Array | Element | np.ndarray | np.generic | int | float | complex):
         raise ShapeError(
             f"{transform}({function_name(fun)}): the function must return one scalar, got {type(out).__name__}"
             + (f" of length {len(out)}; use has_aux=True for (value, aux)" if isinstance(out, tuple) else "")

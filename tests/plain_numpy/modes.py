@@ -146,8 +146,11 @@ STAGED = frozenset({"vmap", "jit", "vmap_grad", "jit_grad"})
 
 
 def is_clear(error: BaseException) -> bool:
-    """Whether an exception is one of fad's own types, the ones that say what to do."""
-    return type(error).__module__.split(".")[0] == "fad"
+    """Whether an exception is one of fad's own types, the ones that say what to do.
+
+    NumPy replaces what `float(x)` raises in `out[i] = x` by a ValueError, and shows fad's error above it as the direct cause.
+    """
+    return any(type(e).__module__.split(".")[0] == "fad" for e in (error, error.__cause__))
 
 
 def run(entry: Entry, mode: str) -> BaseException | None:

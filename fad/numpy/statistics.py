@@ -1,3 +1,0 @@
-"""Medians, quantiles, covariances and other statistics."""
-
-__all__: list[str] = []
