@@ -17,9 +17,11 @@ from fad.numpy.conversion import axis_number, axis_numbers, operand, operands, p
 from fad.numpy.einsum_plans import parse_subscripts, run_plan, subscripts_of_lists
 from fad.primitives.arithmetic import conj_if_complex, multiply
 from fad.primitives.contraction import dot_general_p, require_numbers
-from fad.primitives.structural import convert, permute, reduce_sum, reshape
+from fad.primitives.slicing import concatenate, slice_axis
+from fad.primitives.structural import convert, move_axis, permute, reduce_sum, reshape
 
 __all__ = [
+    "cross",
     "dot",
     "einsum",
     "einsum_path",
@@ -411,6 +413,54 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     else:
         raise ArgumentError(f"tensordot: axes must be an int or a pair of axes or sequences of axes, got {axes!r}")
     return _wrapped(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
+
+
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:
+    """Cross product of vectors in three dimensions.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Arrays with 3 elements along their vector axis; the other axes broadcast.
+    axisa, axisb, axisc : int
+        The vector axis of ``a``, of ``b`` and of the result.
+    axis : int, optional
+        All three at once.
+
+    Returns
+    -------
+    Array
+        The broadcast shape, promoted dtype.
+
+    Raises
+    ------
+    ShapeError
+        If a vector axis does not have 3 elements.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.cross([1.0, 2.0, 3.0], [0.0, 1.0, 0.0])
+    Array([-3.,  0.,  1.])
+    """
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    x, y = operands("cross", a, b)
+    x, y = _axis_last(x, axisa, "cross"), _axis_last(y, axisb, "cross")
+    if shape_of(x)[-1] != 3 or shape_of(y)[-1] != 3:
+        raise ShapeError(
+            f"cross needs vectors of 3 elements, got {shape_of(x)[-1]} and {shape_of(y)[-1]} (shapes {shape_of(x)}, {shape_of(y)} "
+            "with the vector axis last); in two dimensions use a[0] * b[1] - a[1] * b[0]"
+        )
+    # (a x b)_i = a_(i+1) b_(i+2) - a_(i+2) b_(i+1)
+    out = multiply.bind(_rolled(x, 1), _rolled(y, 2)) - multiply.bind(_rolled(x, 2), _rolled(y, 1))
+    ndim = len(shape_of(out))
+    return _wrapped(move_axis(out, ndim - 1, axis_number(axisc, ndim, "cross")))
+
+
+def _rolled(x: Any, shift: int) -> Any:
+    """Elements of the last axis, of size 3, starting from another one."""
+    last = len(shape_of(x)) - 1
+    return concatenate([slice_axis(x, last, shift, 3), slice_axis(x, last, 0, shift)], last)
 
 
 # --- einsum ---------------------------------------------------------------------------------------------------------------------------------
