@@ -20,6 +20,7 @@ from fad.numpy import extremes as _extremes
 from fad.numpy import grids as _grids
 from fad.numpy import indexing as _indexing
 from fad.numpy import joining as _joining
+from fad.numpy import linalg
 from fad.numpy import manipulation as _manipulation
 from fad.numpy import matrices as _matrices
 from fad.numpy import methods as _methods
@@ -56,10 +57,11 @@ _MODULES = (
     _padding,
     _reductions,
 )
-__all__ = [*_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__)]
+__all__ = ["linalg", *_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__)]
 
 _ufunc_methods.install(globals())
 _operators.install(globals())
 _methods.install(globals())
 _protocols.install()
-_protocols.register_functions(_numpy, __all__, globals())
+_protocols.register_functions(_numpy, __all__[1:], globals())
+_protocols.register_functions(_numpy.linalg, linalg.__all__, vars(linalg))

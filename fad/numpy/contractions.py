@@ -545,7 +545,7 @@ def einsum_path(*args: Any, optimize: Any = "greedy") -> tuple[list[Any], str]:
     --------
     >>> import fad.numpy as fnp
     >>> fnp.einsum_path("ij,jk,kl->il", fnp.ones((2, 3)), fnp.ones((3, 4)), fnp.ones((4, 5)))[0]
-    ['einsum_path', (0, 1), (0, 1)]
+    ['einsum_path', (1, 2), (0, 1)]
     """
     subscripts, arrays = _einsum_arguments(args)
     shapes = tuple(shape_of(operand(a, "einsum_path")) for a in arrays)
