@@ -1,4 +1,4 @@
-"""Indexing as in NumPy: ``x[...]``, the update views ``x.at[...]``, and the functions that read or place elements by index."""
+"""Indexing as in NumPy: what ``x[...]`` means. Updates, ``x.at[...]``, are made of the same selections."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import dtype_name, dtype_of, shape_of
+from fad.core.avals import ShapedArray, aval_of, dtype_name, dtype_of, shape_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.numpy.conversion import operand
-from fad.primitives.indexing import basic_index, basic_index_p, check_bounds, gather, index_position, move_block
+from fad.primitives.arithmetic import add, maximum, minimum, multiply
+from fad.primitives.indexing import (
+    basic_index,
+    basic_index_p,
+    basic_index_shape,
+    check_bounds,
+    gather,
+    gathered_shape,
+    index_position,
+    move_block,
+)
+from fad.primitives.scatter import scatter
+from fad.primitives.windows import basic_update
 
 __all__ = ["getitem"]
 
@@ -65,7 +77,7 @@ def getitem(x: Any, index: Any) -> Any:
             return wrap(basic_index(value, (entry,)))
     elif kind is slice and index.step is None and _plain(index) and value.shape:
         return wrap(basic_index(value, (_triple(index, value.shape[0]),)))
-    return wrap(_Parsed(value, index).read(value))
+    return wrap(Selection(value, index).read(value, config.out_of_bounds))
 
 
 def _wrapped(out: Any) -> Any:
@@ -76,7 +88,7 @@ def _plain(index: slice) -> bool:
     return type(index.start) in (int, type(None)) and type(index.stop) in (int, type(None))
 
 
-class _Parsed:
+class Selection:
     """An index taken apart: a basic one (slices, integers, new axes), and integer arrays for axes of its result.
 
     Attributes
@@ -91,11 +103,13 @@ class _Parsed:
         self.shape = shape_of(x)
         items = [_classified(i) for i in (index if isinstance(index, tuple) else (index,))]
         self._advanced = any(isinstance(i, _IndexArray) for i in items)
-        self._apart = self._advanced and _separated(items)
+        apart = self._advanced and _separated(items)
         items = _without_ellipsis(items, self.shape)
         self.arrays: list[Any] = []
         self.axes: tuple[int, ...] = ()
         self._lay_out(items)
+        self._rank = max((len(shape_of(a)) for a in self.arrays), default=0)
+        self._front_from = index_position(self.axes) if apart else 0
 
     def _lay_out(self, items: list[Any]) -> None:
         """Split the items into basic entries and index arrays."""
@@ -131,17 +145,45 @@ class _Parsed:
     def _whole(self, entry: Any, axis: int) -> bool:
         return axis < len(self.shape) and entry == (0, self.shape[axis], 1)
 
-    def read(self, x: Any) -> Any:
+    def result_shape(self) -> tuple[int, ...]:
+        """The shape of what :meth:`read` gives."""
+        shape = self.shape
+        if self.basic:
+            shape = basic_index_shape(ShapedArray(shape, bool), index=self.basic).shape
+        if not self.arrays:
+            return shape
+        shape = gathered_shape("indexing", shape, self.axes, [aval_of(a) for a in self.arrays])
+        first, last = self._front_from, self._front_from + self._rank
+        return (*shape[first:last], *shape[:first], *shape[last:])
+
+    def read(self, x: Any, mode: str) -> Any:
         """The elements of ``x`` at the index."""
         if self.basic:
             x = basic_index(x, self.basic)
         if self.arrays:
-            check_staged(shape_of(x), self.axes, self.arrays)
-            x = gather(x, self.arrays, self.axes, config.out_of_bounds)
-            at = index_position(self.axes)
-            if self._apart and at:
-                x = move_block(x, at, max(len(shape_of(a)) for a in self.arrays), 0)
+            if mode == "raise":
+                check_staged(shape_of(x), self.axes, self.arrays)
+            x = gather(x, self.arrays, self.axes, mode)
+            if self._front_from:
+                x = move_block(x, self._front_from, self._rank, 0)
         return x
+
+    def write(self, op: str, x: Any, values: Any, mode: str, unique: bool) -> Any:
+        """``x`` with the values, of the shape that :meth:`read` gives, put at the index by "set", "add", "mul", "min" or "max"."""
+        part = basic_index(x, self.basic) if self.basic and self.arrays else x
+        if self.arrays:
+            if mode == "raise":
+                check_staged(shape_of(part), self.axes, self.arrays)
+            if self._front_from:
+                values = move_block(values, 0, self._rank, self._front_from)
+            values = scatter(op, part, values, self.arrays, self.axes, mode, unique)
+            return basic_update(x, values, self.basic) if self.basic else values
+        if op != "set":
+            values = COMBINE[op].bind(self.read(x, mode), values)
+        return basic_update(x, values, self.basic) if self.basic else values
+
+
+COMBINE = {"add": add, "mul": multiply, "min": minimum, "max": maximum}
 
 
 class _IndexArray:
@@ -176,7 +218,7 @@ class _IndexArray:
 
 def check_staged(shape: tuple[int, ...], axes: tuple[int, ...], arrays: list[Any]) -> None:
     """While a Program is staged: check the bounds of the indices whose values are known."""
-    if config.out_of_bounds == "raise" and CURRENT.get().base is not EVAL:
+    if CURRENT.get().base is not EVAL:
         known = [(a, i) for a, i in zip(axes, arrays, strict=True) if not isinstance(i, Tracer)]
         check_bounds("indexing", shape, tuple(a for a, _ in known), [i for _, i in known])
 

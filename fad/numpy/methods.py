@@ -13,6 +13,7 @@ from fad.numpy import manipulation
 from fad.numpy.conversion import operand
 from fad.numpy.creation import astype
 from fad.numpy.ufuncs import UFUNCS
+from fad.numpy.updates import IndexUpdater
 from fad.primitives import arithmetic
 from fad.primitives.structural import permute
 
@@ -145,6 +146,7 @@ def install(functions: dict[str, Any]) -> None:
     for name, remedy in _WRITERS.items():
         setattr(Array, name, _writer(name, remedy))
     own: dict[str, Any] = {
+        "at": property(IndexUpdater),
         "reshape": _reshape,
         "transpose": _transpose,
         "flatten": _flatten,

@@ -42,7 +42,8 @@ def _entry_size(entry: tuple[int, int, int]) -> int:
     return len(range(*entry))
 
 
-def _basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArray:
+def basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArray:
+    """The type of ``x[index]``."""
     taken = [e for e in index if e is not None]
     if len(taken) > x.ndim:
         raise ShapeError(f"too many indices: {len(taken)} for an array of shape {x.shape}")
@@ -65,7 +66,7 @@ def _basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArr
 basic_index_p = linear_unary(
     "basic_index",
     impl=lambda xp, x, *, index: x[native_index(index)],
-    shape=_basic_index_shape,
+    shape=basic_index_shape,
     transpose=lambda ct, aval, *, index: basic_index_transpose_p.bind(ct, shape=aval.shape, index=index),
     batch=lambda size, x, *, index: basic_index_p.bind(x, index=((0, size, 1), *index)),
     kernel="basic_index",
@@ -113,15 +114,13 @@ basic_index_transpose_p = linear_unary(
 )
 
 
-def basic_index(x: Any, index: tuple[Entry, ...]) -> Any:
-    """``x[index]`` for non-negative integers, normalised (start, stop, step) triples and ``None``; missing axes are kept whole."""
-    if CURRENT.get().base is EVAL:
-        return basic_index_p.bind(x, index=index)
-    aval = ShapedArray(shape_of(x), dtype_of(x))
-    target = _basic_index_shape(aval, index=index).shape
+def canonical_slices(
+    shape: tuple[int, ...], index: tuple[Entry, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Starts, stops and positive steps for every axis, and the axes that run backwards."""
     entries = [e for e in index if e is not None]
-    entries += [(0, n, 1) for n in aval.shape[len(entries) :]]
-    starts, stops, steps, reverse = [], [], [], []
+    entries += [(0, n, 1) for n in shape[len(entries) :]]
+    bounds, reverse = [], []
     for axis, entry in enumerate(entries):
         if type(entry) is not tuple:
             entry = (entry, entry + 1, 1)  # type: ignore[operator]
@@ -130,10 +129,19 @@ def basic_index(x: Any, index: tuple[Entry, ...]) -> Any:
             last = entry[0] + (count - 1) * entry[2]
             entry = (last, entry[0] + 1, -entry[2]) if count else (0, 0, 1)
             reverse.append(axis)
-        starts.append(entry[0])
-        stops.append(entry[1])
-        steps.append(entry[2])
-    return reshape(flip(static_slice(x, tuple(starts), tuple(stops), tuple(steps)), tuple(reverse)), target)
+        bounds.append(entry)
+    starts, stops, steps = zip(*bounds, strict=True) if bounds else ((), (), ())
+    return starts, stops, steps, tuple(reverse)
+
+
+def basic_index(x: Any, index: tuple[Entry, ...]) -> Any:
+    """``x[index]`` for non-negative integers, normalised (start, stop, step) triples and ``None``; missing axes are kept whole."""
+    if CURRENT.get().base is EVAL:
+        return basic_index_p.bind(x, index=index)
+    aval = ShapedArray(shape_of(x), dtype_of(x))
+    target = basic_index_shape(aval, index=index).shape
+    starts, stops, steps, reverse = canonical_slices(aval.shape, index)
+    return reshape(flip(static_slice(x, starts, stops, steps), reverse), target)
 
 
 # --- gather ------------------------------------------------------------------------------------------------------------------------------

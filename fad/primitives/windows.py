@@ -1,4 +1,6 @@
-"""Windows of a fixed size at positions known only when the operation runs: dynamic slices and updates."""
+"""Windows of a fixed size: at positions known only when the operation runs (dynamic slices and updates), and written by integers and
+slices (``basic_update``, the counterpart of ``basic_index``).
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ from fad.core.avals import ShapedArray, dtype_name, dtype_of, shape_of
 from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, f32, f64, i64, literal
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.arithmetic import less, maximum, minimum, select
-from fad.primitives.indexing import gather
+from fad.primitives.indexing import Entry, basic_index_p, basic_index_shape, canonical_slices, gather, native_index
 from fad.primitives.scatter import scatter
+from fad.primitives.slicing import flip
 from fad.primitives.structural import broadcast_to, full, iota, reshape, zeros
 
-__all__ = ["dynamic_slice", "dynamic_update_slice"]
+__all__ = ["basic_update", "dynamic_slice", "dynamic_update_slice"]
 
 
 def _check(function: str, shape: tuple[int, ...], starts: Sequence[ShapedArray], sizes: tuple[int, ...]) -> None:
@@ -206,3 +210,80 @@ dynamic_update_slice_p = Primitive(
 def dynamic_update_slice(x: Any, update: Any, starts: Sequence[Any], mode: str = "raise") -> Any:
     """``x`` with the window at ``starts`` replaced by ``update``, which has its dtype."""
     return dynamic_update_slice_p.bind(x, update, *starts, mode=mode)
+
+
+# --- integers and slices -----------------------------------------------------------------------------------------------------------------
+
+
+def _basic_update_impl(xp: Any, x: Any, update: Any, *, index: tuple[Entry, ...]) -> Any:
+    out = xp.array(x, copy=True)
+    out[native_index(index)] = update
+    return out
+
+
+def _basic_update_shape(x: ShapedArray, update: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArray:
+    expected = basic_index_shape(x, index=index)
+    if update.shape != expected.shape or update.dtype != x.dtype:
+        raise ShapeError(f"basic_update: the index selects {expected}, but the update is {update}")
+    return x.update()
+
+
+def _basic_update_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, index: tuple[Entry, ...]) -> Any:
+    filled = [
+        zeros(ShapedArray(shape_of(p), dtype_of(p))) if t is None else t for p, t in zip(primals, tangents, strict=True)
+    ]
+    return basic_update_p.bind(*primals, index=index), basic_update_p.bind(*filled, index=index)
+
+
+def _basic_update_vjp(x: Any, update: Any, *, index: tuple[Entry, ...]) -> Any:
+    shape = shape_of(update)
+
+    def pullback(ct: Any) -> list[Any]:
+        blank = full(shape, 0, dtype_of(ct))
+        return [basic_update_p.bind(ct, blank, index=index), basic_index_p.bind(ct, index=index)]
+
+    return basic_update_p.bind(x, update, index=index), pullback
+
+
+def _basic_update_batch(size: int, args: Sequence[Any], mapped: Sequence[bool], *, index: tuple[Entry, ...]) -> Any:
+    fronted = [a if m else broadcast_to(a, (size, *shape_of(a))) for a, m in zip(args, mapped, strict=True)]
+    return basic_update_p.bind(*fronted, index=((0, size, 1), *index)), True
+
+
+basic_update_p = Primitive(
+    "basic_update",
+    impl=_basic_update_impl,
+    shape=_basic_update_shape,
+    jvp=_basic_update_jvp,
+    vjp=_basic_update_vjp,
+    batch=_basic_update_batch,
+    kernel="basic_update",
+    samples=[
+        case(f64(5, 4), f64(4), index=(2,)),
+        case(f64(5, 4), f64(3), index=((1, 4, 1), 2)),
+        case(f64(5), f64(3), index=((4, -1, -2),)),
+        case(f64(3, 4), f64(1, 2, 1), index=(None, (0, 3, 2), None, 1)),
+        case(f64(3), f64(0), index=((0, 0, 1),)),
+        case(f32(2, 3), f32(), index=(1, 2)),
+        case(c128(3), c128(2), index=((1, 3, 1),)),
+        case(i64(3), i64(), index=(0,)),
+    ],
+    doc="The array with the elements at integers and slices replaced.",
+)
+
+
+def basic_update(x: Any, update: Any, index: tuple[Entry, ...]) -> Any:
+    """``x`` with ``x[index]`` replaced by ``update``, which has its dtype and the shape of ``x[index]``."""
+    if CURRENT.get().base is EVAL:
+        return basic_update_p.bind(x, update, index=index)
+    starts, stops, steps, reverse = canonical_slices(shape_of(x), index)
+    sizes = tuple(len(range(*t)) for t in zip(starts, stops, steps, strict=True))
+    update = flip(reshape(update, sizes), tuple(reverse))
+    if all(step == 1 for step in steps):
+        return dynamic_update_slice(x, update, starts)
+    ndim = len(sizes)
+    indices = [
+        reshape(iota(n) * step + start, (1,) * a + (n,) + (1,) * (ndim - a - 1))
+        for a, (n, start, step) in enumerate(zip(sizes, starts, steps, strict=True))
+    ]
+    return scatter("set", x, update, indices, tuple(range(ndim)), unique=True)
