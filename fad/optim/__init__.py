@@ -11,13 +11,21 @@
 >>> params = optim.apply_updates(params, updates)
 """
 
-from fad.optim import clipping, moments, optimizers, schedules, transformation
+from fad.optim import clipping, moments, optimizers, schedules, transformation, wrappers
 from fad.optim.clipping import *  # noqa: F403
 from fad.optim.moments import *  # noqa: F403
 from fad.optim.optimizers import *  # noqa: F403
 from fad.optim.schedules import *  # noqa: F403
 from fad.optim.transformation import *  # noqa: F403
+from fad.optim.wrappers import *  # noqa: F403
 
 __all__ = sorted(
-    {*clipping.__all__, *moments.__all__, *optimizers.__all__, *schedules.__all__, *transformation.__all__}
+    {
+        *clipping.__all__,
+        *moments.__all__,
+        *optimizers.__all__,
+        *schedules.__all__,
+        *transformation.__all__,
+        *wrappers.__all__,
+    }
 )
