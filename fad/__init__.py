@@ -70,6 +70,7 @@ __all__ = [
     "pmean",
     "pmin",
     "psum",
+    "random",
     "save_contractions",
     "save_names",
     "save_nothing",
@@ -84,7 +85,7 @@ __all__ = [
     "while_loop",
 ]
 
-_LOADED_ON_USE = ("debug", "extend", "testing")
+_LOADED_ON_USE = ("debug", "extend", "random", "testing")
 
 
 def __getattr__(name: str) -> _Any:

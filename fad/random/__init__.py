@@ -1,0 +1,53 @@
+"""Random numbers from explicit keys.
+
+A key is a value: the same key gives the same numbers, everywhere and in any order, under ``vmap`` and ``jit`` too. Make one with
+``key(seed)``, derive others with ``split`` and ``fold_in``, and use each key once.
+
+Examples
+--------
+>>> import fad
+>>> first, second = fad.random.split(fad.random.key(0))
+>>> weights = fad.random.normal(first, (3, 2))
+>>> noise = fad.random.uniform(second, (3,))
+"""
+
+from fad.random.keys import bits, fold_in, key, split
+from fad.random.real_line import (
+    cauchy,
+    exponential,
+    gumbel,
+    laplace,
+    logistic,
+    lognormal,
+    maxwell,
+    normal,
+    pareto,
+    rayleigh,
+    triangular,
+    truncated_normal,
+    uniform,
+    wald,
+    weibull_min,
+)
+
+__all__ = [
+    "bits",
+    "cauchy",
+    "exponential",
+    "fold_in",
+    "gumbel",
+    "key",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "maxwell",
+    "normal",
+    "pareto",
+    "rayleigh",
+    "split",
+    "triangular",
+    "truncated_normal",
+    "uniform",
+    "wald",
+    "weibull_min",
+]
