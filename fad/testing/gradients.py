@@ -110,9 +110,11 @@ def check_grads(
         return [outs[k] for k in kept]
 
     point = [operands[k] for k in varying]
-    check = GradientCheck.of(flat, point, modes, atol, rtol, eps, f"check_grads({function_name(f)})")
-    check.argument_names = [describe(k) for k in varying]
-    check.run(flat, point, order, result_names, np.random.default_rng(seed), ())
+    # Points outside the function's domain are reported, with more than NumPy's warning says.
+    with np.errstate(all="ignore"):
+        check = GradientCheck.of(flat, point, modes, atol, rtol, eps, f"check_grads({function_name(f)})")
+        check.argument_names = [describe(k) for k in varying]
+        check.run(flat, point, order, result_names, np.random.default_rng(seed), ())
 
 
 @dataclass
