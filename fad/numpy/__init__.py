@@ -15,6 +15,7 @@ import numpy as _numpy
 
 from fad.numpy import contractions as _contractions
 from fad.numpy import creation as _creation
+from fad.numpy import cumulation as _cumulation
 from fad.numpy import elementwise as _elementwise
 from fad.numpy import extremes as _extremes
 from fad.numpy import grids as _grids
@@ -24,6 +25,7 @@ from fad.numpy import linalg
 from fad.numpy import manipulation as _manipulation
 from fad.numpy import matrices as _matrices
 from fad.numpy import methods as _methods
+from fad.numpy import nan_reductions as _nan_reductions
 from fad.numpy import operators as _operators
 from fad.numpy import padding as _padding
 from fad.numpy import protocols as _protocols
@@ -31,6 +33,7 @@ from fad.numpy import reductions as _reductions
 from fad.numpy import ufunc_methods as _ufunc_methods
 from fad.numpy.contractions import *  # noqa: F403
 from fad.numpy.creation import *  # noqa: F403
+from fad.numpy.cumulation import *  # noqa: F403
 from fad.numpy.elementwise import *  # noqa: F403
 from fad.numpy.extremes import *  # noqa: F403
 from fad.numpy.grids import *  # noqa: F403
@@ -38,6 +41,7 @@ from fad.numpy.indexing import *  # noqa: F403
 from fad.numpy.joining import *  # noqa: F403
 from fad.numpy.manipulation import *  # noqa: F403
 from fad.numpy.matrices import *  # noqa: F403
+from fad.numpy.nan_reductions import *  # noqa: F403
 from fad.numpy.padding import *  # noqa: F403
 from fad.numpy.reductions import *  # noqa: F403
 from fad.numpy.ufuncs import UFUNCS as _UFUNCS
@@ -47,6 +51,7 @@ globals().update(_UFUNCS)
 _MODULES = (
     _contractions,
     _creation,
+    _cumulation,
     _elementwise,
     _extremes,
     _grids,
@@ -54,6 +59,7 @@ _MODULES = (
     _joining,
     _manipulation,
     _matrices,
+    _nan_reductions,
     _padding,
     _reductions,
 )

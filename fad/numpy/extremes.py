@@ -11,9 +11,8 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, shape_of
 from fad.core.errors import ArgumentError
-from fad.numpy.conversion import axis_number, axis_numbers, operand
+from fad.numpy.conversion import axis_number, axis_numbers, operand, refuse_out
 from fad.numpy.reductions import flag_set, given, kept_axes, masked, restricts
-from fad.numpy.ufuncs import refuse_out
 from fad.primitives import reduction
 from fad.primitives.arithmetic import maximum, minimum, not_equal, subtract
 from fad.primitives.reduction import highest, lowest

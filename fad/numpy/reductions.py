@@ -21,8 +21,7 @@ from fad.core.avals import (
     weak_operand,
 )
 from fad.core.errors import ArgumentError
-from fad.numpy.conversion import axis_numbers, float_operand, operand
-from fad.numpy.ufuncs import refuse_out
+from fad.numpy.conversion import axis_numbers, float_operand, operand, refuse_out
 from fad.primitives import reduction
 from fad.primitives.arithmetic import absolute, equal, select, square
 from fad.primitives.arithmetic import maximum as maximum_p
@@ -243,7 +242,8 @@ def variance(
     return kept if flag_set(keepdims) else _dropped(kept, axes), target
 
 
-def _degrees(function: str, ddof: Any, correction: Any) -> Any:
+def degrees(function: str, ddof: Any, correction: Any) -> Any:
+    """What is taken off the number of elements."""
     if not given(correction):
         return ddof
     if ddof != 0:
@@ -295,8 +295,15 @@ def var(
     Array(1.66666667)
     """
     refuse_out("var", out)
-    found, target = variance("var", a, axis, dtype, _degrees("var", ddof, correction), keepdims, where, mean)
+    found, target = variance("var", a, axis, dtype, degrees("var", ddof, correction), keepdims, where, mean)
     return wrap(convert(found, target))
+
+
+def count_true(mask: Any, shape: tuple[int, ...], axis: Any, keepdims: Any, function: str) -> Any:
+    """How many elements of a mask, broadcast to ``shape``, are true along axes."""
+    axes = axis_numbers(axis, len(shape), function)
+    counts = reduce_sum(broadcast_to(convert(operand(mask, function), np.dtype(np.int64)), shape), axes)
+    return kept_axes(counts, shape, axes, keepdims)
 
 
 def root_of_variance(found: Any) -> Any:
@@ -328,7 +335,7 @@ def std(
     Array(1.)
     """
     refuse_out("std", out)
-    found, target = variance("std", a, axis, dtype, _degrees("std", ddof, correction), keepdims, where, mean)
+    found, target = variance("std", a, axis, dtype, degrees("std", ddof, correction), keepdims, where, mean)
     return wrap(convert(root_of_variance(found), target))
 
 
