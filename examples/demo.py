@@ -10,14 +10,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import fad.optim as optim
+import fad.random as random
 import numpy as np
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 import fad
 import fad.numpy as fnp
-import fad.optim as optim
-import fad.random as random
 from fad.testing import check_grads
 
 LAYERS = (64, 128, 64, 10)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fad.compiler.dispatch import run_program
 from fad.core.avals import ShapedArray, aval_of, shape_of
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
@@ -169,7 +170,7 @@ def _call_vjp(*primals: Any, program: Program) -> Any:
 def _call_impl(xp: Any, *args: Any, program: Program) -> list[Any]:
     # Compiled code never warns of overflow or of dividing by zero; evaluation in its place must not either.
     with np.errstate(all="ignore"):
-        return evaluate(program, *args)
+        return run_program(program, args) if xp is np else evaluate(program, *args)
 
 
 call_p = Primitive(

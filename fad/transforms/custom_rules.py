@@ -132,28 +132,25 @@ def _custom_vjp(*primals: Any, **params: Any) -> Any:
     return out, lambda cotangents: [None] * first + list(pullback(cotangents))
 
 
-def _custom_batch(
-    size: int,
-    args: Sequence[Any],
-    mapped: Sequence[bool],
-    *,
-    function: Any,
-    rules: FlatRules,
-    captured: int,
-    axis_name: Any,
-) -> Any:
-    own_mapped = tuple(mapped[captured:])
+def _all_mapped(run: Callable[..., list[Any]], size: int, values: Sequence[Any], flags: Sequence[bool], axis_name: Any) -> list[Any]:
+    """Results of a flat function on a batch, every one with the mapped axis."""
+    outs, mapped = batch_flat(run, size, values, flags, axis_name)
+    return [o if m else broadcast_to(o, (size, *shape_of(o))) for o, m in zip(outs, mapped, strict=True)]
 
-    def batched(run: Callable[..., list[Any]], values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
-        outs, out_mapped = batch_flat(run, size, values, flags, axis_name)
-        return [o if m else broadcast_to(o, (size, *shape_of(o))) for o, m in zip(outs, out_mapped, strict=True)]
 
+def _batched_jvp(rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_name: Any) -> Callable[..., Any]:
     def jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
         count = len(primals)
-        # An unmapped primal may have a mapped tangent only if its outer transform mapped it; here tangents follow their primals.
-        outs = batched(lambda *xs: _joined(rules.jvp(xs[:count], xs[count:])), [*primals, *tangents], own_mapped * 2)
+        # A tangent may depend on the batch where its primal does not.
+        wide = [t if m else broadcast_to(t, (size, *shape_of(t))) for t, m in zip(tangents, mapped, strict=True)]
+        flags = [*mapped, *[True] * count]
+        outs = _all_mapped(lambda *xs: _joined(rules.jvp(xs[:count], xs[count:])), size, [*primals, *wide], flags, axis_name)
         return outs[: len(outs) // 2], outs[len(outs) // 2 :]
 
+    return jvp
+
+
+def _batched_vjp(rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_name: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     counts: dict[str, int] = {}
 
     def forward(primals: Sequence[Any]) -> Any:
@@ -162,7 +159,7 @@ def _custom_batch(
             counts["outs"] = len(outs)
             return [*outs, *residuals]
 
-        results = batched(run, primals, own_mapped)
+        results = _all_mapped(run, size, primals, mapped, axis_name)
         return results[: counts["outs"]], results[counts["outs"] :]
 
     def backward(residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -174,14 +171,24 @@ def _custom_batch(
             missing[:] = [f is None for f in found]
             return [f for f in found if f is not None]
 
-        given = iter(batched(run, [*residuals, *cotangents], [True] * (count + len(cotangents))))
+        values = [*residuals, *cotangents]
+        given = iter(_all_mapped(run, size, values, [True] * len(values), axis_name))
         found = [None if m else next(given) for m in missing]
-        return [f if m or f is None else reduce_sum(f, (0,)) for f, m in zip(found, own_mapped, strict=True)]
+        return [f if m or f is None else reduce_sum(f, (0,)) for f, m in zip(found, mapped, strict=True)]
 
+    return forward, backward
+
+
+def _custom_batch(
+    size: int, args: Sequence[Any], mapped: Sequence[bool], *, function: Any, rules: FlatRules, captured: int, axis_name: Any
+) -> Any:
+    own = tuple(mapped[captured:])
+    jvp = _batched_jvp(rules, size, own, axis_name)
+    forward, backward = _batched_vjp(rules, size, own, axis_name)
     new_rules = FlatRules(rules.name, rules.jvp and jvp, rules.forward and forward, rules.backward and backward)
 
     def call(*values: Any) -> list[Any]:
-        return batched(lambda *xs: _run(function, xs), values, mapped)
+        return _all_mapped(lambda *xs: _run(function, xs), size, values, mapped, axis_name)
 
     outs = custom_p.bind(*args, function=call, rules=new_rules, captured=captured)
     return outs, [True] * len(outs)
