@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray
+from fad.core.avals import ShapedArray, dtype_of
 from fad.core.config import config
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, complexes, f32, f64, i64, reals
 from fad.primitives.arithmetic import equal, select
 from fad.primitives.elementwise_rules import elementwise, ufunc_dtype, zero_safe_multiply
+from fad.primitives.structural import convert
 
 __all__ = [
     "arccos",
@@ -251,14 +252,14 @@ logaddexp2 = elementwise(
 heaviside = elementwise(
     "heaviside",
     impl="heaviside",
-    partials=[None, lambda _, x, _y: select.bind(equal.bind(x, 0), 1.0, 0.0)],
+    partials=[None, lambda _, x, y: convert(equal.bind(x, 0), dtype_of(y))],
     kernel=lambda k, x, y: k.heaviside(x, y),
     samples=reals((-2, 2), (0, 1)),
 )
 ldexp = elementwise(
     "ldexp",
     impl="ldexp",
-    partials=[lambda _, _x, n: exp2.bind(n + 0.0), None],
+    partials=[lambda out, _x, n: convert(exp2.bind(n + 0.0), dtype_of(out)), None],
     kernel=lambda k, x, n: k.ldexp(x, n),
     samples=[case(f64(2, 3), i64(3)), case(f32(3), i64(), check_order=1)],
 )
