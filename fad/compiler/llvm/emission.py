@@ -165,6 +165,15 @@ class Emitter:
         quotient = self._binary("udiv", x, y)
         return quotient, self.subtract(x, self.multiply(quotient, y))
 
+    def smaller(self, x: Ix, y: Ix) -> Ix:
+        """The smaller of two integers."""
+        if isinstance(x, int) and isinstance(y, int):
+            return min(x, y)
+        depth = max(x.depth if isinstance(x, Index) else 0, y.depth if isinstance(y, Index) else 0)
+        builder = self.scopes[depth].builder
+        less = builder.icmp_signed("<", self.raw(x), self.raw(y))
+        return Index(builder.select(less, self.raw(x), self.raw(y)), depth)
+
     # -- temporaries ----------------------------------------------------------------------------------------------------
 
     def variable(self, kind: ir.Type) -> ir.Value:
@@ -197,7 +206,6 @@ class Emitter:
         counter.add_incoming(first, outer.builder.block)
         outer.builder.cbranch(outer.builder.icmp_signed("<", first, last), body, done)
         outer.builder.position_at_end(done)
-        outer.memo = dict(outer.memo)
 
     @contextmanager
     def branch(self, condition: ir.Value) -> Iterator[None]:

@@ -1,0 +1,141 @@
+"""Access patterns: which elements of which variables a loop reads, with symbolic indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from fad.compiler.llvm.elements import rule_of
+from fad.core.program import Atom, Equation, Var
+
+__all__ = ["Access", "Axis", "Mixed", "Patterns", "identity_index"]
+
+
+class Axis(NamedTuple):
+    """The index of one axis of the loop."""
+
+    number: int
+
+
+class Mixed(NamedTuple):
+    """An index computed from those of some axes."""
+
+    axes: frozenset[int]
+
+
+SymbolicIndex = int | Axis | Mixed
+
+
+class Access(NamedTuple):
+    """One element that is read, for every turn of the loop."""
+
+    var: Var
+    index: tuple[SymbolicIndex, ...]
+
+
+class Patterns:
+    """Finds what a loop over a domain reads; also the index algebra that the rules compute with.
+
+    Attributes
+    ----------
+    accesses : list of Access
+        What is read.
+    mixed : set of int
+        The axes whose index takes part in arithmetic.
+    """
+
+    def __init__(self, producer: Callable[[Var], Equation | None]):
+        self._producer = producer
+        self._seen: set[Access] = set()
+        self.accesses: list[Access] = []
+        self.mixed: set[int] = set()
+
+    def read(self, atom: Atom, index: tuple[SymbolicIndex, ...]) -> None:
+        """Follow an element to the variables that it is read from: those without a producer."""
+        pending: list[tuple[Atom, tuple[SymbolicIndex, ...]]] = [(atom, index)]
+        while pending:
+            atom, index = pending.pop()
+            if not isinstance(atom, Var) or Access(atom, index) in self._seen:
+                continue
+            self._seen.add(Access(atom, index))
+            equation = self._producer(atom)
+            if equation is None:
+                self.accesses.append(Access(atom, index))
+            else:
+                rule = rule_of(equation)
+                assert rule is not None
+                pending += rule.sources(self, equation, index)  # type: ignore[arg-type]
+
+    # -- the algebra ------------------------------------------------------------------------------------------------------
+
+    def size(self, n: int) -> int:
+        """A size."""
+        return n
+
+    def _mix(self, *operands: SymbolicIndex) -> Mixed:
+        axes: set[int] = set()
+        for x in operands:
+            if isinstance(x, Axis):
+                axes.add(x.number)
+            elif isinstance(x, Mixed):
+                axes |= x.axes
+        self.mixed |= axes
+        return Mixed(frozenset(axes))
+
+    def add(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """Return x + y"""
+        if type(x) is int and type(y) is int:
+            return x + y
+        if x == 0 or y == 0:
+            return y if x == 0 else x
+        return self._mix(x, y)
+
+    def subtract(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """Return x - y"""
+        if type(x) is int and type(y) is int:
+            return x - y
+        return x if y == 0 else self._mix(x, y)
+
+    def multiply(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """Return x * y"""
+        if type(x) is int and type(y) is int:
+            return x * y
+        if x == 0 or y == 0:
+            return 0
+        if x == 1 or y == 1:
+            return y if x == 1 else x
+        return self._mix(x, y)
+
+    def divide(self, x: SymbolicIndex, y: SymbolicIndex) -> tuple[SymbolicIndex, SymbolicIndex]:
+        """Quotient and remainder."""
+        if type(x) is int and type(y) is int:
+            return divmod(x, y)
+        return (x, 0) if y == 1 else (self._mix(x, y), self._mix(x, y))
+
+    minimum = maximum = add
+
+    # -- what follows from it ---------------------------------------------------------------------------------------------
+
+    def mergeable(self, domain: Sequence[int], axis: int) -> bool:
+        """Whether two neighbouring axes of the loop can be run as one: everything is contiguous over them, or constant."""
+        if axis in self.mixed or axis + 1 in self.mixed:
+            return False
+        return all(_contiguous(a.var.aval.shape, a.index, axis) for a in self.accesses)
+
+
+def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: int) -> bool:
+    used = [i for i, n in zip(index, shape, strict=True) if n != 1]
+    if Axis(axis) not in used and Axis(axis + 1) not in used:
+        return True
+    places = [k for k, i in enumerate(used) if i == Axis(axis)]
+    return (
+        len(places) == 1
+        and used.count(Axis(axis + 1)) == 1
+        and places[0] + 1 < len(used)
+        and used[places[0] + 1] == Axis(axis + 1)
+    )
+
+
+def identity_index(shape: Sequence[int]) -> tuple[SymbolicIndex, ...]:
+    """The index of a loop's own domain; axes of size 1 need no loop."""
+    return tuple([0 if n == 1 else Axis(k) for k, n in enumerate(shape)])

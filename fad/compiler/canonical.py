@@ -1,0 +1,125 @@
+"""Canonical form: what of a Program is compiled in, and what is an argument of the code.
+
+Sizes above :data:`LARGEST_STATIC` and most scalar constants are arguments, so that Programs which differ only in them share their code. Equal
+sizes share one symbol: a Program in which two sizes happen to be equal compiles to code of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fad.core.avals import ShapedArray
+from fad.core.program import Literal, Program, Var
+
+__all__ = ["LARGEST_STATIC", "LONG", "Canonical", "canonical_form"]
+
+LARGEST_STATIC = 8
+LONG = 128
+"""A size is also known to be below or at least this, which decides how loops are fused."""
+_SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
+_STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
+
+
+class Canonical:
+    """The canonical form of a Program.
+
+    Attributes
+    ----------
+    key : tuple
+        Equal for two Programs exactly if the same code serves both.
+    sizes : list of int
+        The values of the size symbols, in order.
+    scalars : list of NumPy scalar
+        The values of the constants that are arguments, in order.
+    symbols : dict of int to int
+        The symbol of each size.
+    scalar_numbers : dict of int to int
+        The number of each literal among ``scalars``, by the literal's identity.
+    """
+
+    __slots__ = ("key", "scalar_numbers", "scalars", "sizes", "symbols")
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.symbols: dict[int, int] = {}
+        self.scalars: list[Any] = []
+        self.scalar_numbers: dict[int, int] = {}
+        self.key: tuple[Any, ...] = ()
+
+    def symbol(self, n: int) -> int:
+        """The symbol of a size above :data:`LARGEST_STATIC`."""
+        if n not in self.symbols:
+            self.symbols[n] = len(self.sizes)
+            self.sizes.append(n)
+        return self.symbols[n]
+
+    def encode(self, value: Any) -> Hashable:
+        """A parameter with its large integers replaced by symbols."""
+        kind = type(value)
+        if kind is int:
+            if -LARGEST_STATIC <= value <= LARGEST_STATIC:
+                return value
+            return ("size" if value > 0 else "minus", self.symbol(abs(value)), abs(value) >= LONG)
+        if kind is tuple or kind is list:
+            return tuple([self.encode(v) for v in value])
+        if kind is Program:
+            return self.program(value)
+        if kind is ShapedArray:
+            return self.aval(value)
+        if kind is float:
+            return ("float", value.hex())
+        if isinstance(value, np.dtype):
+            return value.str
+        return (kind, value)
+
+    def aval(self, aval: ShapedArray) -> Hashable:
+        """A type with its large sizes replaced by symbols."""
+        return (tuple([self.encode(n) for n in aval.shape]), aval.dtype.str, aval.weak)
+
+    def literal(self, literal: Literal, structural: bool) -> Hashable:
+        """A literal: its value where it is simple or shapes the code, else its number among the scalar arguments."""
+        value, dtype = literal.value, literal.aval.dtype
+        number = value.item() if hasattr(value, "item") else value
+        simple = dtype.kind == "b" or (dtype.kind in "iuf" and abs(number) in _SIMPLE)
+        if structural or simple or dtype.kind not in "iuf" or dtype.itemsize > 8:
+            return (
+                "literal",
+                dtype.str,
+                literal.aval.weak,
+                repr(number),
+                bool(np.signbit(number)) if dtype.kind == "f" else 0,
+            )
+        if id(literal) not in self.scalar_numbers:
+            self.scalar_numbers[id(literal)] = len(self.scalars)
+            self.scalars.append(np.asarray(number, dtype))
+        return ("scalar", self.scalar_numbers[id(literal)], dtype.str, literal.aval.weak)
+
+    def program(self, program: Program) -> Hashable:
+        """A Program as nested tuples."""
+        numbers: dict[Var, int] = {}
+        for var in (*program.inputs, *program.constants):
+            numbers[var] = len(numbers)
+        parts: list[Any] = [
+            tuple([self.aval(v.aval) for v in program.inputs]),
+            tuple([self.aval(v.aval) for v in program.constants]),
+        ]
+        for equation in program.equations:
+            name = equation.primitive.name
+            structural = name in _STRUCTURAL_LITERALS
+            atoms = tuple([numbers[a] if isinstance(a, Var) else self.literal(a, structural) for a in equation.inputs])
+            params = tuple([(k, self.encode(v)) for k, v in equation.params.items()])
+            for var in equation.outputs:
+                numbers[var] = len(numbers)
+            parts.append((name, atoms, params, tuple([self.aval(v.aval) for v in equation.outputs])))
+        parts.append(tuple([numbers[a] if isinstance(a, Var) else self.literal(a, False) for a in program.outputs]))
+        return tuple(parts)
+
+
+def canonical_form(program: Program, extra: Sequence[Hashable] = ()) -> Canonical:
+    """The canonical form of a Program whose calls are inlined."""
+    found = Canonical()
+    found.key = (found.program(program), *extra)
+    return found

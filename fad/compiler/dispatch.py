@@ -1,0 +1,61 @@
+"""The door to the compiler: run a Program as native code where that is possible, else equation by equation.
+
+This module is light: the compiler itself is imported when the first Program is compiled.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from fad.core.config import config
+from fad.core.errors import FadError
+from fad.core.program import Program, evaluate
+
+__all__ = ["CompilerWarning", "run_program"]
+
+
+class CompilerWarning(UserWarning):
+    """A Program could not be compiled and is evaluated operation by operation."""
+
+
+_warned: set[str] = set()
+
+
+def _warn(reason: str) -> None:
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(f"jit evaluates operation by operation: {reason}", CompilerWarning, stacklevel=2)
+
+
+def compilation_is_on() -> bool:
+    """Whether the settings ask for native code; checks for NaN and infinity look at every single operation."""
+    return config.compile and not (config.check_nans or config.check_infs)
+
+
+def _compiled(program: Program) -> Any:
+    """The compiled Program, or ``None`` with a warning."""
+    if find_spec("llvmlite") is None:
+        _warn("llvmlite is not installed; pip install llvmlite, or set fad.config.compile = False")
+        return None
+    from fad.compiler.execution import CompiledProgram
+
+    try:
+        return CompiledProgram(program)
+    except FadError:
+        raise
+    except Exception as error:
+        _warn(
+            f"compiling {program.name} failed with {type(error).__name__}: {error}; please report this as a bug of fad"
+        )
+        return None
+
+
+def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
+    """The outputs of a Program for NumPy buffers."""
+    if not compilation_is_on():
+        return evaluate(program, *args)
+    native = program.cached("compiled", lambda: _compiled(program))
+    return evaluate(program, *args) if native is None else native(*args)

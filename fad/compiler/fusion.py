@@ -1,0 +1,367 @@
+"""Fusion: which operations share a loop.
+
+Equations are placed, in order, into *steps*. A step runs after all earlier steps, so an equation may join any step that is not before one of
+its inputs'. A *group* is one loop nest: an outer loop over ``prefix`` and, inside it, loops over what remains of each member's domain.
+Inside one turn of the outer loop a reduction over inner axes is known to the members of the next *level*, which is how softmax or a layer
+norm become one pass over the rows. A reduction that includes the first axis is known only to later steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from fad.compiler.access import Access, Axis, Patterns, identity_index
+from fad.compiler.canonical import LARGEST_STATIC, LONG
+from fad.compiler.llvm.elements import is_view, rule_of
+from fad.core.program import Equation, Program, Var
+
+__all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
+
+_CHEAP = frozenset(
+    """add subtract multiply divide negative positive square reciprocal maximum minimum fmax fmin select zero_safe_multiply absolute sign
+    equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not logical_xor isnan isinf isfinite copysign
+    floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
+)
+REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
+_MOST_REGISTERS = 16
+_MOST_UNROLLED = 64
+_MOST_MEMBERS = 96
+
+
+def is_small(shape: Iterable[int], most: int = _MOST_REGISTERS) -> bool:
+    """Whether a value of this shape is kept in registers, one for each element."""
+    shape = tuple(shape)
+    return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most
+
+
+class Member:
+    """An equation in a group: its loop's domain, and its level inside one turn of the outer loop."""
+
+    __slots__ = ("domain", "equation", "is_global", "level")
+
+    def __init__(self, equation: Equation, domain: tuple[int, ...], level: int, is_global: bool):
+        self.equation, self.domain, self.level, self.is_global = equation, domain, level, is_global
+
+    @property
+    def is_reduction(self) -> bool:
+        """Whether it reduces its input."""
+        return self.equation.primitive.kernel in REDUCTIONS
+
+    @property
+    def output(self) -> Var:
+        """Its result."""
+        return self.equation.outputs[0]
+
+
+class Group:
+    """One loop nest.
+
+    Attributes
+    ----------
+    prefix : tuple of int
+        The outer loop's sizes.
+    fixed : bool
+        Whether some member has a loop of its own inside the outer one; if not, the outer loop is the whole domain of every member.
+    scratch : set of Var
+        Results that are kept in memory for one turn of the outer loop only.
+    """
+
+    def __init__(self, prefix: tuple[int, ...]):
+        self.prefix = prefix
+        self.fixed = False
+        self.members: dict[Var, Member] = {}
+        self.reads: set[Var] = set()
+        self.scratch: set[Var] = set()
+
+
+class Straight:
+    """Operations on small values, written out one after another."""
+
+    def __init__(self) -> None:
+        self.equations: list[Equation] = []
+
+
+class Opaque:
+    """An operation with a lowering of its own."""
+
+    def __init__(self, equation: Equation):
+        self.equation = equation
+
+
+Step = Group | Straight | Opaque
+
+
+class Plan:
+    """The steps of a Program.
+
+    Attributes
+    ----------
+    steps : list of Step
+    producers : dict of Var to Equation
+        The equation of every variable.
+    stored : set of Var
+        Variables that some other step reads, and so are kept.
+    aliases : dict of Var to Var
+        Variables that are the same memory as another one, in another shape.
+    """
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.steps: list[Step] = []
+        self.producers: dict[Var, Equation] = {v: e for e in program.equations for v in e.outputs}
+        self.place: dict[Var, int] = {}
+        self.stored: set[Var] = set()
+        self.aliases: dict[Var, Var] = {}
+        self.virtual: set[Var] = set()
+
+
+def plan_steps(program: Program) -> Plan:
+    """Place every equation of a Program."""
+    planner = _Planner(program)
+    for equation in program.equations:
+        planner.place(equation)
+    planner.find_stored()
+    return planner.plan
+
+
+class _Planner:
+    def __init__(self, program: Program):
+        self.plan = Plan(program)
+        self.in_memory = _needed_in_memory(program)
+
+    # -- placing ----------------------------------------------------------------------------------------------------------
+
+    def place(self, equation: Equation) -> None:
+        """Put an equation into a step."""
+        plan, kernel = self.plan, equation.primitive.kernel
+        out = equation.outputs[0] if equation.outputs else None
+        if _is_unrolled(equation):
+            self._place_straight(equation)
+        elif out is not None and is_view(equation) and out not in self.in_memory:
+            plan.virtual.add(out)
+        elif out is not None and self._is_alias(equation):
+            source = equation.inputs[0]
+            plan.aliases[out] = source
+            self.in_memory.add(source)
+            plan.place[out] = plan.place.get(source, -1)
+        elif kernel in REDUCTIONS or rule_of(equation) is not None:
+            self._place_member(equation)
+        else:
+            self._append(Opaque(equation), equation)
+
+    def _is_alias(self, equation: Equation) -> bool:
+        """Whether the result is its input's memory under another shape."""
+        if equation.primitive.kernel not in ("reshape", "identity") or equation.outputs[0] in self.plan.program.outputs:
+            return False
+        source = equation.inputs[0]
+        return isinstance(source, Var) and source not in self.plan.virtual and not is_small(source.aval.shape)
+
+    def _append(self, step: Step, equation: Equation) -> None:
+        self.plan.steps.append(step)
+        self.plan.place.update(dict.fromkeys(equation.outputs, len(self.plan.steps) - 1))
+
+    def _reads(self, equation: Equation, domain: tuple[int, ...]) -> list[Access]:
+        """What the equation reads that is not virtual, at each point of its domain."""
+        patterns = Patterns(lambda v: self.plan.producers[v] if v in self.plan.virtual else None)
+        if equation.primitive.kernel in REDUCTIONS:
+            patterns.read(equation.inputs[0], identity_index(domain))
+        else:
+            rule = rule_of(equation)
+            assert rule is not None
+            for atom, index in rule.sources(patterns, equation, identity_index(domain)):  # type: ignore[arg-type]
+                patterns.read(atom, index)  # type: ignore[arg-type]
+        return patterns.accesses
+
+    def _place_straight(self, equation: Equation) -> None:
+        plan = self.plan
+        first = 0
+        for atom in equation.inputs:
+            for access in self._leaves(atom):
+                place = plan.place.get(access, -1)
+                step = plan.steps[place] if place >= 0 else None
+                first = max(first, place if isinstance(step, Straight) else place + 1)
+        for number in range(first, len(plan.steps)):
+            step = plan.steps[number]
+            if isinstance(step, Straight):
+                step.equations.append(equation)
+                plan.place.update(dict.fromkeys(equation.outputs, number))
+                return
+        straight = Straight()
+        straight.equations.append(equation)
+        self._append(straight, equation)
+
+    def _leaves(self, atom: Any) -> list[Var]:
+        """The variables behind views."""
+        found, pending = [], [atom]
+        while pending:
+            v = pending.pop()
+            if isinstance(v, Var):
+                if v in self.plan.virtual:
+                    pending += self.plan.producers[v].inputs
+                else:
+                    found.append(v)
+        return found
+
+    def _place_member(self, equation: Equation) -> None:
+        plan = self.plan
+        reduction = equation.primitive.kernel in REDUCTIONS
+        domain = equation.inputs[0].aval.shape if reduction else equation.outputs[0].aval.shape
+        reads = self._reads(equation, domain)
+        first = 0
+        for access in reads:
+            place = plan.place.get(access.var, -1)
+            is_group = place >= 0 and isinstance(plan.steps[place], Group) and access.var not in plan.aliases
+            first = max(first, place if is_group else place + 1)
+        read_vars = {a.var for a in reads if not is_small(a.var.aval.shape)}
+        for number in range(first, len(plan.steps)):
+            group = plan.steps[number]
+            if isinstance(group, Group) and (read_vars & group.reads or read_vars & group.members.keys()):
+                member = _fit(group, equation, domain, reads)
+                if member is not None:
+                    break
+        else:
+            group, number = Group(domain), len(plan.steps)
+            member = _fit(group, equation, domain, reads)
+            assert member is not None
+            plan.steps.append(group)
+        _join(group, member, read_vars)
+        plan.place[member.output] = number
+
+    # -- what is kept -----------------------------------------------------------------------------------------------------
+
+    def find_stored(self) -> None:
+        """Decide which results are kept for other steps, and which for later levels of their own group."""
+        plan = self.plan
+        for source in plan.aliases.values():
+            plan.stored.add(source)
+        plan.stored |= {v for v in plan.program.outputs if isinstance(v, Var)}
+        for number, step in enumerate(plan.steps):
+            if isinstance(step, Group):
+                for member in step.members.values():
+                    self._store_reads(number, step, member)
+            else:
+                equations = step.equations if isinstance(step, Straight) else [step.equation]
+                for equation in equations:
+                    for atom in equation.inputs:
+                        plan.stored.update(self._leaves(atom))
+
+    def _store_reads(self, number: int, group: Group, member: Member) -> None:
+        for access in self._reads(member.equation, member.domain):
+            producer = group.members.get(access.var)
+            if producer is None or producer.is_global:
+                self.plan.stored.add(access.var)
+            elif producer.level < member.level and not _is_row_scalar(group, producer):
+                group.scratch.add(access.var)
+
+
+def _needed_in_memory(program: Program) -> set[Var]:
+    """Variables that an operation with a lowering of its own reads, and outputs."""
+    found = {v for v in program.outputs if isinstance(v, Var)}
+    for equation in program.equations:
+        if rule_of(equation) is None and equation.primitive.kernel not in REDUCTIONS:
+            found.update(a for a in equation.inputs if isinstance(a, Var))
+    return found
+
+
+def _is_unrolled(equation: Equation) -> bool:
+    """Whether an operation is written out element by element."""
+    if not equation.outputs or not all(is_small(v.aval.shape) for v in equation.outputs):
+        return False
+    if equation.primitive.kernel in REDUCTIONS:
+        return is_small(equation.inputs[0].aval.shape, _MOST_UNROLLED)
+    return rule_of(equation) is not None
+
+
+def _is_row_scalar(group: Group, member: Member) -> bool:
+    shape = member.output.aval.shape
+    return all(n == 1 for n in shape[len(group.prefix) :])
+
+
+def _fit(group: Group, equation: Equation, domain: tuple[int, ...], reads: list[Access]) -> Member | None:
+    """The equation as a member of the group, if it can be one."""
+    if len(group.members) >= _MOST_MEMBERS:
+        return None
+    reduction = equation.primitive.kernel in REDUCTIONS
+    axes = sorted(equation.params["axes"]) if reduction else []
+    is_global = bool(axes) and axes[0] == 0 or (reduction and not axes)
+    prefix = _new_prefix(group, domain, axes, is_global)
+    if prefix is None or _would_be_scalar(group, equation, domain, prefix):
+        return None
+    level = 0
+    for access in reads:
+        producer = group.members.get(access.var)
+        if producer is None:
+            continue
+        needed = _needed_level(prefix, producer, access, domain, group.fixed or prefix != group.prefix)
+        if needed is None:
+            return None
+        level = max(level, needed)
+    return Member(equation, domain, level, is_global)
+
+
+def _would_be_scalar(group: Group, equation: Equation, domain: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
+    """Whether costly functions of one value per row would run between short inner loops, where they cannot be vectorised."""
+    rows = [m.equation for m in group.members.values() if _inner_size(m.domain, prefix) == 1]
+    inner = [_inner_size(m.domain, prefix) for m in group.members.values()] + [_inner_size(domain, prefix)]
+    if _inner_size(domain, prefix) == 1:
+        rows.append(equation)
+    return 1 < max(inner) < LONG and any(is_costly(e) for e in rows)
+
+
+def _inner_size(domain: tuple[int, ...], prefix: tuple[int, ...]) -> int:
+    """The size of what is left of a domain, where sizes count as :data:`LONG` from there on."""
+    return math.prod(min(n, LONG) for n in domain[len(prefix) :])
+
+
+def is_costly(equation: Equation) -> bool:
+    """Whether an elementwise operation calls a function of the math library."""
+    return callable(equation.primitive.kernel) and equation.primitive.name not in _CHEAP
+
+
+def _new_prefix(group: Group, domain: tuple[int, ...], axes: list[int], is_global: bool) -> tuple[int, ...] | None:
+    """The group's prefix after the equation joined, ``None`` if it cannot."""
+    prefix = group.prefix
+    if group.fixed:
+        if domain[: len(prefix)] != prefix:
+            return None
+        if axes and not is_global and axes[0] < len(prefix):
+            return None
+        return prefix
+    if domain == prefix:
+        return prefix if is_global or not axes else prefix[: axes[0]]
+    longer = len(domain) > len(prefix) > 0 and domain[: len(prefix)] == prefix and prefix[-1] != 1
+    if longer and (is_global or not axes or axes[0] >= len(prefix)):
+        return prefix
+    return None
+
+
+def _needed_level(
+    prefix: tuple[int, ...], producer: Member, access: Access, domain: tuple[int, ...], fixed: bool
+) -> int | None:
+    """The level at which a member of the group may read another one's result, ``None`` if it may not at all."""
+    if producer.is_global:
+        return None
+    outer = len(prefix)
+    own = identity_index(access.var.aval.shape)
+    if producer.is_reduction:
+        wanted = [0 if n == 1 else Axis(k) for k, n in enumerate(prefix)]
+        return producer.level + 1 if list(access.index[:outer]) == wanted else None
+    if access.index == own and access.var.aval.shape == domain:
+        return producer.level
+    if not fixed or access.index[:outer] != own[:outer]:
+        return None
+    inner = access.var.aval.shape[outer:]
+    return producer.level if all(n == 1 for n in inner) else producer.level + 1
+
+
+def _join(group: Group, member: Member, reads: set[Var]) -> None:
+    axes = sorted(member.equation.params["axes"]) if member.is_reduction else []
+    prefix = _new_prefix(group, member.domain, axes, member.is_global)
+    assert prefix is not None
+    if prefix != member.domain or prefix != group.prefix:
+        group.fixed = group.fixed or prefix != group.prefix or member.domain != prefix
+    group.prefix = prefix
+    group.members[member.output] = member
+    group.reads |= reads

@@ -1,0 +1,245 @@
+"""A group of fused operations as one LLVM function: a loop nest over the group's prefix, with loops over the members' own axes inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from fad.compiler.access import Access, Patterns, identity_index
+from fad.compiler.canonical import LONG
+from fad.compiler.fusion import Group, Member
+from fad.compiler.llvm.elements import Elements, Ixs, Memory, rule_of
+from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
+from fad.compiler.llvm.reductions import combine, constant_identity
+from fad.compiler.llvm.scalar import Value
+from fad.compiler.llvm.scalar_value import llvm_type
+from fad.core.program import Var
+
+__all__ = ["KernelWriter"]
+
+_BLOCK = 1024
+"""Sums of more elements are sums of sums over blocks of so many, which bounds the rounding error."""
+
+
+class KernelWriter:
+    """Writes one group.
+
+    Parameters
+    ----------
+    emitter : Emitter
+        Writes the function.
+    elements : Elements
+        Knows where everything that the group reads or stores is.
+    group : Group
+        The group.
+    computed : frozenset of Var
+        Variables that are computed on demand: views, and members that are not stored.
+    """
+
+    def __init__(self, emitter: Emitter, elements: Elements, group: Group, computed: frozenset[Var]):
+        self.emitter, self.elements, self.group = emitter, elements, group
+        self._computed = computed
+        self._accumulators: dict[Var, Any] = {}
+
+    def write(self) -> None:
+        """Write the whole loop nest."""
+        members = list(self.group.members.values())
+        if any(0 in m.domain for m in members):
+            self._write_empty(members)
+            return
+        for member in members:
+            if member.is_global:
+                self._start(member)
+        prefix = self.group.prefix
+        with ExitStack() as stack:
+            outer = self._open(stack, prefix, 0, self._patterns(members), members if not self.group.fixed else [])
+            self._read_inside_turn()
+            for level in range(1 + max(m.level for m in members)):
+                self._write_level(outer, [m for m in members if m.level == level])
+        for member in members:
+            if member.is_global:
+                self._finish_global(member)
+
+    def _write_empty(self, members: Sequence[Member]) -> None:
+        """Reductions of nothing; everything else has no elements, or is stored by another turn."""
+        for member in members:
+            if member.is_reduction and 0 in member.domain:
+                self._fill(member, (), empty=True)
+
+    def _read_inside_turn(self) -> None:
+        """What this group writes must not be read before the turn that writes it."""
+        for var in self.group.members:
+            place = self.elements.storage.get(var)
+            if isinstance(place, Memory):
+                self.elements.storage[var] = place._replace(floor=self.emitter.depth)
+
+    # -- loops ------------------------------------------------------------------------------------------------------------
+
+    def _patterns(self, members: Sequence[Member]) -> Patterns:
+        producers = self.elements.producers
+        patterns = Patterns(lambda v: producers[v] if v in self._computed else None)
+        for member in members:
+            index = identity_index(member.domain)
+            if member.is_reduction:
+                patterns.read(member.equation.inputs[0], index)
+                kept = [i for a, i in enumerate(index) if a not in member.equation.params["axes"]]
+                patterns.accesses.append(Access(member.output, tuple(kept)))
+            else:
+                rule = rule_of(member.equation)
+                assert rule is not None
+                for atom, source in rule.sources(patterns, member.equation, index):  # type: ignore[arg-type]
+                    patterns.read(atom, source)  # type: ignore[arg-type]
+                patterns.accesses.append(Access(member.output, index))
+        return patterns
+
+    def _open(
+        self, stack: ExitStack, sizes: tuple[int, ...], first: int, patterns: Patterns, sums: Sequence[Member]
+    ) -> list[Ix]:
+        """Open loops over axes ``first, first + 1, ...`` of the domain, merged where possible; gives their indices."""
+        index: list[Ix] = [0] * len(sizes)
+        axes = [k for k, n in enumerate(sizes) if n != 1]
+        runs: list[list[int]] = []
+        for k in axes:
+            joins = runs and runs[-1][-1] == k - 1 and patterns.mergeable(sizes, first + k - 1)
+            if joins:
+                runs[-1].append(k)
+            else:
+                runs.append([k])
+        for number, run in enumerate(runs):
+            count = self.emitter.product(tuple(sizes[k] for k in run))
+            long = math.prod(min(sizes[k], LONG) for k in run) >= LONG
+            if number == len(runs) - 1 and long and self._blocked(sums, first + run[-1]):
+                index[run[-1]] = self._open_blocked(stack, count, sums)
+            else:
+                index[run[-1]] = stack.enter_context(self.emitter.loop(0, count))
+        return index
+
+    def _blocked(self, members: Sequence[Member], axis: int) -> bool:
+        """Whether the innermost loop adds floats up in a register."""
+        return any(self._is_register_sum(m) and axis in m.equation.params["axes"] for m in members)
+
+    def _is_register_sum(self, member: Member) -> bool:
+        kernel = member.equation.primitive.kernel
+        return kernel == "reduce_sum" and member.output.aval.dtype.kind == "f" and not self._in_memory(member)
+
+    def _open_blocked(self, stack: ExitStack, count: Ix, members: Sequence[Member]) -> Index:
+        emitter = self.emitter
+        blocks, _ = emitter.divide(emitter.add(count, _BLOCK - 1), _BLOCK)
+        number = stack.enter_context(emitter.loop(0, blocks))
+        start = emitter.multiply(number, _BLOCK)
+        stop = emitter.smaller(emitter.add(start, _BLOCK), count)
+        sums = [m for m in members if self._is_register_sum(m)]
+        partial = {}
+        for m in sums:
+            partial[m] = emitter.variable(llvm_type(m.output.aval.dtype))
+            k = emitter.scalar
+            k.builder.store(constant_identity("reduce_sum", k, m.output.aval.dtype).ir, partial[m])
+        totals = {m: self._accumulators[m.output] for m in sums}
+
+        def close() -> None:
+            k = emitter.scalar
+            for m in sums:
+                dtype = m.output.aval.dtype
+                total = Value(k.builder.load(totals[m]), dtype)
+                # No reassociation here: it would undo the blocks.
+                k.builder.store(k.add(total, Value(k.builder.load(partial[m]), dtype)).ir, totals[m])
+                self._accumulators[m.output] = totals[m]
+
+        stack.callback(close)
+        for m in sums:
+            self._accumulators[m.output] = partial[m]
+        return stack.enter_context(emitter.loop(start, stop))
+
+    # -- one level of one turn --------------------------------------------------------------------------------------------
+
+    def _write_level(self, outer: list[Ix], members: Sequence[Member]) -> None:
+        depth = len(self.group.prefix)
+        rows = [m for m in members if all(n == 1 for n in m.domain[depth:])]
+        for member in rows:
+            self._write_member(member, (*outer, *[0] * (len(member.domain) - depth)))
+        for domain in dict.fromkeys(m.domain for m in members if m not in rows):
+            together = [m for m in members if m.domain == domain]
+            for member in together:
+                if member.is_reduction and not member.is_global:
+                    self._start(member, tuple(outer))
+            with ExitStack() as stack:
+                inner = self._open(stack, domain[depth:], depth, self._patterns(together), together)
+                for member in together:
+                    self._write_member(member, (*outer, *inner))
+            for member in together:
+                if member.is_reduction and not member.is_global:
+                    self._finish_local(member, tuple(outer))
+
+    def _write_member(self, member: Member, index: Ixs) -> None:
+        if member.is_reduction:
+            self._accumulate(member, index)
+            return
+        value = self.elements.compute(member.equation, index)
+        self.elements.know(member.output, index, value)
+        place = self.elements.storage.get(member.output)
+        if isinstance(place, Memory):
+            self.elements.store(value.value, place, index)
+
+    # -- reductions -------------------------------------------------------------------------------------------------------
+
+    def _kept(self, member: Member) -> tuple[int, ...]:
+        return tuple(a for a in range(len(member.domain)) if a not in member.equation.params["axes"])
+
+    def _in_memory(self, member: Member) -> bool:
+        """Whether the running values are elements of the result: there is more than one at a time."""
+        first = 0 if member.is_global else len(self.group.prefix)
+        return any(a >= first and member.domain[a] != 1 for a in self._kept(member))
+
+    def _start(self, member: Member, outer: Ixs = ()) -> None:
+        if self._in_memory(member):
+            self._fill(member, outer)
+            return
+        k, dtype = self.emitter.scalar, member.output.aval.dtype
+        place = self._accumulators[member.output] = self.emitter.variable(llvm_type(dtype))
+        k.builder.store(constant_identity(member.equation.primitive.kernel, k, dtype).ir, place)
+
+    def _fill(self, member: Member, outer: Ixs, empty: bool = False) -> None:
+        """Write the starting value to every element that this turn reduces into."""
+        place = self.elements.storage[member.output]
+        assert isinstance(place, Memory)
+        shape = member.output.aval.shape[len(outer) :]
+        value = constant_identity(member.equation.primitive.kernel, self.emitter.scalar, place.dtype, empty)
+        with ExitStack() as stack:
+            inner = [0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape]
+            self.elements.store(value, place, (*outer, *inner))
+
+    def _accumulate(self, member: Member, index: Ixs) -> None:
+        kernel, k = member.equation.primitive.kernel, self.emitter.scalar
+        value = self.elements.element(member.equation.inputs[0], index).value
+        if self._in_memory(member):
+            place = self.elements.storage[member.output]
+            assert isinstance(place, Memory)
+            at = tuple(index[a] for a in self._kept(member))
+            pointer = self.elements.pointer(place, at)
+            k.store(combine(kernel, k, k.load(pointer, place.dtype), value), pointer)
+            return
+        variable = self._accumulators[member.output]
+        total = Value(k.builder.load(variable), member.output.aval.dtype)
+        k.builder.store(combine(kernel, k, total, value).ir, variable)
+
+    def _finish_local(self, member: Member, outer: Ixs) -> None:
+        if self._in_memory(member):
+            return
+        k = self.emitter.scalar
+        value = Value(k.builder.load(self._accumulators[member.output]), member.output.aval.dtype)
+        index = (*outer, *[0] * (len(member.output.aval.shape) - len(outer)))
+        self.elements.know(member.output, index, Located(value, self.emitter.depth))
+        place = self.elements.storage.get(member.output)
+        if isinstance(place, Memory):
+            self.elements.store(value, place, index)
+
+    def _finish_global(self, member: Member) -> None:
+        if self._in_memory(member):
+            return
+        place = self.elements.storage[member.output]
+        assert isinstance(place, Memory)
+        k = self.emitter.scalar
+        value = Value(k.builder.load(self._accumulators[member.output]), place.dtype)
+        self.elements.store(value, place, (0,) * len(place.shape))

@@ -1,0 +1,297 @@
+"""From a Program to one LLVM function ``int64 f(void** buffers, int64* sizes, char* arena)``.
+
+``buffers`` are the addresses of inputs, constants and outputs, in this order; ``sizes`` holds the values of the size symbols, then the scalar
+constants, then the offsets of temporary arrays in the arena. The result is 0, or the number of the error that was found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.ir as ir
+
+from fad.compiler.canonical import Canonical
+from fad.compiler.fusion import Group, Opaque, Plan, Straight, is_small, plan_steps
+from fad.compiler.llvm.elements import Elements, Memory, Registers
+from fad.compiler.llvm.emission import I64, POINTER, Emitter
+from fad.compiler.llvm.kernels import KernelWriter
+from fad.compiler.llvm.scalar import Value
+from fad.compiler.llvm.scalar_value import memory_type
+from fad.compiler.llvm.products import write_product
+from fad.compiler.llvm.straight import write_straight
+from fad.compiler.memory_plan import Block, MemoryPlan
+from fad.core.program import Atom, Program, Var
+
+__all__ = ["OPAQUE", "Lowering", "lower_segment"]
+
+SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
+
+OPAQUE: dict[str, Any] = {"dot_general": write_product}
+"""Lowerings of operations that are more than loops over elements, by kernel name: ``f(lowering, equation)``."""
+
+
+class Lowering:
+    """Writes one segment; nested Programs are written by the same object.
+
+    Attributes
+    ----------
+    module : llvmlite.ir.Module
+        The module of the segment's functions.
+    canonical : Canonical
+        What is symbolic.
+    memory : MemoryPlan
+        The temporary arrays.
+    kernels : list of str
+        The fused kernels as text, for people.
+    """
+
+    def __init__(self, module: ir.Module, name: str, canonical: Canonical):
+        self.module, self.name, self.canonical = module, name, canonical
+        self.memory = MemoryPlan()
+        self.kernels: list[str] = []
+        function = ir.Function(module, SEGMENT_TYPE, name)
+        for argument, label in zip(function.args, ("buffers", "sizes", "arena"), strict=True):
+            argument.name = label
+            argument.add_attribute("noalias")
+        self.buffers, self.sizes, self.arena = function.args
+        self.emitter = Emitter(function, self.sizes, canonical.symbols)
+        first = len(canonical.sizes)
+        self.scalars = {key: first + n for key, n in canonical.scalar_numbers.items()}
+        self._first_offset = first + len(canonical.scalars)
+        self.elements = Elements(self.emitter, {}, self.scalars)
+        self._blocks: dict[Var, Block] = {}
+        self._count = 0
+
+    # -- places -----------------------------------------------------------------------------------------------------------
+
+    def buffer(self, number: int, var: Atom) -> Memory:
+        """An input, constant or output of the segment."""
+        builder = self.emitter.builder
+        address = builder.load(builder.gep(self.buffers, [ir.Constant(I64, number)]))
+        dtype = var.aval.dtype
+        return Memory(builder.bitcast(address, memory_type(dtype).as_pointer()), var.aval.shape, dtype)
+
+    def temporary(self, shape: tuple[int, ...], dtype: Any) -> tuple[ir.Value, Block | None]:
+        """Memory for an array: on the stack if it is small, else in the arena."""
+        if is_small(shape):
+            count = 1
+            for n in shape:
+                count *= n
+            return self.emitter.small_array(dtype, max(count, 1)), None
+        block = self.memory.new(shape, dtype.itemsize)
+        offset = self.emitter.parameter(self._first_offset + block.number)
+        address = self.emitter.builder.gep(self.arena, [offset])
+        return self.emitter.builder.bitcast(address, memory_type(dtype).as_pointer()), block
+
+    def new_place(self, var: Var) -> Memory:
+        """Memory for a variable."""
+        pointer, block = self.temporary(var.aval.shape, var.aval.dtype)
+        if block is not None:
+            self._blocks[var] = block
+        place = Memory(pointer, var.aval.shape, var.aval.dtype, self.emitter.depth)
+        self.elements.storage[var] = place
+        return place
+
+    def place(self, var: Var) -> Memory:
+        """The memory of a variable that is computed; registers are written to memory first."""
+        place = self.elements.storage[var]
+        if isinstance(place, Registers):
+            pointer = self.emitter.small_array(var.aval.dtype, max(var.aval.size, 1))
+            memory = Memory(pointer, var.aval.shape, var.aval.dtype, self.emitter.depth)
+            for index, value in place.values.items():
+                self.elements.store(value, memory, index)
+            return memory
+        return place
+
+    def scalar_value(self, atom: Atom) -> Value:
+        """A value of shape () in a register."""
+        return self.elements.element(atom, ()).value
+
+    # -- Programs ---------------------------------------------------------------------------------------------------------
+
+    def write_program(self, program: Program, outputs: dict[Var, Memory]) -> Plan:
+        """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
+        plan = plan_steps(program)
+        self.elements.producers.update(plan.producers)
+        last = _last_steps(plan)
+        self._alias(plan, -1)
+        for number, step in enumerate(plan.steps):
+            if isinstance(step, Group):
+                self._write_group(plan, number, step, outputs)
+            elif isinstance(step, Straight):
+                write_straight(self, step.equations)
+            else:
+                self._write_opaque(step, outputs)
+            self._alias(plan, number)
+            moment = self.memory.tick()
+            for var in last.get(number, ()):
+                if var in self._blocks:
+                    self.memory.extend(self._blocks[var], moment)
+        for var, place in outputs.items():
+            self._deliver(var, place)
+        return plan
+
+    def _alias(self, plan: Plan, number: int) -> None:
+        for var, source in plan.aliases.items():
+            if plan.place[var] <= number and source in self.elements.storage and var not in self.elements.storage:
+                place = self.place(source)
+                self.elements.storage[var] = place._replace(shape=var.aval.shape)
+
+    def _write_opaque(self, step: Opaque, outputs: dict[Var, Memory]) -> None:
+        for var in step.equation.outputs:
+            if var in outputs:
+                self.elements.storage[var] = outputs[var]
+            else:
+                self.new_place(var)
+        OPAQUE[step.equation.primitive.kernel](self, step.equation)
+
+    def _deliver(self, var: Var, place: Memory) -> None:
+        """Copy a result to its place where it was not written there at once."""
+        held = self.elements.storage[var]
+        if isinstance(held, Registers):
+            for index, value in held.values.items():
+                self.elements.store(value, place, index)
+        elif held.pointer is not place.pointer:
+            self.copy(held, place)
+
+    def copy(self, source: Memory, target: Memory) -> None:
+        """Copy a whole array."""
+        emitter = self.emitter
+        count = emitter.multiply(emitter.product(source.shape), source.dtype.itemsize)
+        self.copy_bytes(source.pointer, target.pointer, emitter.raw(count))
+
+    def copy_bytes(self, source: ir.Value, target: ir.Value, count: ir.Value) -> None:
+        """Copy bytes between arrays that do not overlap."""
+        builder = self.emitter.builder
+        copy = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, I64])
+        source, target = builder.bitcast(source, POINTER), builder.bitcast(target, POINTER)
+        builder.call(copy, [target, source, count, ir.Constant(ir.IntType(1), 0)])
+
+    # -- groups -----------------------------------------------------------------------------------------------------------
+
+    def _write_group(self, plan: Plan, number: int, group: Group, outputs: dict[Var, Memory]) -> None:
+        """Write the group as a function of its own and call it."""
+        scratch: dict[Var, Memory] = {}
+        for var, member in group.members.items():
+            if var in plan.stored or member.is_global:
+                self.elements.storage[var] = outputs[var] if var in outputs else self.new_place(var)
+            elif var in group.scratch:
+                inner = var.aval.shape[len(group.prefix) :]
+                pointer, _ = self.temporary(inner, var.aval.dtype)
+                scratch[var] = Memory(pointer, inner, var.aval.dtype, 0, len(group.prefix))
+        stored = {v for v in group.members if v in self.elements.storage} | scratch.keys()
+        reduced = {v for v, m in group.members.items() if m.is_reduction}
+        computed = frozenset(plan.virtual | (group.members.keys() - stored - reduced))
+        reads = self._external_reads(group, computed, stored)
+        arguments: dict[Var, tuple[ir.Value, Any]] = {}
+        for var in [*reads, *stored]:
+            held = scratch.get(var) or self.elements.storage[var]
+            if isinstance(held, Registers) and var.aval.shape == ():
+                value = held.values[()]
+                arguments[var] = (value.ir, value)
+            else:
+                place = scratch.get(var) or self.place(var)
+                arguments[var] = (place.pointer, place)
+        self._call_kernel(plan, group, arguments, computed)
+
+    def _external_reads(self, group: Group, computed: frozenset[Var], stored: Any) -> list[Var]:
+        """The variables that a group reads and does not make."""
+        found: dict[Var, None] = {}
+        pending: list[Atom] = [a for m in group.members.values() for a in m.equation.inputs]
+        seen: set[Var] = set()
+        while pending:
+            atom = pending.pop()
+            if not isinstance(atom, Var) or atom in seen:
+                continue
+            seen.add(atom)
+            if atom in computed:
+                pending += self.elements.producers[atom].inputs
+            elif atom not in group.members:
+                found[atom] = None
+        return list(found)
+
+    def _call_kernel(
+        self, plan: Plan, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]
+    ) -> None:
+        types = [a.type for a, _ in arguments.values()]
+        self._count += 1
+        function = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), [*types, self.sizes.type]), f"{self.name}_kernel{self._count}"
+        )
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = Emitter(function, function.args[-1], self.canonical.symbols)
+        elements = Elements(inner, self.elements.producers, self.scalars)
+        for (var, (_, held)), argument in zip(arguments.items(), function.args, strict=False):
+            if isinstance(held, Memory):
+                argument.add_attribute("noalias")
+                argument.add_attribute("nonnull")
+                elements.storage[var] = held._replace(pointer=argument, floor=0)
+            else:
+                elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
+        KernelWriter(inner, elements, group, computed).write()
+        inner.finish()
+        self.kernels.append(kernel_text(group, plan))
+        self.emitter.builder.call(function, [*[a for a, _ in arguments.values()], self.sizes])
+
+
+def kernel_text(group: Group, plan: Plan) -> str:
+    """A fused kernel as text: its outer loop, and what each level of a turn computes."""
+    prefix = ", ".join(map(str, group.prefix))
+    lines = [f"for each of ({prefix}):"]
+    for level in range(1 + max(m.level for m in group.members.values())):
+        for domain in dict.fromkeys(m.domain for m in group.members.values() if m.level == level):
+            names = [
+                m.equation.primitive.name + ("*" if m.output in plan.stored else "")
+                for m in group.members.values()
+                if m.level == level and m.domain == domain
+            ]
+            inner = ", ".join(map(str, domain[len(group.prefix) :]))
+            lines.append(f"  level {level}, loop over ({inner}): {' '.join(names)}")
+    return "\n".join(lines)
+
+
+def _last_steps(plan: Plan) -> dict[int, list[Var]]:
+    """The variables that are read for the last time in each step."""
+    last: dict[Var, int] = {}
+    sources = plan.aliases
+
+    def use(atom: Atom, number: int) -> None:
+        pending = [atom]
+        while pending:
+            v = pending.pop()
+            if isinstance(v, Var):
+                last[v] = max(last.get(v, -1), number)
+                if v in sources:
+                    pending.append(sources[v])
+                elif v in plan.virtual:
+                    pending += plan.producers[v].inputs
+
+    for number, step in enumerate(plan.steps):
+        if isinstance(step, Group):
+            equations = [m.equation for m in step.members.values()]
+        else:
+            equations = step.equations if isinstance(step, Straight) else [step.equation]
+        for equation in equations:
+            for atom in (*equation.inputs, *equation.outputs):
+                use(atom, number)
+    for atom in plan.program.outputs:
+        use(atom, len(plan.steps) - 1)
+    ends: dict[int, list[Var]] = {}
+    for var, number in last.items():
+        ends.setdefault(number, []).append(var)
+    return ends
+
+
+def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical) -> Lowering:
+    """Write a Program as a function of its inputs, constants and outputs."""
+    lowering = Lowering(module, name, canonical)
+    for number, var in enumerate((*program.inputs, *program.constants)):
+        lowering.elements.storage[var] = lowering.buffer(number, var)
+    first = len(program.inputs) + len(program.constants)
+    outputs = {
+        var: lowering.buffer(first + number, var) for number, var in enumerate(program.outputs) if isinstance(var, Var)
+    }
+    lowering.write_program(program, outputs)
+    lowering.emitter.finish(ir.Constant(I64, 0))
+    return lowering

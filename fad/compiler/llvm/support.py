@@ -1,0 +1,33 @@
+"""Which equations have a native lowering; for the others, why not."""
+
+from __future__ import annotations
+
+from fad.compiler.fusion import REDUCTIONS
+from fad.compiler.llvm.elements import rule_of
+from fad.compiler.llvm.products import supports_product
+from fad.compiler.operand_types import computes_natively, holds
+from fad.core.program import Equation
+
+__all__ = ["refusal"]
+
+
+def refusal(equation: Equation) -> str | None:
+    """``None`` if the equation can be compiled, else the reason why not."""
+    kernel = equation.primitive.kernel
+    if kernel is None or equation.params.get("effect"):
+        return "it has no native lowering"
+    for atom in (*equation.inputs, *equation.outputs):
+        if not holds(atom.aval.dtype):
+            return f"native kernels do not hold {atom.aval.dtype}"
+        if any(type(n) is not int for n in atom.aval.shape):
+            return "its size is known only at run time"
+    if callable(kernel):
+        return computes_natively(equation)
+    if kernel in REDUCTIONS:
+        half = equation.outputs[0].aval.dtype.itemsize == 2 and equation.outputs[0].aval.dtype.kind == "f"
+        return "reductions of float16" if half else None
+    if rule_of(equation) is not None:
+        return None
+    if kernel == "dot_general":
+        return supports_product(equation)
+    return "it has no native lowering"

@@ -1,0 +1,1 @@
+"""Passes: pure functions from Programs to Programs that mean the same."""

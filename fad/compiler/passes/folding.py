@@ -1,0 +1,105 @@
+"""Constant folding and exact algebra: nothing here changes a bit of any result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fad.compiler.passes.redundancy import rebuilt, substituted
+from fad.core.program import Atom, Equation, Literal, Program, Var
+
+__all__ = ["fold"]
+
+_VIEWS = {"reshape": "shape", "broadcast_to": "shape"}
+_NEUTRAL = {"multiply": (1, True), "divide": (1, False), "subtract": (0.0, False)}
+
+
+def fold(program: Program) -> Program:
+    """Compute scalars that depend on literals only, drop operations that do nothing, join chains of views."""
+    env: dict[Var, Atom] = {}
+    made: dict[Var, Equation] = {}
+    equations: list[Equation] = []
+    for equation in program.equations:
+        inputs = [substituted(a, env) for a in equation.inputs]
+        if any(a is not b for a, b in zip(inputs, equation.inputs, strict=True)):
+            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        replacement = _replacement(equation, made)
+        if isinstance(replacement, Equation):
+            equation = replacement
+        elif replacement is not None:
+            env[equation.outputs[0]] = replacement
+            continue
+        made.update(dict.fromkeys(equation.outputs, equation))
+        equations.append(equation)
+    return rebuilt(program, equations, [substituted(a, env) for a in program.outputs])
+
+
+def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equation | None:
+    """What an equation can be replaced by: an atom, another equation, or nothing."""
+    if equation.primitive.multiple_results or equation.params.get("effect"):
+        return None
+    name, out = equation.primitive.name, equation.outputs[0].aval
+    literal = _literal_result(equation)
+    if literal is not None:
+        return literal
+    if not equation.inputs:
+        return None
+    first = equation.inputs[0]
+    same_type = first.aval.shape == out.shape and first.aval.dtype == out.dtype and first.aval.weak == out.weak
+    if same_type and (
+        name in ("convert", "positive", "reshape", "broadcast_to") or equation.primitive.kernel == "identity"
+    ):
+        return first
+    if name in _NEUTRAL and len(equation.inputs) == 2:
+        return _without_neutral(equation, name)
+    return _joined_views(equation, made)
+
+
+def _without_neutral(equation: Equation, name: str) -> Atom | None:
+    """The operand beside a literal that changes nothing: 1 * x, x / 1, x - 0.0, but not x + 0.0, which turns -0.0 into 0.0."""
+    neutral, commutes = _NEUTRAL[name]
+    x, y = equation.inputs
+    out = equation.outputs[0].aval
+    for kept, other in ((x, y), (y, x)) if commutes else ((x, y),):
+        if isinstance(other, Literal) and type(other.value) in (int, float) and other.value == neutral:
+            if np.signbit(other.value) or kept.aval.dtype.kind not in "fiu":
+                continue
+            if kept.aval.shape == out.shape and kept.aval.dtype == out.dtype and kept.aval.weak == out.weak:
+                return kept
+    return None
+
+
+def _joined_views(equation: Equation, made: dict[Var, Equation]) -> Equation | None:
+    """A reshape of a reshape, a transpose of a transpose, a negation of a negation."""
+    name = equation.primitive.name
+    inner = made.get(equation.inputs[0]) if isinstance(equation.inputs[0], Var) else None
+    if inner is None or inner.primitive is not equation.primitive or len(equation.inputs) != 1:
+        return None
+    if name == "reshape":
+        params = equation.params
+    elif name == "transpose":
+        params = {"axes": tuple(inner.params["axes"][a] for a in equation.params["axes"])}
+    else:
+        return None
+    return Equation(equation.primitive, inner.inputs, params, equation.outputs, equation.source)
+
+
+def _literal_result(equation: Equation) -> Literal | None:
+    """The scalar that an equation of literals computes."""
+    out = equation.outputs[0].aval
+    if out.shape != () or out.dtype.kind not in "fiub" or equation.primitive.kernel is None:
+        return None
+    if not all(isinstance(a, Literal) for a in equation.inputs):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            value: Any = equation.primitive.host_impl(*[a.value for a in equation.inputs], **equation.params)
+    except Exception:
+        # Let the evaluation itself raise.
+        return None
+    if out.weak:
+        value = value.item() if hasattr(value, "item") else value
+        return Literal(value)
+    value = np.asarray(value)
+    return Literal(value.dtype.type(value[()])) if value.dtype == out.dtype and value.shape == () else None

@@ -1,0 +1,41 @@
+"""The order of the passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fad.compiler.passes.folding import fold
+from fad.compiler.passes.inlining import inline
+from fad.compiler.passes.products import expand_products
+from fad.compiler.passes.redundancy import merge_equal, remove_dead
+from fad.compiler.passes.verifier import verify
+from fad.core.config import config
+from fad.core.program import Program
+
+__all__ = ["PASSES", "simplified"]
+
+PASSES: tuple[Callable[[Program], Program], ...] = (
+    inline,
+    remove_dead,
+    fold,
+    expand_products,
+    merge_equal,
+    remove_dead,
+)
+
+
+def simplified(program: Program) -> Program:
+    """The Program after all passes, which are run once.
+
+    With ``config.verify_programs`` the Program is checked after each pass.
+    """
+    return program.cached("simplified", lambda: _simplify(program))
+
+
+def _simplify(program: Program) -> Program:
+    check = config.verify_programs
+    for transform in PASSES:
+        program = transform(program)
+        if check:
+            verify(program, transform.__name__)
+    return program

@@ -1,0 +1,87 @@
+"""Dead code and common subexpressions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from fad.compiler.passes.inlining import separate_scopes
+from fad.core.program import Atom, Equation, Literal, Program, Var, used_equations
+
+__all__ = ["merge_equal", "remove_dead", "substituted"]
+
+
+def remove_dead(program: Program) -> Program:
+    """The Program without equations that no output and no effect depends on."""
+    kept = used_equations(program, program.outputs)
+    used = {a for e in kept for a in e.inputs} | set(program.outputs)
+    constants = {v: c for v, c in program.constants.items() if v in used}
+    if len(kept) == len(program.equations) and len(constants) == len(program.constants):
+        return program
+    return rebuilt(program, kept, program.outputs, constants)
+
+
+def rebuilt(program: Program, equations: Any, outputs: Any, constants: Any = None) -> Program:
+    """The Program with other equations and outputs, its checkpoints' scopes kept."""
+    scopes = separate_scopes(program)
+    new = Program(
+        program.inputs, equations, outputs, program.constants if constants is None else constants, program.name
+    )
+    if scopes:
+        new.cached("separate_scopes", lambda: scopes)
+    return new
+
+
+def substituted(atom: Atom, env: dict[Var, Atom]) -> Atom:
+    """What stands for an atom."""
+    return env.get(atom, atom) if isinstance(atom, Var) else atom
+
+
+def literal_key(value: Any) -> Hashable:
+    """Equal only for the same value of the same type, signed zeros and NaN payloads apart."""
+    return type(value), np.asarray(value).tobytes()
+
+
+def _key(equation: Equation, inputs: list[Atom], scope: int) -> Hashable | None:
+    if equation.params.get("effect"):
+        return None
+    atoms = tuple(a if isinstance(a, Var) else literal_key(a.value) for a in inputs)
+    # 1 == 1.0 == True, but they are different parameters.
+    params = tuple((k, type(v), v) for k, v in sorted(equation.params.items()))
+    key = (equation.primitive, atoms, params, scope)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def merge_equal(program: Program) -> Program:
+    """The Program with every value computed once, except where a checkpoint computes it again on purpose."""
+    scopes = separate_scopes(program)
+    env: dict[Var, Atom] = {}
+    seen: dict[Hashable, list[Var]] = {}
+    equations = []
+    for equation in program.equations:
+        inputs = [substituted(a, env) for a in equation.inputs]
+        scope = scopes.get(equation.outputs[0], 0) if equation.outputs else 0
+        key = _key(equation, inputs, scope)
+        found = None if key is None else seen.get(key)
+        if found is not None:
+            env.update(zip(equation.outputs, found, strict=True))
+            continue
+        if inputs != equation.inputs:
+            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        if key is not None:
+            seen[key] = equation.outputs
+        equations.append(equation)
+    if len(equations) == len(program.equations):
+        return program
+    return rebuilt(program, equations, [substituted(a, env) for a in program.outputs])
+
+
+def as_literal(atom: Atom) -> Any:
+    """The value of a literal, else ``None``."""
+    return atom.value if isinstance(atom, Literal) else None

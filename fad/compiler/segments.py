@@ -1,0 +1,98 @@
+"""Segments: what of a Program runs as native code, and what Python evaluates in between.
+
+Equations are taken in an order that alternates as rarely as possible: everything native that is ready, then everything else that is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fad.compiler.llvm.support import refusal
+from fad.core.avals import ShapedArray
+from fad.core.primitive import Primitive
+from fad.core.program import Atom, Equation, Literal, Program, Var
+
+__all__ = ["HostStep", "NativeStep", "copy_p", "split", "with_own_outputs"]
+
+copy_p = Primitive(
+    "copy",
+    impl=lambda xp, x: xp.array(x),
+    shape=lambda x: ShapedArray(x.shape, x.dtype),
+    jvp=None,
+    vjp=None,
+    batch=None,
+    kernel="identity",
+    samples=[],
+    register=False,
+    doc="A value of its own.",
+)
+
+
+class NativeStep(NamedTuple):
+    """A Program to compile; its inputs and outputs are variables of the whole Program."""
+
+    program: Program
+
+
+class HostStep(NamedTuple):
+    """An equation that Python evaluates, and why."""
+
+    equation: Equation
+    reason: str
+
+
+def split(program: Program) -> list[NativeStep | HostStep]:
+    """The steps of a Program with outputs of its own, in order."""
+    reasons = {id(e): refusal(e) for e in program.equations}
+    steps: list[NativeStep | HostStep] = []
+    pending = list(program.equations)
+    known: set[Var] = {*program.inputs, *program.constants}
+    runs: list[list[Equation]] = []
+    native = True
+    while pending:
+        taken, rest = [], []
+        for equation in pending:
+            ready = all(not isinstance(a, Var) or a in known for a in equation.inputs)
+            if ready and (reasons[id(equation)] is None) == native:
+                taken.append(equation)
+                known.update(equation.outputs)
+            else:
+                rest.append(equation)
+        if taken:
+            runs.append(taken)
+        pending, native = rest, not native
+    for number, run in enumerate(runs):
+        if reasons[id(run[0])] is not None:
+            steps += [HostStep(e, reasons[id(e)] or "") for e in run]
+        else:
+            steps.append(NativeStep(_segment(program, run, runs[number + 1 :])))
+    return steps
+
+
+def _segment(program: Program, run: Sequence[Equation], later: Sequence[Sequence[Equation]]) -> Program:
+    defined = {v for e in run for v in e.outputs}
+    inputs: dict[Var, None] = {}
+    for equation in run:
+        inputs.update(dict.fromkeys(a for a in equation.inputs if isinstance(a, Var) and a not in defined))
+    wanted: dict[Atom, None] = {v: None for e in run for v in e.outputs}
+    used = {a for es in later for e in es for a in e.inputs} | set(program.outputs)
+    constants = {v: c for v, c in program.constants.items() if v in inputs}
+    ordered = [v for v in program.inputs if v in inputs]
+    ordered += [v for v in inputs if v not in constants and v not in program.inputs]
+    return Program(ordered, run, [v for v in wanted if v in used], constants, program.name)
+
+
+def with_own_outputs(program: Program) -> Program:
+    """The Program with every output a variable of its own that an equation makes, so that results share no memory with arguments."""
+    made = {v for e in program.equations for v in e.outputs}
+    seen: set[Var] = set()
+    equations, outputs = list(program.equations), []
+    for atom in program.outputs:
+        if isinstance(atom, Literal) or atom not in made or atom in seen:
+            copied = Var(atom.aval.update())
+            equations.append(Equation(copy_p, [atom], {}, [copied], None))
+            atom = copied
+        seen.add(atom)
+        outputs.append(atom)
+    return Program(program.inputs, equations, outputs, program.constants, program.name)
