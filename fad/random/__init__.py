@@ -11,7 +11,9 @@ Examples
 >>> noise = fad.random.uniform(second, (3,))
 """
 
+from fad.random.discrete import bernoulli, categorical, geometric, rademacher, randint
 from fad.random.keys import bits, fold_in, key, split
+from fad.random.orderings import choice, permutation
 from fad.random.real_line import (
     cauchy,
     exponential,
@@ -31,10 +33,14 @@ from fad.random.real_line import (
 )
 
 __all__ = [
+    "bernoulli",
     "bits",
+    "categorical",
     "cauchy",
+    "choice",
     "exponential",
     "fold_in",
+    "geometric",
     "gumbel",
     "key",
     "laplace",
@@ -43,6 +49,9 @@ __all__ = [
     "maxwell",
     "normal",
     "pareto",
+    "permutation",
+    "rademacher",
+    "randint",
     "rayleigh",
     "split",
     "triangular",
