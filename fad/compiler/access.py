@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fad.compiler.llvm.elements import rule_of
 from fad.core.program import Atom, Equation, Var

@@ -6,7 +6,7 @@ Each operation that moves or combines elements has a rule in :data:`RULES`: whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir

@@ -156,7 +156,7 @@ class KernelWriter:
 
     def _write_level(self, outer: list[Ix], members: Sequence[Member]) -> None:
         depth = len(self.group.prefix)
-        rows = [m for m in members if all(n == 1 for n in m.domain[depth:])]
+        rows = [m for m in members if all(n == 1 for n in m.domain[depth:]) and (m.is_global or not m.is_reduction)]
         for member in rows:
             self._write_member(member, (*outer, *[0] * (len(member.domain) - depth)))
         for domain in dict.fromkeys(m.domain for m in members if m not in rows):

@@ -15,9 +15,9 @@ from fad.compiler.fusion import Group, Opaque, Plan, Straight, is_small, plan_st
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter
 from fad.compiler.llvm.kernels import KernelWriter
+from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
-from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.core.program import Atom, Program, Var

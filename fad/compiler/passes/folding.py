@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.passes.redundancy import rebuilt, substituted
+from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
 
 __all__ = ["fold"]
 
-_VIEWS = {"reshape": "shape", "broadcast_to": "shape"}
+_REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
 _NEUTRAL = {"multiply": (1, True), "divide": (1, False), "subtract": (0.0, False)}
 
 
@@ -51,9 +52,19 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equati
         name in ("convert", "positive", "reshape", "broadcast_to") or equation.primitive.kernel == "identity"
     ):
         return first
+    if name in _REDUCTIONS and all(first.aval.shape[a] == 1 for a in equation.params["axes"]):
+        return _as_reshape(equation)
     if name in _NEUTRAL and len(equation.inputs) == 2:
         return _without_neutral(equation, name)
     return _joined_views(equation, made)
+
+
+def _as_reshape(equation: Equation) -> Equation | None:
+    """A reduction of one element as a view."""
+    out = equation.outputs[0].aval
+    if equation.inputs[0].aval.dtype != out.dtype:
+        return None
+    return Equation(REGISTRY["reshape"], equation.inputs, {"shape": out.shape}, equation.outputs, equation.source)
 
 
 def _without_neutral(equation: Equation, name: str) -> Atom | None:
