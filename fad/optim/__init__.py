@@ -11,8 +11,9 @@
 >>> params = optim.apply_updates(params, updates)
 """
 
-from fad.optim import clipping, moments, optimizers, schedules, transformation, wrappers
+from fad.optim import clipping, factored, moments, optimizers, schedules, transformation, wrappers
 from fad.optim.clipping import *  # noqa: F403
+from fad.optim.factored import *  # noqa: F403
 from fad.optim.moments import *  # noqa: F403
 from fad.optim.optimizers import *  # noqa: F403
 from fad.optim.schedules import *  # noqa: F403
@@ -22,6 +23,7 @@ from fad.optim.wrappers import *  # noqa: F403
 __all__ = sorted(
     {
         *clipping.__all__,
+        *factored.__all__,
         *moments.__all__,
         *optimizers.__all__,
         *schedules.__all__,

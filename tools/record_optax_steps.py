@@ -1,0 +1,76 @@
+"""Record 20 steps of optax's optimizers on a small problem, for tests/optim to compare with.
+
+Run where jax and optax are installed: ``python -m tools.record_optax_steps``. It writes tests/optim/optax_steps.json.
+"""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from tests.optim.problem import loss, start
+
+jax.config.update("jax_enable_x64", True)
+
+STEPS = 20
+# name -> (optimizer, the same call as text for fad.optim)
+OPTIMIZERS = {
+    "sgd": "sgd(0.01)",
+    "sgd_momentum": "sgd(0.01, momentum=0.9)",
+    "sgd_nesterov": "sgd(0.01, momentum=0.9, nesterov=True)",
+    "adam": "adam(0.05)",
+    "adamw": "adamw(0.05, weight_decay=0.1)",
+    "nadam": "nadam(0.05)",
+    "nadamw": "nadamw(0.05, weight_decay=0.1)",
+    "amsgrad": "amsgrad(0.05)",
+    "radam": "radam(0.05)",
+    "radam_late": "radam(0.05, b2=0.9)",
+    "adagrad": "adagrad(0.5)",
+    "adadelta": "adadelta(1.0, weight_decay=0.01)",
+    "rmsprop": "rmsprop(0.05)",
+    "rmsprop_centered": "rmsprop(0.05, centered=True, momentum=0.5, nesterov=True)",
+    "lion": "lion(0.02)",
+    "lamb": "lamb(0.05, weight_decay=0.01)",
+    "adafactor": "adafactor(0.05, min_dim_size_to_factor=3, momentum=0.9, weight_decay_rate=1e-3)",
+    "adafactor_plain": "adafactor(min_dim_size_to_factor=128)",
+    "muon": "muon(0.05)",
+    "clipped": "chain(clip_by_global_norm(0.5), adam(0.05))",
+    "clipped_elements": "chain(clip(0.1), sgd(0.3))",
+    "scheduled": "adam(cosine_decay_schedule(0.1, 15))",
+    "warm": "sgd(warmup_cosine_decay_schedule(0.0, 0.02, 5, 15, 0.001))",
+    "onecycle": "sgd(linear_onecycle_schedule(20, 0.02))",
+    "cosine_onecycle": "sgd(cosine_onecycle_schedule(20, 0.02))",
+    "exponential": "sgd(exponential_decay(0.02, 5, 0.5, staircase=True))",
+    "polynomial": "sgd(polynomial_schedule(0.02, 0.001, 2.0, 15))",
+    "piecewise": "sgd(piecewise_constant_schedule(0.02, {5: 0.5, 10: 0.1}))",
+    "lookahead_free_ema": "chain(ema(0.9), sgd(0.01))",
+    "agc": "chain(adaptive_grad_clip(0.05), sgd(0.1))",
+}
+
+
+def main():
+    """Run every optimizer and write the numbers."""
+    recorded = {"optax": optax.__version__, "jax": jax.__version__, "steps": {}}
+    names = {n: getattr(optax, n) for n in dir(optax) if not n.startswith("_")}
+    names["muon"] = optax.contrib.muon
+    for name, call in OPTIMIZERS.items():
+        optimizer = eval(call, names)
+        params = {k: jnp.asarray(v) for k, v in start().items()}
+        state = optimizer.init(params)
+        path = []
+        for step in range(STEPS):
+            gradient = jax.grad(lambda p: loss(jnp, p, step))(params)  # noqa: B023
+            updates, state = optimizer.update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+            path.append({k: np.asarray(v).tolist() for k, v in params.items()} if step in (0, 1, 9, 19) else None)
+        recorded["steps"][name] = {"call": call, "path": path}
+    folder = Path(__file__).parent.parent / "tests" / "optim"
+    folder.mkdir(exist_ok=True)
+    (folder / "optax_steps.json").write_text(json.dumps(recorded))
+
+
+if __name__ == "__main__":
+    main()
