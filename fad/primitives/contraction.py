@@ -17,9 +17,9 @@ from fad.core.avals import ShapedArray, bfloat16, dtype_of, result_dtype, shape_
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c64, c128, case, f32, f64, i64
-from fad.primitives.structural import convert, inverse_permutation, move_axis, permute
+from fad.primitives.structural import broadcast_to, convert, inverse_permutation, move_axis, permute
 
-__all__ = ["dot_general", "dot_general_p", "transposed_product"]
+__all__ = ["dot_general", "dot_general_p", "mapped_front", "require_numbers", "transposed_product"]
 
 Axes = tuple[int, ...]
 AxisPairs = tuple[Axes, Axes]
@@ -274,6 +274,11 @@ def dot_general(x: Any, y: Any, contract: AxisPairs, batch: AxisPairs = _NONE) -
         If paired axes differ in size, or an axis is named twice or does not exist.
     """
     return dot_general_p.bind(x, y, contract=contract, batch=batch)
+
+
+def mapped_front(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+    """Arguments that all have the mapped axis in front."""
+    return [a if m else broadcast_to(a, (size, *shape_of(a))) for a, m in zip(args, mapped)]
 
 
 def require_numbers(function: str, *dtypes: np.dtype) -> None:

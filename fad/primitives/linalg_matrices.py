@@ -12,7 +12,7 @@ import numpy as np
 from fad.core.avals import ShapedArray, dtype_of, is_complex, is_inexact, real_dtype, shape_of
 from fad.core.errors import DTypeError, LinAlgError, ShapeError
 from fad.primitives.arithmetic import conj_if_complex, equal, imag, real, select
-from fad.primitives.contraction import dot_general_p
+from fad.primitives.contraction import dot_general_p, mapped_front
 from fad.primitives.slicing import slice_axis
 from fad.primitives.structural import broadcast_to, convert, move_axis, permute, reduce_sum, reshape
 
@@ -159,11 +159,6 @@ def with_imaginary(x: Any) -> Any:
 
 
 # --- stacks and batching ----------------------------------------------------------------------------------------------------------------------
-
-
-def mapped_front(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
-    """Arguments that all have the mapped axis in front."""
-    return [a if m else broadcast_to(a, (size, *shape_of(a))) for a, m in zip(args, mapped)]
 
 
 def stacked(primitive: Callable[[], Any]) -> Callable[..., Any]:
