@@ -120,11 +120,12 @@ class Patterns:
         """Whether two neighbouring axes of the loop can be run as one: everything is contiguous over them, or constant."""
         if axis in self.mixed or axis + 1 in self.mixed:
             return False
-        return all(_contiguous(a.var.aval.shape, a.index, axis) for a in self.accesses)
+        return all(_contiguous(a.var.aval.shape, a.index, axis, domain[axis + 1]) for a in self.accesses)
 
 
-def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: int) -> bool:
+def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: int, inner: int) -> bool:
     used = [i for i, n in zip(index, shape, strict=True) if n != 1]
+    sizes = [n for n in shape if n != 1]
     if Axis(axis) not in used and Axis(axis + 1) not in used:
         return True
     places = [k for k, i in enumerate(used) if i == Axis(axis)]
@@ -133,6 +134,7 @@ def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: in
         and used.count(Axis(axis + 1)) == 1
         and places[0] + 1 < len(used)
         and used[places[0] + 1] == Axis(axis + 1)
+        and sizes[places[0] + 1] == inner  # the loop may see only the start of the array's axis
     )
 
 
