@@ -13,42 +13,72 @@ Array([0.        , 0.90929743])
 
 import numpy as _numpy
 
+from fad.numpy import calculus as _calculus
 from fad.numpy import contractions as _contractions
 from fad.numpy import creation as _creation
 from fad.numpy import cumulation as _cumulation
+from fad.numpy import dtypes as _dtypes
 from fad.numpy import elementwise as _elementwise
 from fad.numpy import extremes as _extremes
+from fad.numpy import functional as _functional
 from fad.numpy import grids as _grids
 from fad.numpy import indexing as _indexing
 from fad.numpy import joining as _joining
 from fad.numpy import linalg
+from fad.numpy import logic as _logic
 from fad.numpy import manipulation as _manipulation
 from fad.numpy import matrices as _matrices
 from fad.numpy import methods as _methods
 from fad.numpy import nan_reductions as _nan_reductions
 from fad.numpy import operators as _operators
 from fad.numpy import padding as _padding
+from fad.numpy import polynomials as _polynomials
+from fad.numpy import positions as _positions
 from fad.numpy import protocols as _protocols
+from fad.numpy import quantiles as _quantiles
 from fad.numpy import reductions as _reductions
+from fad.numpy import sorting as _sorting
+from fad.numpy import statistics as _statistics
+from fad.numpy import taking as _taking
 from fad.numpy import ufunc_methods as _ufunc_methods
+from fad.numpy import windows as _windows
+from fad.numpy.calculus import *  # noqa: F403
 from fad.numpy.contractions import *  # noqa: F403
 from fad.numpy.creation import *  # noqa: F403
 from fad.numpy.cumulation import *  # noqa: F403
+from fad.numpy.dtypes import *  # noqa: F403
 from fad.numpy.elementwise import *  # noqa: F403
 from fad.numpy.extremes import *  # noqa: F403
+from fad.numpy.functional import *  # noqa: F403
 from fad.numpy.grids import *  # noqa: F403
 from fad.numpy.indexing import *  # noqa: F403
 from fad.numpy.joining import *  # noqa: F403
+from fad.numpy.logic import *  # noqa: F403
 from fad.numpy.manipulation import *  # noqa: F403
 from fad.numpy.matrices import *  # noqa: F403
 from fad.numpy.nan_reductions import *  # noqa: F403
 from fad.numpy.padding import *  # noqa: F403
+from fad.numpy.polynomials import *  # noqa: F403
+from fad.numpy.positions import *  # noqa: F403
+from fad.numpy.quantiles import *  # noqa: F403
 from fad.numpy.reductions import *  # noqa: F403
+from fad.numpy.sorting import *  # noqa: F403
+from fad.numpy.statistics import *  # noqa: F403
+from fad.numpy.taking import *  # noqa: F403
 from fad.numpy.ufuncs import UFUNCS as _UFUNCS
+from fad.numpy.windows import *  # noqa: F403
 
 globals().update(_UFUNCS)
 
 _MODULES = (
+    _windows,
+    _statistics,
+    _quantiles,
+    _polynomials,
+    _logic,
+    _functional,
+    _dtypes,
+    _calculus,
     _contractions,
     _creation,
     _cumulation,
@@ -61,7 +91,10 @@ _MODULES = (
     _matrices,
     _nan_reductions,
     _padding,
+    _positions,
     _reductions,
+    _sorting,
+    _taking,
 )
 __all__ = ["linalg", *_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__)]
 
@@ -71,3 +104,4 @@ _methods.install(globals())
 _protocols.install()
 _protocols.register_functions(_numpy, __all__[1:], globals())
 _protocols.register_functions(_numpy.linalg, linalg.__all__, vars(linalg))
+_protocols.register_functions(_numpy.lib.stride_tricks, ["sliding_window_view"], globals())

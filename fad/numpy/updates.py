@@ -128,7 +128,7 @@ class IndexUpdate:
         where, unique = _mode(method, mode, promises)
         selection = Selection(x, self._index)
         target = selection.result_shape()
-        values = _fitted(method, operand(values, f"x.at[...].{method}"), target, dtype_of(x))
+        values = fitted(f"x.at[...].{method}", operand(values, f"x.at[...].{method}"), target, dtype_of(x))
         return wrap(selection.write(op, x, values if change is None else change(values), where, unique))
 
 
@@ -142,19 +142,19 @@ def _mode(method: str, mode: str | None, promises: dict[str, bool]) -> tuple[str
     return _MODES[chosen], bool(promises.get("unique_indices", False))
 
 
-def _fitted(method: str, values: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def fitted(function: str, values: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """The values in the dtype of the array, broadcast to the selection."""
     common = result_dtype(dtype, weak_operand(values))
     if not np.can_cast(common, dtype, "same_kind"):
         raise DTypeError(
-            f"x.at[...].{method}: values of dtype {dtype_name(dtype_of(values))} do not fit into an array of dtype {dtype_name(dtype)}; "
+            f"{function}: values of dtype {dtype_name(dtype_of(values))} do not fit into an array of dtype {dtype_name(dtype)}; "
             "convert the array first, x.astype(...), or round the values"
         )
     own = shape_of(values)
     extra = max(len(own) - len(shape), 0)
     if own[:extra] != (1,) * extra or any(n not in (1, m) for n, m in zip(own[::-1], shape[::-1], strict=False)):
         raise ShapeError(
-            f"x.at[...].{method}: the index selects shape {shape}, and values of shape {own} do not broadcast to it"
+            f"{function}: the index selects shape {shape}, and values of shape {own} do not broadcast to it"
         )
     values = reshape(values, own[extra:])
     return broadcast_to(convert(values, dtype), shape)
