@@ -137,7 +137,7 @@ class Array:
         """
         return (
             getattr(self._buffer, "device", "cpu")
-            if isinstance(self._buffer, np.ndarray | np.generic)
+            if isinstance(self._buffer, (np.ndarray, np.generic))
             else self._buffer.device
         )
 
@@ -260,7 +260,7 @@ class Array:
     def __dlpack__(self, **keywords: Any) -> Any:
         keywords.setdefault("copy", None)
         buffer = self._buffer
-        if isinstance(buffer, np.ndarray | np.generic):
+        if isinstance(buffer, (np.ndarray, np.generic)):
             return _exportable(buffer).__dlpack__(**keywords)
         return buffer.__dlpack__(**keywords)
 
@@ -309,7 +309,7 @@ def buffer_from(value: Any, dtype: Any = None, copy: bool = False) -> Any:
     """
     if isinstance(value, Array):
         buffer, copy = value._buffer, False
-    elif isinstance(value, np.ndarray | np.generic):
+    elif isinstance(value, (np.ndarray, np.generic)):
         buffer = value
     elif hasattr(value, "__cuda_array_interface__"):
         buffer = value

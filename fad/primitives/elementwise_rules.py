@@ -185,7 +185,7 @@ def _vjp_rule(partials: Sequence[Partial]) -> Callable[..., Any]:
 
     def vjp(primals: Sequence[Any], primitive: Primitive) -> Any:
         out = primitive.bind(*primals)
-        selected = primitive.pullback_from(out, primals, active)  # type: ignore[misc]
+        selected = primitive.pullback_from(out, primals, active, {})  # type: ignore[misc]
 
         def pullback(cotangent: Any) -> list[Any]:
             given = dict(zip(active, selected(cotangent), strict=True))
@@ -208,7 +208,7 @@ def _term(partial: Partial, singular: bool) -> Callable[[Any, Sequence[Any]], An
 
 
 def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
-    """``f(out, primals, active)`` gives the pullback for the active arguments, or ``None`` if no cotangent reaches them.
+    """``f(out, primals, active, params)`` gives the pullback for the active arguments, or ``None`` if no cotangent reaches them.
 
     This is the hot path of eager reverse mode: what can be decided at declaration is decided here, and a pullback keeps only the values
     that its partials read.
@@ -232,7 +232,7 @@ def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[.
             return lambda cotangent: term(cotangent, kept)  # type: ignore[misc]
         return lambda cotangent: match(term(cotangent, kept), shape, dtype)  # type: ignore[misc]
 
-    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...]) -> Callable[[Any], Any] | None:
+    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any] | None:
         if len(active) == 1:
             if terms[active[0]] is None:
                 return None
@@ -252,9 +252,9 @@ def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[.
 def _unary_factory(term: Any, need: tuple[bool, ...]) -> Callable[..., Any]:
     needs_out, needs_x = need
     if term is None:
-        return lambda out, primals, active: None
+        return lambda out, primals, active, params: None
 
-    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...]) -> Callable[[Any], Any]:
+    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any]:
         kept = (out if needs_out else None, primals[0] if needs_x else None)
         return lambda cotangent: (term(cotangent, kept),)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, aval_of, bfloat16, dtype_of, is_complex, is_inexact, shape_of
+from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, bfloat16, dtype_of, is_complex, is_inexact, shape_of
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive, linear
 from fad.core.samples import b1, c128, case, f32, f64, i64
@@ -57,8 +57,23 @@ def linear_unary(
     def batch_rule(size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         return batch(size, args[0], **params), True
 
+    def pullback_from(
+        out: Any, primals: Sequence[Any], active: Any, params: dict[str, Any]
+    ) -> Callable[[Any], tuple[Any]]:
+        aval = aval_of(primals[0])
+        return lambda cotangent: (transpose(cotangent, aval, **params),)
+
     primitive = Primitive(
-        name, impl=impl, shape=shape, jvp=linear, vjp=vjp, batch=batch_rule, kernel=kernel, samples=samples, doc=doc
+        name,
+        impl=impl,
+        shape=shape,
+        jvp=linear,
+        vjp=vjp,
+        pullback_from=pullback_from,
+        batch=batch_rule,
+        kernel=kernel,
+        samples=samples,
+        doc=doc,
     )
     return primitive
 
@@ -167,9 +182,16 @@ def _broadcast_batch(size: int, x: Any, *, shape: tuple[int, ...]) -> Any:
     return broadcast_to_p.bind(expand_front(x, True, len(shape)), shape=(size, *shape))
 
 
+def _broadcast_impl(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+    if xp is np and x.size == 1 and len(shape) >= x.ndim:
+        # What every sum sends back. A view with zero strides, made without NumPy's iterator, which takes ten times as long.
+        return np.ndarray(shape, x.dtype, np.asarray(x), 0, (0,) * len(shape))
+    return xp.broadcast_to(x, shape)
+
+
 broadcast_to_p = linear_unary(
     "broadcast_to",
-    impl=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    impl=_broadcast_impl,
     shape=_broadcast_shape,
     transpose=lambda ct, aval, *, shape: unbroadcast(ct, aval.shape),
     batch=_broadcast_batch,
@@ -191,7 +213,8 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
-    x = xp.asarray(x)
+    if x.dtype.kind in "fc" and x.dtype.itemsize > 2:
+        return xp.add.reduce(x, axes)
     if x.dtype.kind == "b":
         return xp.any(x, axis=axes)
     if x.dtype == bfloat16:
@@ -216,7 +239,9 @@ reduce_sum_p = linear_unary(
     "reduce_sum",
     impl=_sum_impl,
     shape=_sum_shape,
-    transpose=lambda ct, aval, *, axes: broadcast_to(reshape(ct, keepdims_shape(aval.shape, axes)), aval.shape),
+    transpose=lambda ct, aval, *, axes: broadcast_to(
+        reshape(ct, keepdims_shape(aval.shape, axes)) if len(axes) < aval.ndim else ct, aval.shape
+    ),
     batch=lambda size, x, *, axes: reduce_sum(x, tuple(a + 1 for a in axes)),
     kernel="reduce_sum",
     samples=[
@@ -296,11 +321,13 @@ convert_p = Primitive(
 
 def convert(x: Any, dtype: np.dtype) -> Any:
     """``x`` in another dtype; no operation where it has it already."""
+    if type(x) is np.ndarray:
+        return x if x.dtype == dtype else convert_p.bind(x, dtype=dtype)
     return x if dtype_of(x) == dtype and not _is_weak(x) else convert_p.bind(x, dtype=dtype)
 
 
 def _is_weak(x: Any) -> bool:
-    return type(x) in (bool, int, float, complex) or (not isinstance(x, np.ndarray | np.generic) and aval_of(x).weak)
+    return type(x) in PYTHON_SCALARS or (not isinstance(x, np.generic) and aval_of(x).weak)
 
 
 weaken = Primitive(

@@ -104,6 +104,8 @@ def check_differentiable(
 
 def normalize_argnums(transform: str, fun: Any, argnums: Any, count: int) -> tuple[tuple[int, ...], bool]:
     """Argument numbers as non-negative ints, and whether a single int was given."""
+    if type(argnums) is int and 0 <= argnums < count:
+        return (argnums,), True
     single = isinstance(argnums, int | np.integer) and not isinstance(argnums, bool)
     given = (argnums,) if single else argnums
     if (

@@ -132,7 +132,9 @@ def _custom_vjp(*primals: Any, **params: Any) -> Any:
     return out, lambda cotangents: [None] * first + list(pullback(cotangents))
 
 
-def _all_mapped(run: Callable[..., list[Any]], size: int, values: Sequence[Any], flags: Sequence[bool], axis_name: Any) -> list[Any]:
+def _all_mapped(
+    run: Callable[..., list[Any]], size: int, values: Sequence[Any], flags: Sequence[bool], axis_name: Any
+) -> list[Any]:
     """Results of a flat function on a batch, every one with the mapped axis."""
     outs, mapped = batch_flat(run, size, values, flags, axis_name)
     return [o if m else broadcast_to(o, (size, *shape_of(o))) for o, m in zip(outs, mapped, strict=True)]
@@ -144,13 +146,17 @@ def _batched_jvp(rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_nam
         # A tangent may depend on the batch where its primal does not.
         wide = [t if m else broadcast_to(t, (size, *shape_of(t))) for t, m in zip(tangents, mapped, strict=True)]
         flags = [*mapped, *[True] * count]
-        outs = _all_mapped(lambda *xs: _joined(rules.jvp(xs[:count], xs[count:])), size, [*primals, *wide], flags, axis_name)
+        outs = _all_mapped(
+            lambda *xs: _joined(rules.jvp(xs[:count], xs[count:])), size, [*primals, *wide], flags, axis_name
+        )
         return outs[: len(outs) // 2], outs[len(outs) // 2 :]
 
     return jvp
 
 
-def _batched_vjp(rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_name: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _batched_vjp(
+    rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_name: Any
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     counts: dict[str, int] = {}
 
     def forward(primals: Sequence[Any]) -> Any:
@@ -180,7 +186,14 @@ def _batched_vjp(rules: FlatRules, size: int, mapped: tuple[bool, ...], axis_nam
 
 
 def _custom_batch(
-    size: int, args: Sequence[Any], mapped: Sequence[bool], *, function: Any, rules: FlatRules, captured: int, axis_name: Any
+    size: int,
+    args: Sequence[Any],
+    mapped: Sequence[bool],
+    *,
+    function: Any,
+    rules: FlatRules,
+    captured: int,
+    axis_name: Any,
 ) -> Any:
     own = tuple(mapped[captured:])
     jvp = _batched_jvp(rules, size, own, axis_name)

@@ -13,7 +13,7 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexac
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import ones_like_aval, zeros
 from fad.transforms.arguments import (
@@ -32,7 +32,7 @@ from fad.transforms.arguments import (
     wrap_tree,
 )
 from fad.transforms.forward import jvp_flat
-from fad.transforms.reverse import Pullback, VJPTrace
+from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer
 from fad.transforms.staging import RecordTrace
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
@@ -144,23 +144,43 @@ def _value_and_grad(
     @wraps(fun)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         numbers, single = normalize_argnums(transform, fun, argnums, len(args))
-        chosen = select_arguments(args, numbers)
-        leaves, treedef = flatten(chosen)
-        describe = _numbered(argument_paths(chosen), numbers)
-        operands = leaf_operands(transform, fun, leaves, describe)
-        check_differentiable(transform, fun, operands, describe, holomorphic)
+        if single and type(args[numbers[0]]) in _PLAIN and not holomorphic:
+            # One array: nothing to flatten, nothing to name.
+            operands, treedef = [as_operand(args[numbers[0]])], None
+        else:
+            operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
+        if treedef is None and operands[0].dtype.kind not in "fc":
+            operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
         trace = VJPTrace(CURRENT.get(), fun)
-        inputs = unflatten(treedef, [trace.input(o) for o in operands])
+        tracers = [trace.input(o) for o in operands]
+        inputs = tracers if treedef is None else unflatten(treedef, tracers)
         out, aux = _traced_call(transform, trace, fun, replace_arguments(args, numbers, inputs), kwargs, has_aux)
         value, index = trace.split(_scalar_operand(transform, fun, out, holomorphic))
-        pullback = Pullback(trace.tape, [index], [aval_of(o).update() for o in operands])
-        seed = (
-            dtype_of(value).type(1) if trace.base is trace.parent is CURRENT.get() else ones_like_aval(aval_of(value))
-        )
-        gradients = wrap_tree(treedef, pullback([seed], consume=True))
-        return ((wrap(value), aux) if has_aux else wrap(value)), (gradients[0] if single else gradients)
+        seed = dtype_of(value).type(1) if trace.base is EVAL else ones_like_aval(aval_of(value))
+        pullback = Pullback(trace.tape, [index], operands)
+        cotangents = pullback([seed], consume=True)
+        if treedef is None:
+            gradient = wrap(cotangents[0])
+        else:
+            gradients = wrap_tree(treedef, cotangents)
+            gradient = gradients[0] if single else gradients
+        return ((wrap(value), aux) if has_aux else wrap(value)), gradient
 
     return value_and_grad_of
+
+
+_PLAIN = frozenset({Array, np.ndarray})
+
+
+def _flat_operands(
+    transform: str, fun: Any, chosen: Any, numbers: tuple[int, ...], holomorphic: bool
+) -> tuple[list[Any], Any]:
+    """Operands of the chosen arguments, checked, and their structure."""
+    leaves, treedef = flatten(chosen)
+    describe = _numbered(argument_paths(chosen), numbers)
+    operands = leaf_operands(transform, fun, leaves, describe)
+    check_differentiable(transform, fun, operands, describe, holomorphic)
+    return operands, treedef
 
 
 def _numbered(describe: Callable[[int], str], numbers: tuple[int, ...]) -> Callable[[int], str]:
@@ -203,6 +223,8 @@ def _scalar_operand(transform: str, fun: Callable[..., Any], out: Any, holomorph
             + (f" of length {len(out)}; use has_aux=True for (value, aux)" if isinstance(out, tuple) else "")
             + (". Does it lack a return statement?" if out is None else ".")
         )
+    if type(out) is VJPTracer and out.dtype.kind == "f" and out.shape == () and not holomorphic:
+        return out
     # A Python int is a constant that happens to have no point: `total = 0`, and the loop never ran.
     value = as_operand(float(out) if type(out) is int else out)
     if shape_of(value) != ():
@@ -265,7 +287,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outs, out_tree = result_operands("vjp", fun, out)
     pairs = [trace.split(o) for o in outs]
     out_avals = [aval_of(p) for p, _ in pairs]
-    flat_pullback = Pullback(trace.tape, [i for _, i in pairs], [aval_of(o).update() for o in operands])
+    flat_pullback = Pullback(trace.tape, [i for _, i in pairs], operands)
 
     def pullback(cotangent: Any) -> Any:
         cotangents = _fitting("the pullback", "cotangent", cotangent, out_tree, out_avals)

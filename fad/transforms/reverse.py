@@ -74,7 +74,7 @@ class VJPTrace(Trace):
             return self.parent.process(primitive, primals, params)
         if primitive.pullback_from is not None:
             out = self.parent.process(primitive, primals, params)
-            pullback = primitive.pullback_from(out, primals, active)
+            pullback = primitive.pullback_from(out, primals, active, params)
             return out if pullback is None else self.recorded(out, pullback, indices)
         rule = primitive.vjp_selected
         if rule is None:
@@ -169,12 +169,16 @@ def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool)
 
 
 class Pullback:
-    """The transposed derivative of a function at a point: maps cotangents of its results to cotangents of its inputs."""
+    """The transposed derivative of a function at a point: maps cotangents of its results to cotangents of its inputs.
 
-    __slots__ = ("in_avals", "indices", "tape")
+    ``inputs`` are the primals or their abstract values: their shapes and dtypes are what a cotangent must have.
+    """
 
-    def __init__(self, tape: list[Any], indices: list[int | None], in_avals: list[ShapedArray]):
-        self.tape, self.indices, self.in_avals = tape, indices, in_avals
+    __slots__ = ("indices", "tape", "types")
+
+    def __init__(self, tape: list[Any], indices: list[int | None], inputs: Sequence[Any]):
+        self.tape, self.indices = tape, indices
+        self.types = [(shape_of(x), dtype_of(x)) for x in inputs]
 
     def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """Cotangents of the inputs, ``None`` where an input has no influence; ``None`` among the arguments is zero."""
@@ -183,17 +187,13 @@ class Pullback:
             if index is not None and cotangent is not None:
                 seen = accumulated[index]
                 accumulated[index] = cotangent if seen is None else seen + cotangent
-        result = backward(self.tape, accumulated, len(self.in_avals), consume)
-        return [
-            c if c is None or dtype_of(c) == a.dtype else convert(c, a.dtype)
-            for c, a in zip(result, self.in_avals, strict=True)
-        ]
+        result = backward(self.tape, accumulated, len(self.types), consume)
+        return [c if c is None or dtype_of(c) == t[1] else convert(c, t[1]) for c, t in zip(result, self.types)]
 
     def __call__(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """Cotangents of the inputs, zeros where an input has no influence."""
-        return [
-            zeros(a) if c is None else c for c, a in zip(self.flat(cotangents, consume), self.in_avals, strict=True)
-        ]
+        found = self.flat(cotangents, consume)
+        return [zeros(ShapedArray(*t)) if c is None else c for c, t in zip(found, self.types)]
 
 
 def vjp_flat(
@@ -209,4 +209,4 @@ def vjp_flat(
         CURRENT.reset(token)
         trace.live = False
     pairs = [trace.split(o) for o in outs]
-    return [p for p, _ in pairs], Pullback(trace.tape, [i for _, i in pairs], [aval_of(p) for p in primals])
+    return [p for p, _ in pairs], Pullback(trace.tape, [i for _, i in pairs], primals)
