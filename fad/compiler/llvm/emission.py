@@ -189,8 +189,11 @@ class Emitter:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def loop(self, start: Ix, stop: Ix) -> Iterator[Index]:
-        """A loop over ``start <= i < stop``; the code written inside the block is its body."""
+    def loop(self, start: Ix, stop: Ix, interleave: int = 0) -> Iterator[Index]:
+        """A loop over ``start <= i < stop``; the code written inside the block is its body.
+
+        ``interleave`` is how many vectors LLVM works on at a time; 0 lets it choose.
+        """
         outer = self.scopes[-1]
         body = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
@@ -201,7 +204,9 @@ class Emitter:
         yield Index(counter, self.depth)
         following = inner.builder.add(counter, ir.Constant(I64, 1), flags=["nsw", "nuw"])
         counter.add_incoming(following, inner.builder.block)
-        inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
+        back = inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
+        if interleave:
+            back.set_metadata("llvm.loop", _loop_hints(self.function.module, interleave))
         self.scopes.pop()
         counter.add_incoming(first, outer.builder.block)
         outer.builder.cbranch(outer.builder.icmp_signed("<", first, last), body, done)
@@ -220,3 +225,11 @@ class Emitter:
         inner.builder.branch(done)
         self.scopes.pop()
         outer.builder.position_at_end(done)
+
+
+def _loop_hints(module: ir.Module, interleave: int) -> ir.MDValue:
+    """Hints for one loop; their first operand is the node itself, which tells them from another loop's."""
+    hint = module.add_metadata(["llvm.loop.interleave.count", ir.Constant(I32, interleave)])
+    node = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), hint])
+    node.operands = (node, hint)
+    return node

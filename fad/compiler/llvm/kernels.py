@@ -113,7 +113,9 @@ class KernelWriter:
             if number == len(runs) - 1 and long and self._blocked(sums, first + run[-1]):
                 index[run[-1]] = self._open_blocked(stack, count, sums)
             else:
-                index[run[-1]] = stack.enter_context(self.emitter.loop(0, count))
+                innermost = number == len(runs) - 1
+                reduces = any(m.is_reduction and not self._in_memory(m) for m in sums)
+                index[run[-1]] = stack.enter_context(self.emitter.loop(0, count, int(innermost and not reduces)))
         return index
 
     def _blocked(self, members: Sequence[Member], axis: int) -> bool:
