@@ -20,7 +20,7 @@ from fad.numpy import creation as _creation
 from fad.numpy import cumulation as _cumulation
 from fad.numpy import dtypes as _dtypes
 from fad.numpy import elementwise as _elementwise
-from fad.numpy import emath, linalg
+from fad.numpy import emath, fft, linalg
 from fad.numpy import extremes as _extremes
 from fad.numpy import functional as _functional
 from fad.numpy import grid_builders as _grid_builders
@@ -106,7 +106,7 @@ _MODULES = (
     _windows,
 )
 _FUNCTIONS = [*_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__ if name != "getitem")]
-__all__ = ["emath", "linalg", *_FUNCTIONS]
+__all__ = ["emath", "fft", "linalg", *_FUNCTIONS]
 
 _ufunc_methods.install(globals())
 _operators.install(globals())
@@ -114,5 +114,6 @@ _methods.install(globals())
 _protocols.install()
 _protocols.register_functions(_numpy, _FUNCTIONS, globals())
 _protocols.register_functions(_numpy.linalg, linalg.__all__, vars(linalg))
+_protocols.register_functions(_numpy.fft, fft.__all__, vars(fft))
 _protocols.register_functions(_numpy.lib.stride_tricks, ["sliding_window_view"], globals())
 _protocols.register_functions(_numpy.emath, emath.__all__, vars(emath))

@@ -19,7 +19,7 @@ from fad.core.primitive import Primitive
 from fad.core.samples import b1, c64, c128, case, f32, f64, i64
 from fad.primitives.structural import broadcast_to, convert, inverse_permutation, move_axis, permute
 
-__all__ = ["dot_general", "dot_general_p", "mapped_front", "require_numbers", "transposed_product"]
+__all__ = ["dot_general", "dot_general_p", "mapped_front", "require_numbers"]
 
 Axes = tuple[int, ...]
 AxisPairs = tuple[Axes, Axes]
@@ -158,12 +158,6 @@ def _transpose(
         return _Transpose(False, (inner[1], inner[0]), (shared[1], shared[0]), None)
     order = inverse_permutation(direct)
     return _Transpose(True, inner, shared, None if order == tuple(range(len(order))) else order)
-
-
-def transposed_product(position: int, cotangent: Any, x: Any, y: Any, contract: AxisPairs, batch: AxisPairs) -> Any:
-    """The cotangent of argument ``position`` of ``dot_general(x, y)``."""
-    rule = _transposes(len(shape_of(x)), len(shape_of(y)), contract, batch)[position]
-    return rule(cotangent, y if position == 0 else x)
 
 
 def _vjp_selected(active: Axes, primals: Sequence[Any], params: dict[str, Any]) -> Any:
