@@ -251,7 +251,6 @@ lgamma = special(
 gamma_function = special("gamma_function", [lambda out, x: out * digamma.bind(x)], reals((0.3, 4)), function="gamma")
 gammasgn = elementwise(
     "gammasgn",
-    "held_constant",
     impl=_implementation("gammasgn"),
     partials=None,
     arity=1,
