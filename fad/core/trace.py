@@ -1,6 +1,6 @@
 """Traces, tracers and the current trace: who interprets an operation.
 
-A *trace* is the interpreter of one running transform. It unwraps an argument only if ``arg.trace is self``; anything else, an outer
+A *trace* is the interpreter of one running transform. It unwraps an argument only if ``arg.interpreter is self``; anything else, an outer
 transform's tracer included, is a constant to it and goes to the parent unchanged. That is the whole defence against
 perturbation confusion: there are no levels and no tags.
 
@@ -110,9 +110,9 @@ class Trace:
 class Tracer(Array):
     """A value owned by one trace. It is an ``Array`` to the user, without a buffer of its own."""
 
-    __slots__ = ("trace",)
+    __slots__ = ("interpreter",)
 
-    trace: Any
+    interpreter: Any  # the trace that owns the value; not called `trace`, which is a method of NumPy arrays
     kind = "traced"
 
     def __new__(cls, *args: Any) -> Any:  # noqa: D102
@@ -135,11 +135,11 @@ class Tracer(Array):
 
     def origin(self) -> str:
         """Where the value came from, as far as its trace knows."""
-        return self.trace.describe()
+        return self.interpreter.describe()
 
     def _refuse(self, what: str, remedy: str) -> ConcretizationError:
         return ConcretizationError(
-            f"{what} needs the concrete value of {self!r}, which it does not have inside {self.trace.describe()}.\n"
+            f"{what} needs the concrete value of {self!r}, which it does not have inside {self.interpreter.describe()}.\n"
             f"The value comes from: {self.origin()}.\n{remedy}"
         )
 
@@ -258,8 +258,8 @@ def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     for arg in args:
         if isinstance(arg, Tracer):
             raise LeakedTracerError(
-                f"{primitive.name} got {arg!r}, a value of {arg.trace.describe()}, which has "
-                f"{'finished' if not arg.trace.live else 'no meaning in this thread'}. It came from: {arg.origin()}. "
+                f"{primitive.name} got {arg!r}, a value of {arg.interpreter.describe()}, which has "
+                f"{'finished' if not arg.interpreter.live else 'no meaning in this thread'}. It came from: {arg.origin()}. "
                 "Return values from the transformed function instead of storing them in lists, globals or attributes."
             )
         arg = arg._buffer if type(arg) is Array else arg

@@ -63,8 +63,8 @@ def _checked_evaluation(self: Any, primitive: Any, args: Any, params: dict[str, 
 def _checked_forward(self: Any, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     out = _plain[JVPTrace](self, primitive, args, params)
     outs = out if primitive.multiple_results else [out]
-    tangents = [o.tangent for o in outs if type(o) is JVPTracer and o.trace is self]
-    sources = [a for own in args if type(own) is JVPTracer and own.trace is self for a in (own.primal, own.tangent)]
+    tangents = [o.tangent for o in outs if type(o) is JVPTracer and o.interpreter is self]
+    sources = [a for own in args if type(own) is JVPTracer and own.interpreter is self for a in (own.primal, own.tangent)]
     _raise_if_bad(tangents, lambda k: f"the tangent of {primitive.name}", sources)
     return out
 

@@ -50,7 +50,7 @@ class _NotingTrace(VJPTrace):
 
     def name_of(self, x: Any) -> str:
         """An entry's number, or the type of a value that is not on the tape."""
-        if type(x) is VJPTracer and x.trace is self:
+        if type(x) is VJPTracer and x.interpreter is self:
             return f"%{x.index}"
         return repr(x) if isinstance(x, int | float | complex) else str(aval_of(x))
 

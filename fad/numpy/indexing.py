@@ -228,7 +228,7 @@ def concrete_mask(mask: Any, function: str) -> np.ndarray:
     value = concrete_value(mask)
     if value is None:
         raise ConcretizationError(
-            f"{function}: the boolean mask {mask!r} is not known inside {mask.trace.describe()}, so the number of selected elements, "
+            f"{function}: the boolean mask {mask!r} is not known inside {mask.interpreter.describe()}, so the number of selected elements, "
             "a shape, is unknown. Ways out: fad.numpy.where(mask, x, other) keeps the shape; sums take where=mask; "
             "x.at[i].set(v) with integer indices; or compute the mask outside the transform."
         )

@@ -19,7 +19,7 @@ class BatchTracer(Tracer):
     kind = "mapped by vmap"
 
     def __init__(self, trace: BatchTrace, value: Any):
-        self.trace = trace
+        self.interpreter = trace
         self.value = value
 
     @property
@@ -56,7 +56,7 @@ class BatchTrace(Trace):
         values: list[Any] = []
         mapped: list[bool] = []
         for arg in args:
-            own = type(arg) is BatchTracer and arg.trace is self
+            own = type(arg) is BatchTracer and arg.interpreter is self
             values.append(arg.value if own else arg)
             mapped.append(own)
         if primitive.collective and params["axis_name"] == self.axis_name and self.axis_name is not None:
@@ -74,7 +74,7 @@ class BatchTrace(Trace):
 
     def split(self, value: Any) -> tuple[Any, bool]:
         """The value with its mapped axis, and whether it has one."""
-        if type(value) is BatchTracer and value.trace is self:
+        if type(value) is BatchTracer and value.interpreter is self:
             return value.value, True
         return value, False
 

@@ -20,7 +20,7 @@ class JVPTracer(Tracer):
     kind = "with a tangent"
 
     def __init__(self, trace: JVPTrace, primal: Any, tangent: Any):
-        self.trace = trace
+        self.interpreter = trace
         self.primal = primal
         self.tangent = tangent
 
@@ -54,7 +54,7 @@ class JVPTrace(Trace):
         tangents: list[Any] = []
         active = False
         for arg in args:
-            if type(arg) is JVPTracer and arg.trace is self:
+            if type(arg) is JVPTracer and arg.interpreter is self:
                 primals.append(arg.primal)
                 tangents.append(arg.tangent)
                 active = True
@@ -70,7 +70,7 @@ class JVPTrace(Trace):
 
     def split(self, value: Any) -> tuple[Any, Any]:
         """Primal and tangent of a result; the tangent is ``None`` where there is none."""
-        if type(value) is JVPTracer and value.trace is self:
+        if type(value) is JVPTracer and value.interpreter is self:
             return value.primal, value.tangent
         return value, None
 

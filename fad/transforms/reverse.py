@@ -30,7 +30,7 @@ class VJPTracer(Tracer):
     kind = "on a tape"
 
     def __init__(self, trace: VJPTrace, primal: Any, index: int):
-        self.trace = trace
+        self.interpreter = trace
         self.primal = primal
         self.index = index
 
@@ -91,14 +91,14 @@ class VJPTrace(Trace):
         """
         if len(args) == 1:
             (x,) = args
-            return ((x.primal,), (0,), (x.index,)) if type(x) is VJPTracer and x.trace is self else (args, (), ())
+            return ((x.primal,), (0,), (x.index,)) if type(x) is VJPTracer and x.interpreter is self else (args, (), ())
         if len(args) == 2:
             x, y = args
-            own = type(y) is VJPTracer and y.trace is self
-            if type(x) is VJPTracer and x.trace is self:
+            own = type(y) is VJPTracer and y.interpreter is self
+            if type(x) is VJPTracer and x.interpreter is self:
                 return ((x.primal, y.primal), (0, 1), (x.index, y.index)) if own else ((x.primal, y), (0,), (x.index,))
             return ((x, y.primal), (1,), (y.index,)) if own else (args, (), ())
-        positions = [k for k, a in enumerate(args) if type(a) is VJPTracer and a.trace is self]
+        positions = [k for k, a in enumerate(args) if type(a) is VJPTracer and a.interpreter is self]
         primals = list(args)
         for k in positions:
             primals[k] = args[k].primal
@@ -107,7 +107,7 @@ class VJPTrace(Trace):
     def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...]) -> VJPTracer:
         """Put an operation with one result on the tape."""
         tracer = _new(VJPTracer)
-        tracer.trace = self
+        tracer.interpreter = self
         tracer.primal = out
         tracer.index = len(self.tape)
         self.tape.append((pullback, indices))
@@ -117,7 +117,7 @@ class VJPTrace(Trace):
         """Put an operation with several results on the tape; results of integer dtype carry no derivative."""
         first = len(self.tape)
         for o in out:
-            if type(o) is VJPTracer and o.trace is self:
+            if type(o) is VJPTracer and o.interpreter is self:
                 raise NonDifferentiableError(
                     f"the derivative rule of {primitive.name} closes over a "
                     "value that is being differentiated, of which the rule knows nothing; pass it as an argument of the function"
@@ -129,7 +129,7 @@ class VJPTrace(Trace):
 
     def split(self, value: Any) -> tuple[Any, int | None]:
         """Primal and tape index of a result; the index is ``None`` where the result does not depend on the inputs."""
-        if type(value) is VJPTracer and value.trace is self:
+        if type(value) is VJPTracer and value.interpreter is self:
             return value.primal, value.index
         return value, None
 

@@ -23,23 +23,23 @@ __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
 class StageTracer(Tracer):
     """A variable of the Program that is being recorded."""
 
-    __slots__ = ("source", "var")
+    __slots__ = ("source", "variable")
 
     kind = "staged"
 
     def __init__(self, trace: Any, var: Var, source: Source | None):
-        self.trace = trace
-        self.var = var
+        self.interpreter = trace
+        self.variable = var
         self.source = source
 
     @property
     def aval(self) -> ShapedArray:
         """The abstract value."""
-        return self.var.aval
+        return self.variable.aval
 
     def origin(self) -> str:
         """The user's line that made the value."""
-        made = f"{self.trace.made_by(self.var)}"
+        made = f"{self.interpreter.made_by(self.variable)}"
         return f"{made} at {self.source}" if self.source else made
 
 
@@ -70,12 +70,12 @@ class StageTrace(Trace):
 
     def atom(self, x: Any) -> Var | Literal:
         """The variable or literal that stands for a value; outer tracers and arrays are captured."""
-        if isinstance(x, StageTracer) and x.trace is self:
-            return x.var
+        if isinstance(x, StageTracer) and x.interpreter is self:
+            return x.variable
         if isinstance(x, Tracer):
-            if not x.trace.live:
+            if not x.interpreter.live:
                 raise LeakedTracerError(
-                    f"{x!r} was used inside {self.describe()} after {x.trace.describe()}, which made it, had finished. "
+                    f"{x!r} was used inside {self.describe()} after {x.interpreter.describe()}, which made it, had finished. "
                     f"It came from: {x.origin()}. Return values from the transformed function instead of storing them."
                 )
             if id(x) not in self.captured:
@@ -114,7 +114,7 @@ class StageTrace(Trace):
         captured = list(self.captured.values())
         constants = {var: kept for _, kept, var in self.constants.values()}
         leading = [var for _, var in captured]
-        program = Program([*leading, *[t.var for t in inputs]], self.equations, outputs, constants, name)
+        program = Program([*leading, *[t.variable for t in inputs]], self.equations, outputs, constants, name)
         kept = used_equations(program, outputs)
         used = {v for e in kept for v in e.inputs} | set(outputs)
         constants = {v: c for v, c in constants.items() if v in used}
@@ -132,7 +132,7 @@ class RecordTrace(StageTrace):
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
         for arg in args:
-            if isinstance(arg, StageTracer) and arg.trace is self:
+            if isinstance(arg, StageTracer) and arg.interpreter is self:
                 if primitive.inline is not None:
                     # What the call computes without our tracers is known now.
                     return primitive.inline(args, params)
