@@ -257,14 +257,13 @@ def check_vjp(trial: Trial) -> None:
     for k, ct in zip(trial.inexact_outs, cotangents, strict=True):
         full[k] = ct
     with np.errstate(all="ignore"):
-        _, pullback = trial.vjp(*trial.args, **trial.params)
+        pullback = _pullback(trial)
         pulled = _pull(trial, pullback, full)
         zero = _pull(trial, pullback, [np.zeros_like(o) for o in trial.outs])
         for k in trial.varying:
             if zero[k] is not None and np.any(as_host(np.asarray(zero[k])) != 0):
                 raise trial.fail("vjp", f"a zero cotangent gives {zero[k]!r} for argument {k}")
-            selected = primitive.vjp_selected((k,), list(trial.args), trial.params)[1]  # type: ignore[misc]
-            alone = selected(full if primitive.multiple_results else full[0])[0]
+            alone = _selected(trial, (k,))(full if primitive.multiple_results else full[0])[0]
             _check_selected(trial, k, alone, pulled[k])
         if trial.jvp is None:
             return
@@ -279,6 +278,31 @@ def check_vjp(trial: Trial) -> None:
         raise trial.fail(
             "vjp", f"<vjp(c), t> is {seen!r}, <c, jvp(t)> is {expected!r}: they differ by more than {allowed:.2g}"
         )
+
+
+def _selected(trial: Trial, active: tuple[int, ...]) -> Callable[[Any], Any]:
+    """The pullback for some arguments, by the rule that reverse mode uses."""
+    primitive, args = trial.primitive, list(trial.args)
+    if primitive.pullback_from is not None:
+        pullback = primitive.pullback_from(primitive.bind(*args, **trial.params), args, active, trial.params)
+    else:
+        pullback = primitive.vjp_selected(active, args, trial.params)[1]  # type: ignore[misc]
+    return pullback or (lambda cotangent: [None] * len(active))
+
+
+def _pullback(trial: Trial) -> Callable[[Any], Any]:
+    """The pullback that gives a cotangent, or ``None``, for every argument."""
+    primitive = trial.primitive
+    if primitive.pullback_from is None and primitive.vjp_selected == primitive._selected:
+        return trial.vjp(*trial.args, **trial.params)[1]
+    # A rule of its own for chosen arguments may refuse to be asked for the others.
+    selected = _selected(trial, tuple(trial.varying))
+
+    def pullback(cotangent: Any) -> list[Any]:
+        given = dict(zip(trial.varying, selected(cotangent), strict=True))
+        return [given.get(k) for k in range(len(trial.args))]
+
+    return pullback
 
 
 def _pull(trial: Trial, pullback: Callable[[Any], Any], full: Sequence[Any]) -> list[Any]:
