@@ -18,11 +18,12 @@ from fad.primitives.object_arrays import Element
 
 __all__ = ["install"]
 
-_BUFFERS = frozenset({np.ndarray, *(t for t in np.sctypeDict.values() if issubclass(t, np.number | np.bool_))})
+_NUMBERS = frozenset(t for t in np.sctypeDict.values() if issubclass(t, np.number | np.bool_))
+_ndarray = np.ndarray
 _BFLOAT16 = bfloat16.type
 
 
-def _other(function: str, own: Any, value: Any) -> Any:
+def _other(function: str, value: Any) -> Any:
     """The other operand of an operator; ``NotImplemented`` where the other type should get its chance."""
     if isinstance(value, Array | Element | list | tuple | np.ndarray | np.generic) or value is None:
         return operand(value, function)
@@ -43,8 +44,11 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             # A Python scalar yields to bfloat16 too, which NumPy does not know about.
             if own.dtype.kind == "V" and kind is not complex:
                 other = _BFLOAT16(other)
-        elif not (kind in _BUFFERS or isinstance(other, Tracer)):
-            other = _other(symbol, own, other)
+        elif kind is _ndarray:
+            if other.dtype.kind not in "fiubc":
+                other = operand(other, symbol)
+        elif not (isinstance(other, Tracer) or kind in _NUMBERS):
+            other = _other(symbol, other)
             if other is NotImplemented:
                 return other
         out = bind(own, other)
@@ -56,8 +60,11 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         if kind in PYTHON_SCALARS:
             if own.dtype.kind == "V" and kind is not complex:
                 other = _BFLOAT16(other)
-        elif not (kind in _BUFFERS or isinstance(other, Tracer)):
-            other = _other(symbol, own, other)
+        elif kind is _ndarray:
+            if other.dtype.kind not in "fiubc":
+                other = operand(other, symbol)
+        elif not (isinstance(other, Tracer) or kind in _NUMBERS):
+            other = _other(symbol, other)
             if other is NotImplemented:
                 return other
         out = bind(other, own)

@@ -100,6 +100,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
 def _pairs(values: Any, ndim: int, function: str) -> list[tuple[Any, Any]]:
     """(before, after) for each axis of values that may be traced."""
     found = operand(values, function)
+    found = convert(found, dtype_of(found))
     spread = broadcast_to(found, (ndim, 2))
     cells = [
         [reshape(slice_axis(slice_axis(spread, 0, i, i + 1), 1, j, j + 1), ()) for j in (0, 1)] for i in range(ndim)

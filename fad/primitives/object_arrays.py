@@ -155,6 +155,10 @@ def object_array(tracer: Any, dtype: Any = None) -> np.ndarray:
         value = concrete_value(tracer)
         if value is not None:
             return np.asarray(value, dtype=dtype)
+        raise tracer._refuse(
+            "a NumPy array (as in table[x], or numpy.asarray(x))",
+            "Ways out: fad.numpy.asarray(table)[x] or numpy.take(table, x) to look up in a table of constants.",
+        )
     if dtype is not None and np.dtype(dtype) != object:
         raise tracer._refuse(
             f"conversion to a NumPy array of dtype {np.dtype(dtype)}",

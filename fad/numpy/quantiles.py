@@ -1,0 +1,307 @@
+"""Medians, quantiles and percentiles, also of arrays with missing values (NaN).
+
+The estimation methods are those of Hyndman and Fan, The American Statistician 50 (1996), under NumPy's names.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fad.core.array import Array, wrap
+from fad.core.avals import PYTHON_SCALARS, dtype_of, inexact_dtype, is_complex, shape_of
+from fad.core.errors import ArgumentError, DTypeError, ShapeError
+from fad.core.trace import Tracer
+from fad.numpy.conversion import axis_numbers, operand, refuse_out, zero_like
+from fad.primitives import arithmetic
+from fad.primitives.indexing import take_along_axis
+from fad.primitives.sorting import sort
+from fad.primitives.structural import broadcast_to, convert, keepdims_shape, permute, reduce_sum, reshape
+
+__all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
+
+# Plotting positions (alpha, beta) of the continuous methods: position = n q + alpha + q (1 - alpha - beta) - 1.
+_CONTINUOUS = {
+    "linear": (1.0, 1.0),
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "weibull": (0.0, 0.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+_STEPPED = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "lower", "higher", "midpoint", "nearest")
+
+
+def _floor(x: Any) -> Any:
+    return arithmetic.floor.bind(x)
+
+
+def _chosen(condition: Any, x: Any, y: Any) -> Any:
+    return arithmetic.select.bind(condition, x, y)
+
+
+def _lower_and_share(method: str, n: Any, q: Any) -> tuple[Any, Any]:
+    """The position below the quantile, and the share of the element after it."""
+    if method in _CONTINUOUS:
+        alpha, beta = _CONTINUOUS[method]
+        position = (n - 1) * q if method == "linear" else n * q + (alpha + q * (1 - alpha - beta)) - 1
+        last = n - 1
+        position = arithmetic.minimum.bind(arithmetic.maximum.bind(position, 0.0), last)
+        below = _floor(position)
+        return below, position - below
+    if method in ("lower", "higher", "midpoint", "nearest"):
+        position = (n - 1) * q
+        below = _floor(position)
+        if method == "lower":
+            return below, zero_like(q)
+        if method == "higher":
+            return arithmetic.ceil.bind(position), zero_like(q)
+        if method == "nearest":
+            return arithmetic.rint.bind(position), zero_like(q)
+        return below, _chosen(arithmetic.equal.bind(position, below), 0.0, 0.5)
+    position = n * q - (1.5 if method == "closest_observation" else 1)
+    below = _floor(position)
+    exact = arithmetic.equal.bind(position, below)
+    if method == "averaged_inverted_cdf":
+        return below, _chosen(exact, 0.5, 1.0)
+    if method == "closest_observation":
+        odd = arithmetic.not_equal.bind(arithmetic.remainder.bind(below, 2), 0)
+        exact = arithmetic.logical_and.bind(exact, odd)
+    return below + _chosen(exact, 0.0, 1.0), zero_like(q)
+
+
+def _as_probabilities(function: str, q: Any, scale: float, dtype: np.dtype) -> Any:
+    value = operand(q, function)
+    if type(value) in PYTHON_SCALARS or dtype_of(value).kind in "biu":
+        value = convert(value, dtype if type(value) in PYTHON_SCALARS else np.dtype(np.float64))
+    value = value / scale if scale != 1 else value
+    if not isinstance(value, Tracer) and not ((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all():
+        raise ArgumentError(f"{function}: q must be between 0 and {scale:g}, got {q!r}")
+    return value
+
+
+def _quantiles(
+    function: str, a: Any, q: Any, scale: float, axis: Any, method: str, keepdims: Any, weights: Any, ignore_nan: bool
+) -> Array:
+    """Quantiles along axes; those of ``q`` come first in the result."""
+    if method not in _CONTINUOUS and method not in _STEPPED:
+        raise ArgumentError(f"{function}: method {method!r} is not one of {', '.join((*_CONTINUOUS, *_STEPPED))}")
+    if weights is not None:
+        raise ArgumentError(
+            f"{function}: weights are not supported; sort the values and use their cumulative weights with fad.numpy.interp"
+        )
+    x = operand(a, function)
+    if is_complex(dtype_of(x)):
+        raise DTypeError(f"{function}: complex numbers have no order")
+    x = convert(x, inexact_dtype(dtype_of(x)))
+    shape = shape_of(x)
+    axes = axis_numbers(axis, len(shape), function)
+    lead = tuple(i for i in range(len(shape)) if i not in axes)
+    kept = tuple(shape[i] for i in lead)
+    size = math.prod(shape[i] for i in axes)
+    if not size:
+        raise ShapeError(f"{function} of no elements: axes {axes} of an array of shape {shape}")
+    probabilities = _as_probabilities(function, q, scale, dtype_of(x))
+    q_shape = shape_of(probabilities)
+    ordered = sort(reshape(permute(x, (*lead, *axes)), (*kept, size)), len(kept))
+    flat = reshape(probabilities, (math.prod(q_shape),))
+    missing = convert(arithmetic.isnan.bind(ordered), np.dtype(np.int64))
+    missing = reshape(reduce_sum(missing, (len(kept),)), (*kept, 1))
+    count: Any = size - missing if ignore_nan else size
+    values = _interpolated(ordered, count, flat, kept, size, method)
+    no_value = arithmetic.equal.bind(count, 0) if ignore_nan else arithmetic.greater.bind(missing, 0)
+    values = _chosen(no_value, dtype_of(values).type(np.nan), values)
+    values = permute(values, (len(kept), *range(len(kept))))
+    rest = keepdims_shape(shape, axes) if keepdims and keepdims is not np._NoValue else kept
+    return wrap(reshape(values, (*q_shape, *rest)))
+
+
+def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size: int, method: str) -> Any:
+    """The quantiles of sorted rows, ``count`` of whose elements count, along the last axis."""
+    if type(count) is not int:
+        count = convert(count, dtype_of(q))
+    below, share = _lower_and_share(method, count, q)
+    index = convert(below, np.dtype(np.int64))
+    last: Any = size - 1 if type(count) is int else convert(count - 1, np.dtype(np.int64))
+
+    def element(position: Any) -> Any:
+        bounded = arithmetic.maximum.bind(arithmetic.minimum.bind(position, last), 0)
+        bounded = broadcast_to(bounded, (*kept, shape_of(q)[0]))
+        return take_along_axis(ordered, bounded, len(kept))
+
+    low = element(index)
+    if method in ("lower", "higher", "nearest", "inverted_cdf", "closest_observation"):
+        return low
+    high = element(index + 1)
+    # Equal neighbours, infinities among them, need no interpolation.
+    same = arithmetic.equal.bind(low, high)
+    gap = _chosen(same, zero_like(high), high - _chosen(same, zero_like(low), low))
+    return low + gap * share
+
+
+def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Array:
+    """The median along axes: the middle element, or the mean of the two middle ones.
+
+    Parameters
+    ----------
+    a : array_like
+        Real values.
+    axis : int, tuple of int or None
+        The axes; all by default.
+    keepdims : bool
+        Whether to keep the reduced axes at size 1.
+
+    Returns
+    -------
+    Array
+        NaN where an element is NaN.
+
+    Raises
+    ------
+    DTypeError
+        If the values are complex.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.median([3.0, 1.0, 2.0])
+    Array(2.)
+    """
+    refuse_out("median", out)
+    return _quantiles("median", a, 0.5, 1.0, axis, "linear", keepdims, None, False)
+
+
+def nanmedian(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
+    """The median along axes, NaN left out.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.nanmedian([3.0, float("nan"), 1.0])
+    Array(2.)
+    """
+    refuse_out("nanmedian", out)
+    return _quantiles("nanmedian", a, 0.5, 1.0, axis, "linear", keepdims, None, True)
+
+
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Array:
+    """Quantiles along axes, differentiable in the values and, for the continuous methods, in ``q``.
+
+    Parameters
+    ----------
+    a : array_like
+        Real values.
+    q : array_like
+        Probabilities between 0 and 1.
+    axis : int, tuple of int or None
+        The axes; all by default.
+    method : str
+        How to estimate between elements; see ``numpy.quantile``.
+    keepdims : bool
+        Whether to keep the reduced axes at size 1.
+    weights : None
+        Not supported.
+
+    Returns
+    -------
+    Array
+        The axes of ``q`` first, then those that are left; NaN where an element is NaN.
+
+    Raises
+    ------
+    ArgumentError
+        If a probability is out of range or the method does not exist.
+    DTypeError
+        If the values are complex.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.quantile([1.0, 2.0, 3.0, 4.0], [0.0, 0.5])
+    Array([1. , 2.5])
+    """
+    refuse_out("quantile", out)
+    return _quantiles("quantile", a, q, 1.0, axis, method, keepdims, weights, False)
+
+
+def percentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Array:
+    """:func:`quantile` with probabilities in percent.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.percentile([1.0, 2.0, 3.0], 50)
+    Array(2.)
+    """
+    refuse_out("percentile", out)
+    return _quantiles("percentile", a, q, 100.0, axis, method, keepdims, weights, False)
+
+
+def nanquantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Array:
+    """:func:`quantile`, NaN left out.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.nanquantile([1.0, float("nan"), 3.0], 0.5)
+    Array(2.)
+    """
+    refuse_out("nanquantile", out)
+    return _quantiles("nanquantile", a, q, 1.0, axis, method, keepdims, weights, True)
+
+
+def nanpercentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Array:
+    """:func:`percentile`, NaN left out.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.nanpercentile([1.0, float("nan"), 3.0], 50)
+    Array(2.)
+    """
+    refuse_out("nanpercentile", out)
+    return _quantiles("nanpercentile", a, q, 100.0, axis, method, keepdims, weights, True)
