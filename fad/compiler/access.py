@@ -116,11 +116,11 @@ class Patterns:
 
     # -- what follows from it ---------------------------------------------------------------------------------------------
 
-    def mergeable(self, domain: Sequence[int], axis: int) -> bool:
-        """Whether two neighbouring axes of the loop can be run as one: everything is contiguous over them, or constant."""
+    def mergeable(self, axis: int, inner: int) -> bool:
+        """Whether a loop's axis and the next, of size ``inner``, can be run as one: everything is contiguous over them, or constant."""
         if axis in self.mixed or axis + 1 in self.mixed:
             return False
-        return all(_contiguous(a.var.aval.shape, a.index, axis, domain[axis + 1]) for a in self.accesses)
+        return all(_contiguous(a.var.aval.shape, a.index, axis, inner) for a in self.accesses)
 
 
 def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: int, inner: int) -> bool:

@@ -102,7 +102,7 @@ class KernelWriter:
         axes = [k for k, n in enumerate(sizes) if n != 1]
         runs: list[list[int]] = []
         for k in axes:
-            joins = runs and runs[-1][-1] == k - 1 and patterns.mergeable(sizes, first + k - 1)
+            joins = runs and runs[-1][-1] == k - 1 and patterns.mergeable(first + k - 1, sizes[k])
             if joins:
                 runs[-1].append(k)
             else:
