@@ -158,7 +158,10 @@ def prod(
 
 
 def _divided(total: Any, count: Any) -> Any:
-    return total / count if type(count) not in PYTHON_SCALARS or count else total * math.nan
+    if type(count) in PYTHON_SCALARS:
+        return total / count if count else total * math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return total / count
 
 
 def _mean_of(x: Any, axes: tuple[int, ...], where: Any, function: str) -> tuple[Any, Any]:
