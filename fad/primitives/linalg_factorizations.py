@@ -35,7 +35,7 @@ from fad.primitives.linalg_solving import dominant, solve_triangular_matrices
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import convert, iota, reshape
 
-__all__ = ["cholesky", "lu_factor", "qr_factor"]
+__all__ = ["cholesky", "lu_factor", "lu_parts", "permutation_matrix", "qr_factor", "row_order"]
 
 
 def positive_definite(x: np.ndarray) -> np.ndarray:
@@ -241,27 +241,51 @@ def qr_factor(a: Any, complete: bool = False) -> list[Any]:
 
 
 def _lu_impl(xp: Any, a: Any) -> Any:
-    """Packed factors and the rows' order, by LAPACK's getrf for each matrix."""
-    rows, columns = a.shape[-2:]
-    order = xp.zeros((*a.shape[:-2], rows), np.int64) + xp.arange(rows)
+    """Packed factors and the exchanges of rows, by LAPACK's getrf for each matrix."""
+    pivots_shape = (*a.shape[:-2], min(a.shape[-2:]))
     if 0 in a.shape:
-        return [xp.array(a), order]
+        return [xp.array(a), xp.zeros(pivots_shape, np.int32)]
     host = a if xp is np else a.get()
     from scipy.linalg.lapack import get_lapack_funcs
 
     (factor,) = get_lapack_funcs(("getrf",), (host,))
-    packed, host_order = np.empty(host.shape, host.dtype), np.array(order if xp is np else order.get())
+    packed, pivots = np.empty(host.shape, host.dtype), np.empty(pivots_shape, np.int32)
     for index in np.ndindex(host.shape[:-2]):
-        packed[index], pivots, _ = factor(host[index])
-        rows_now = host_order[index]
-        for row, pivot in enumerate(pivots):
-            rows_now[row], rows_now[pivot] = rows_now[pivot], rows_now[row]
-    return [xp.asarray(packed), xp.asarray(host_order)]
+        packed[index], pivots[index], _ = factor(host[index])
+    return [xp.asarray(packed), xp.asarray(pivots)]
 
 
 def _lu_shape(a: ShapedArray) -> list[ShapedArray]:
     require_matrices("lu", a)
-    return [a.update(), ShapedArray(a.shape[:-1], np.dtype(np.int64))]
+    return [a.update(), ShapedArray((*a.shape[:-2], min(a.shape[-2:])), np.dtype(np.int32))]
+
+
+def _order_impl(xp: Any, pivots: Any, *, rows: int) -> Any:
+    order = np.zeros((*pivots.shape[:-1], rows), np.int64) + np.arange(rows)
+    host = pivots if xp is np else pivots.get()
+    for index in np.ndindex(host.shape[:-1]):
+        here = order[index]
+        for row, other in enumerate(host[index]):
+            here[row], here[other] = here[other], here[row]
+    return xp.asarray(order)
+
+
+row_order_p = Primitive(
+    "row_order",
+    impl=_order_impl,
+    shape=lambda pivots, *, rows: ShapedArray((*pivots.shape[:-1], rows), np.dtype(np.int64)),
+    jvp=None,
+    vjp=None,
+    batch=stacked(lambda: row_order_p),
+    kernel=None,
+    samples=[case(np.array([2, 1, 2], np.int32), rows=3), case(np.array([[1], [0]], np.int32), rows=2)],
+    doc="The order of the rows after the exchanges of an LU factorisation.",
+)
+
+
+def row_order(pivots: Any, rows: int) -> Any:
+    """The order that the rows have after the exchanges."""
+    return row_order_p.bind(pivots, rows=rows)
 
 
 def permutation_matrix(order: Any, dtype: np.dtype) -> Any:
@@ -304,7 +328,8 @@ def _right(square: Any, x: Any, transpose: bool = False) -> Any:
 
 
 def _lu_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    packed, order = lu_p.bind(*primals)
+    packed, pivots = lu_p.bind(*primals)
+    order = row_order(pivots, shape_of(packed)[-2])
     square, below, beside, size = _lu_blocks(packed)
     (l_square, u_square), axis = lu_parts(square), len(shape_of(packed)) - 1
     change = product(permutation_matrix(order, dtype_of(packed)), tangents[0])
@@ -318,11 +343,12 @@ def _lu_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     elif shape_of(packed)[-1] > size:
         out_beside = _left(square, c_beside) - product(l_inside, beside)
         out = concatenate([out, out_beside], axis)
-    return [packed, order], [out, None]
+    return [packed, pivots], [out, None]
 
 
 def _lu_vjp(a: Any) -> Any:
-    packed, order = lu_p.bind(a)
+    packed, pivots = lu_p.bind(a)
+    order = row_order(pivots, shape_of(packed)[-2])
     square, below, beside, size = _lu_blocks(packed)
     (l_square, u_square), axis = lu_parts(square), len(shape_of(packed)) - 1
 
@@ -342,7 +368,7 @@ def _lu_vjp(a: Any) -> Any:
             out = concatenate([out, _left(square, ct_beside, transpose=True)], axis)
         return [product(transpose_matrix(permutation_matrix(order, dtype_of(out))), out)]
 
-    return [packed, order], pullback
+    return [packed, pivots], pullback
 
 
 lu_p = Primitive(
@@ -365,10 +391,10 @@ lu_p = Primitive(
         case(f32(2, 2, transform=dominant)),
         case(c128(3, 3)),
     ],
-    doc="L and U in one matrix, and the order of the rows: a[order] = L @ U.",
+    doc="L and U in one matrix, and the exchanges of rows: each row k with row pivots[k], one after the other.",
 )
 
 
 def lu_factor(a: Any) -> list[Any]:
-    """Packed L and U, and the order of the rows."""
+    """Packed L and U, and the exchanges of rows."""
     return lu_p.bind(a)

@@ -1,4 +1,4 @@
-"""Functions of square matrices: determinants and the exponential.
+"""Functions of square matrices: determinants, the exponential, the square root and Sylvester's equation.
 
 The determinant is a polynomial, so its derivatives exist at singular matrices too. Its gradient is the matrix of cofactors; the derivative of
 that is a bilinear form in products of singular values that leave out two of them. Third and higher derivatives go through the inverse.
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_of
+from fad.core.errors import LinAlgError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, f32, f64
 from fad.primitives.linalg_matrices import (
@@ -31,7 +32,14 @@ from fad.primitives.linalg_solving import dominant, inverse
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import broadcast_to, reduce_sum, reshape, zeros
 
-__all__ = ["cofactors", "determinant", "matrix_exponential", "signed_log_determinant"]
+__all__ = [
+    "cofactors",
+    "determinant",
+    "matrix_exponential",
+    "matrix_square_root",
+    "signed_log_determinant",
+    "solve_sylvester_matrices",
+]
 
 
 def of_rank_one_less(x: np.ndarray) -> np.ndarray:
@@ -343,3 +351,134 @@ expm_p = Primitive(
 def matrix_exponential(a: Any) -> Any:
     """Exponentials of square matrices."""
     return expm_p.bind(a)
+
+
+# --- Sylvester's equation and the square root ----------------------------------------------------------------------------------------------------------
+
+
+def _sylvester_impl(xp: Any, a: Any, b: Any, q: Any) -> Any:
+    if q.size == 0:
+        return xp.zeros(q.shape, q.dtype)
+    from scipy.linalg import solve_sylvester
+
+    out = np.empty(q.shape, q.dtype)
+    for index in np.ndindex(q.shape[:-2]):
+        out[index] = solve_sylvester(a[index], b[index], q[index])
+    return out
+
+
+def _sylvester_shape(a: ShapedArray, b: ShapedArray, q: ShapedArray) -> ShapedArray:
+    require_square("solve_sylvester", a, b)
+    if q.shape != (*a.shape[:-1], b.shape[-1]) or a.shape[:-2] != b.shape[:-2] or not a.dtype == b.dtype == q.dtype:
+        raise ShapeError(
+            f"solve_sylvester: a @ x + x @ b = q needs a (m, m), b (n, n) and q (m, n) of one dtype, got {a}, {b} and {q}"
+        )
+    return q.update()
+
+
+def _sylvester_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    a, b, q = primals
+    x = sylvester_p.bind(a, b, q)
+    right = tangents[2]
+    for term in (
+        None if tangents[0] is None else product(tangents[0], x),
+        None if tangents[1] is None else product(x, tangents[1]),
+    ):
+        if term is not None:
+            right = -term if right is None else right - term
+    return x, sylvester_p.bind(a, b, right)
+
+
+def _sylvester_vjp(a: Any, b: Any, q: Any) -> Any:
+    x = sylvester_p.bind(a, b, q)
+
+    def pullback(ct: Any) -> list[Any]:
+        q_cotangent = sylvester_p.bind(transpose_matrix(a), transpose_matrix(b), ct)
+        x_transposed = transpose_matrix(x)
+        return [-product(q_cotangent, x_transposed), -product(x_transposed, q_cotangent), q_cotangent]
+
+    return x, pullback
+
+
+sylvester_p = Primitive(
+    "solve_sylvester",
+    impl=_sylvester_impl,
+    shape=_sylvester_shape,
+    jvp=_sylvester_jvp,
+    vjp=_sylvester_vjp,
+    batch=stacked(lambda: sylvester_p),
+    kernel=None,
+    samples=[
+        case(f64(3, 3, transform=dominant), f64(2, 2, transform=dominant), f64(3, 2)),
+        case(f64(2, 2, 2, transform=dominant), f64(2, 2, 2, transform=dominant), f64(2, 2, 2)),
+        case(f64(1, 1, transform=dominant), f64(1, 1, transform=dominant), f64(1, 1)),
+        case(f64(0, 0), f64(2, 2), f64(0, 2)),
+        case(f32(2, 2, transform=dominant), f32(2, 2, transform=dominant), f32(2, 2)),
+        case(c128(2, 2, transform=dominant), c128(2, 2, transform=dominant), c128(2, 2)),
+    ],
+    doc="The solution x of a @ x + x @ b = q.",
+)
+
+
+def solve_sylvester_matrices(a: Any, b: Any, q: Any) -> Any:
+    """The solution x of ``a @ x + x @ b = q``, all of one dtype and with equal leading axes."""
+    return sylvester_p.bind(a, b, q)
+
+
+def _square_root_impl(xp: Any, a: Any) -> Any:
+    if a.size == 0:
+        return xp.zeros(a.shape, a.dtype)
+    from scipy.linalg import sqrtm
+
+    out = np.empty(a.shape, a.dtype)
+    for index in np.ndindex(a.shape[:-2]):
+        root = sqrtm(a[index])
+        if root.dtype.kind == "c" and a.dtype.kind != "c":
+            if np.abs(root.imag).max() > np.sqrt(np.finfo(a.dtype).eps) * np.abs(root).max():
+                raise LinAlgError(
+                    f"sqrtm of {a.dtype.name}{list(a.shape)}: a real matrix with negative eigenvalues has no real principal square root; "
+                    "convert it first with x.astype(complex)"
+                )
+            root = root.real
+        out[index] = root
+    return out
+
+
+def _square_root_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    root = sqrtm_p.bind(*primals)
+    return root, sylvester_p.bind(root, root, tangents[0])
+
+
+def _square_root_vjp(a: Any) -> Any:
+    root = sqrtm_p.bind(a)
+
+    def pullback(ct: Any) -> list[Any]:
+        transposed = transpose_matrix(root)
+        return [sylvester_p.bind(transposed, transposed, ct)]
+
+    return root, pullback
+
+
+sqrtm_p = Primitive(
+    "sqrtm",
+    impl=_square_root_impl,
+    shape=lambda a: _square_shape("sqrtm", a),
+    jvp=_square_root_jvp,
+    vjp=_square_root_vjp,
+    batch=stacked(lambda: sqrtm_p),
+    kernel=None,
+    samples=[
+        case(f64(3, 3, transform=dominant)),
+        case(f64(2, 2, 2, transform=dominant)),
+        case(f64(1, 1, transform=dominant)),
+        case(f64(0, 0)),
+        case(f32(2, 2, transform=dominant)),
+        case(c128(2, 2, transform=dominant)),
+    ],
+    doc="The principal square root; its derivative solves Sylvester's equation.",
+)
+
+
+def matrix_square_root(a: Any) -> Any:
+    """Principal square roots of square matrices."""
+    return sqrtm_p.bind(a)
