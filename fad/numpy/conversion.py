@@ -86,12 +86,12 @@ def stack_operands(parts: Sequence[Any], axis: int) -> Any:
 
 
 def operands(function: str, *values: Any) -> list[Any]:
-    """Several operands; a Python scalar beside bfloat16 becomes bfloat16 (NEP 50, which NumPy does not apply to it)."""
+    """Several operands; a Python float beside bfloat16 becomes bfloat16 (NEP 50, which NumPy does not apply to it)."""
     found = [operand(v, function) for v in values]
-    if len(found) > 1 and any(type(f) in PYTHON_SCALARS for f in found):
+    if float in map(type, found):
         strong = [dtype_of(f) for f in found if type(f) not in PYTHON_SCALARS]
         if strong and all(d == bfloat16 for d in strong):
-            return [bfloat16.type(f) if type(f) in (int, float, bool) else f for f in found]
+            return [bfloat16.type(f) if type(f) is float else f for f in found]
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.core.array import Array, wrap
-from fad.core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
+from fad.core.avals import canonical_dtype, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
 from fad.core.trace import Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
@@ -58,18 +58,7 @@ class UFunc:
         """Apply the function elementwise to broadcast arguments."""
         if keywords or len(args) != self.nin:
             return self._general(args, **keywords)
-        found = []
-        for arg in args:
-            kind = type(arg)
-            if kind is Array:
-                found.append(arg._buffer)
-            elif isinstance(arg, Tracer) or kind in PYTHON_SCALARS:
-                found.append(arg)
-            else:
-                found = operands(self.__name__, *args)
-                break
-        out = self.bind(*found)
-        return out if isinstance(out, Tracer) else _wrap_results(out)
+        return _wrap_results(self.bind(*operands(self.__name__, *args)))
 
     def _general(self, args: Any, out: Any = None, where: Any = True, dtype: Any = None, **others: Any) -> Any:
         if len(args) != self.nin:
@@ -136,6 +125,34 @@ class UFunc:
             raise ArgumentError(f"{self.__name__}.{method} does not exist: it is for functions of two arguments")
 
 
+class _Unary(UFunc):
+    """A function of one argument, called without detours."""
+
+    def __call__(self, x: Any, /, *rest: Any, **keywords: Any) -> Any:
+        """Apply the function elementwise."""
+        if rest or keywords:
+            return self._general((x, *rest), **keywords)
+        if type(x) is Array:
+            x = x._buffer
+        elif not isinstance(x, Tracer):
+            x = operand(x, self.__name__)
+        out = self.bind(x)
+        return out if isinstance(out, Tracer) else wrap(out)
+
+
+class _Binary(UFunc):
+    """A function of two arguments, called without detours where both are arrays."""
+
+    def __call__(self, x: Any, y: Any = None, /, *rest: Any, **keywords: Any) -> Any:
+        """Apply the function elementwise to broadcast arguments."""
+        if rest or keywords or y is None:
+            return self._general((x, y, *rest) if y is not None else (x,), **keywords)
+        if not (isinstance(x, Tracer) and isinstance(y, Tracer)):
+            x, y = operands(self.__name__, x, y)
+        out = self.bind(x, y)
+        return out if isinstance(out, Tracer) else wrap(out)
+
+
 def _wrap_results(out: Any) -> Any:
     return tuple(wrap(o) for o in out) if type(out) is tuple else wrap(out)
 
@@ -167,7 +184,8 @@ def _declare(name: str, bind: Any, nin: int, text: str, nout: int = 1) -> None:
         f"Returns\n-------\n{results}\n    Elementwise result; see ``numpy.{name}`` for dtypes and special values."
         f"\n\nExamples\n--------\n>>> import fad.numpy as fnp\n>>> result = fnp.{name}({_EXAMPLE_ARGUMENTS.get(name, '0.5, 2.0'[: 3 + 5 * (nin - 1)])})\n"
     )
-    UFUNCS[name] = UFunc(name, getattr(bind, "bind", bind), nin, nout, doc)
+    kind = UFunc if nout > 1 else _Unary if nin == 1 else _Binary
+    UFUNCS[name] = kind(name, getattr(bind, "bind", bind), nin, nout, doc)
 
 
 _UNARY = {
