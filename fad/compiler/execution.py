@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.canonical import Canonical, canonical_form
+from fad.compiler.dispatch import NativeFailure
+from fad.compiler.llvm.caller import make_caller
 from fad.compiler.llvm.engine import engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.memory_plan import MemoryPlan
@@ -20,6 +22,7 @@ from fad.core.program import Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment"]
 
+_LONG_WORK = 20_000
 _numbers = itertools.count()
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -81,7 +84,7 @@ class NativeSegment:
         self.constants = [native_buffer(c, v.aval.dtype) for v, c in program.constants.items()]
         self.in_dtypes = [v.aval.dtype for v in program.inputs]
         self.out_types = [(v.aval.shape, v.aval.dtype) for v in program.outputs]
-        self._local = threading.local()
+        self.is_long = _is_long(program)
 
     def __call__(self, *args: Any) -> list[np.ndarray]:
         """Run it on buffers."""
@@ -90,8 +93,15 @@ class NativeSegment:
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs)], np.uint64)
         arena = np.empty(self.arena_size + 64, np.uint8)
         base = -(-arena.ctypes.data // 64) * 64
-        self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base)
+        if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
+            raise NativeFailure(self.program.name)
         return outs
+
+
+def _is_long(program: Program) -> bool:
+    """Whether a run takes so long that other Python threads should run meanwhile."""
+    work = sum(a.aval.size for e in program.equations for a in (*e.inputs, *e.outputs))
+    return work > _LONG_WORK or any(e.primitive.higher_order for e in program.equations)
 
 
 def native_buffer(value: Any, dtype: np.dtype) -> np.ndarray:
@@ -109,6 +119,17 @@ class CompiledProgram:
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
         self.steps: list[Any] = [s if isinstance(s, HostStep) else NativeSegment(s.program) for s in steps]
         self._flat = flat
+
+    def native_caller(self, single: bool) -> Any:
+        """A C function from arguments to arrays, see :mod:`fad.compiler.llvm.caller`; ``None`` if some of it runs in Python."""
+        if len(self.steps) != 1 or not isinstance(self.steps[0], NativeSegment):
+            return None
+        segment = self.steps[0]
+        if list(segment.program.outputs) != list(self._flat.outputs):
+            return None
+        numbers = {v: k for k, v in enumerate(segment.program.inputs)}
+        positions = [numbers.get(v, -1) for v in self._flat.inputs]
+        return make_caller(self._flat.in_avals, positions, segment, single)
 
     def __call__(self, *args: Any) -> list[Any]:
         """Run the Program on buffers."""

@@ -73,6 +73,7 @@ class Config:
 
     def __init__(self) -> None:
         object.__setattr__(self, "_values", {name: default for name, (default, _) in _SETTINGS.items()})
+        object.__setattr__(self, "_stamp", object())
         object.__setattr__(self, "_checks", _Checks())
 
     def __getattr__(self, name: str) -> Any:
@@ -114,6 +115,7 @@ class Config:
         """
         _check_setting(name, value)
         self._values[name] = value
+        object.__setattr__(self, "_stamp", object())
         if name in _CHECKS:
             self._checks.refresh(self._values, 0)
 
@@ -154,6 +156,10 @@ class Config:
         """Have ``install`` called with whether any thread may want NaN or infinity checks, whenever that changes."""
         self._checks.install = install
         self._checks.refresh(self._values, 0)
+
+    def stamp(self) -> object:
+        """An object that is the same one as long as no setting changes; ``None`` inside :meth:`using`."""
+        return self._stamp if _overrides.get() is _NO_OVERRIDES else None
 
     def trace_key(self) -> tuple[Any, ...]:
         """The settings that change what a trace records; part of every trace cache's key."""

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from fad.compiler.dispatch import FAILED, MISS, native_caller
 from fad.core.array import wrap
 from fad.core.avals import aval_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
+from fad.core.trace import CURRENT, EVAL
 from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
 from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
@@ -25,6 +27,29 @@ from fad.transforms.programs import stage_function
 __all__ = ["JittedFunction", "jit"]
 
 _SIGNATURES_KEPT = 256
+_SHORTCUTS_KEPT = 4
+
+
+class _Shortcut:
+    """The native call for one signature; gives ``MISS`` for arguments of another one."""
+
+    __slots__ = ("_caller", "_flat", "_out_tree", "_single", "_treedef", "program", "stamp")
+
+    def __init__(self, caller: Callable[..., Any], program: Program, treedef: Any, out_tree: Any, stamp: object):
+        self._caller, self.program, self.stamp = caller, program, stamp
+        self._treedef, self._out_tree = treedef, out_tree
+        self._single = out_tree.is_leaf()
+        self._flat = treedef == flatten(((0,) * len(program.inputs), {}))[1]
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._flat:
+            results = MISS if kwargs else self._caller(*args)
+        else:
+            leaves, treedef = flatten((args, kwargs))
+            results = self._caller(*leaves) if treedef == self._treedef else MISS
+        if self._single or results is MISS:
+            return MISS if results is FAILED else results
+        return MISS if results is FAILED else unflatten(self._out_tree, results)
 
 
 class JittedFunction:
@@ -42,6 +67,7 @@ class JittedFunction:
         self._static_argnames = frozenset(static_argnames)
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
         self._lock = threading.RLock()
+        self._shortcuts: tuple[_Shortcut, ...] = ()
         self.traces = 0
         update_wrapper(self, fun, updated=())
 
@@ -54,6 +80,17 @@ class JittedFunction:
         return f"fad.jit({function_name(self._fun)})"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        shortcuts = self._shortcuts
+        if shortcuts and CURRENT.get() is EVAL:
+            stamp = config.stamp()
+            for shortcut in shortcuts:
+                if shortcut.stamp is stamp:
+                    result = shortcut(args, kwargs)
+                    if result is not MISS:
+                        return result
+        return self._call_staged(args, kwargs)
+
+    def _call_staged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if config.disable_jit:
             return self._fun(*args, **kwargs)
         key, treedef, operands, static = self._signature(args, kwargs)
@@ -63,7 +100,17 @@ class JittedFunction:
             program, captured, out_tree = self._stage(key, treedef, operands, static)
         else:
             program, out_tree = entry
+            if CURRENT.get() is EVAL and not (static[0] or static[1]):
+                self._add_shortcut(program, treedef, out_tree)
         return unflatten(out_tree, [wrap(o) for o in call(program, *captured, *operands)])
+
+    def _add_shortcut(self, program: Program, treedef: Any, out_tree: Any) -> None:
+        """From the second call of a signature on, calls like it skip the general way."""
+        stamp = config.stamp()
+        caller = None if stamp is None else native_caller(program, out_tree.is_leaf())
+        if caller is not None:
+            kept = [s for s in self._shortcuts if s.stamp is stamp and s.program is not program]
+            self._shortcuts = (_Shortcut(caller, program, treedef, out_tree, stamp), *kept[: _SHORTCUTS_KEPT - 1])
 
     def _stage(
         self, key: Any, treedef: Any, operands: Sequence[Any], static: Any
@@ -109,6 +156,7 @@ class JittedFunction:
         """Forget every staged Program."""
         with self._lock:
             self._cache.clear()
+            self._shortcuts = ()
 
 
 class _BoundJittedFunction:

@@ -63,11 +63,22 @@ class Engine:
         with self._lock:
             for function in definitions(module).used:
                 self._link(*function)
-            code = self._machine.emit_object(self.optimised(module))
-            self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
-            self._engine.finalize_object()
-            self.compiled += 1
-            return self._engine.get_function_address(name)
+            return self._add(self.optimised(module), name)
+
+    def load_text(self, text: str, name: str) -> int:
+        """Compile assembly that calls no math functions; gives the address of its function ``name``."""
+        with self._lock:
+            parsed = binding.parse_assembly(text)
+            parsed.verify()
+            self._optimise(parsed)
+            return self._add(parsed, name)
+
+    def _add(self, parsed: Any, name: str) -> int:
+        code = self._machine.emit_object(parsed)
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self.compiled += 1
+        return self._engine.get_function_address(name)
 
     def _link(self, name: str, dtype: str) -> None:
         """Compile one function of the math library on first use."""
