@@ -80,7 +80,9 @@ def _segment(program: Program, run: Sequence[Equation], later: Sequence[Sequence
     constants = {v: c for v, c in program.constants.items() if v in inputs}
     ordered = [v for v in program.inputs if v in inputs]
     ordered += [v for v in inputs if v not in constants and v not in program.inputs]
-    return Program(ordered, run, [v for v in wanted if v in used], constants, program.name)
+    outputs = [v for v in program.outputs if v in wanted]
+    outputs += [v for v in wanted if v in used and v not in outputs]
+    return Program(ordered, run, outputs, constants, program.name)
 
 
 def with_own_outputs(program: Program) -> Program:

@@ -21,6 +21,8 @@ of axes, address of the sizes. A row of the result table: dtype, number of axes,
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["caller_source"]
 
 # Offsets in bytes into CPython's and NumPy's objects; `caller.layout_is_known` checks them in the running process.
@@ -39,24 +41,6 @@ declare ptr @PyErr_NoMemory()
 declare ptr @fad_new_array(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 declare ptr @malloc(i64)
 declare void @free(ptr)
-
-define internal i64 @word(ptr %descriptor, i64 %number) alwaysinline {
-  %at = getelementptr i64, ptr %descriptor, i64 %number
-  %value = load i64, ptr %at
-  ret i64 %value
-}
-
-define internal ptr @address(ptr %descriptor, i64 %number) alwaysinline {
-  %at = getelementptr ptr, ptr %descriptor, i64 %number
-  %value = load ptr, ptr %at
-  ret ptr %value
-}
-
-define internal ptr @field(ptr %object, i64 %offset) alwaysinline {
-  %at = getelementptr i8, ptr %object, i64 %offset
-  %value = load ptr, ptr %at
-  ret ptr %value
-}
 
 ; An arena of at least so many bytes. One is kept between calls; its first word is its size.
 define internal ptr @take_arena(i64 %bytes) {
@@ -421,8 +405,20 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 _LARGEST_KEPT = 64 << 20
+_ABBREVIATION = re.compile(r"^  (%\S+) = call (i64|ptr) @(word|address|field)\(ptr (%\S+), i64 (\S+)\)$", re.MULTILINE)
 
 
 def caller_source(buffer_offset: int) -> str:
-    """The caller's text for a given place of the buffer in a ``fad.Array``."""
-    return _SOURCE.replace("@BUFFER_OFFSET@", str(buffer_offset)).replace("@LARGEST_KEPT@", str(_LARGEST_KEPT))
+    """The caller's text for a given place of the buffer in a ``fad.Array``.
+
+    ``@word`` and ``@address`` (element of an array of words) and ``@field`` (word at an offset in bytes) are written out here, so that the text
+    needs no optimisation, which would take longer than all else.
+    """
+    text = _SOURCE.replace("@BUFFER_OFFSET@", str(buffer_offset)).replace("@LARGEST_KEPT@", str(_LARGEST_KEPT))
+    return _ABBREVIATION.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    name, kind, what, base, number = match.groups()
+    unit = "i8" if what == "field" else "i64"
+    return f"  {name}.at = getelementptr {unit}, ptr {base}, i64 {number}\n  {name} = load {kind}, ptr {name}.at"

@@ -63,18 +63,14 @@ class Engine:
         with self._lock:
             for function in definitions(module).used:
                 self._link(*function)
-            return self._add(self.optimised(module), name)
+            return self._add(self._machine.emit_object(self.optimised(module)), name)
 
     def load_text(self, text: str, name: str) -> int:
-        """Compile assembly that calls no math functions; gives the address of its function ``name``."""
+        """Compile assembly as it is, in as little time as possible; gives the address of its function ``name``."""
         with self._lock:
-            parsed = binding.parse_assembly(text)
-            parsed.verify()
-            self._optimise(parsed)
-            return self._add(parsed, name)
+            return self._add(_machine(0).emit_object(binding.parse_assembly(text)), name)
 
-    def _add(self, parsed: Any, name: str) -> int:
-        code = self._machine.emit_object(parsed)
+    def _add(self, code: bytes, name: str) -> int:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.compiled += 1
@@ -89,9 +85,9 @@ class Engine:
         self._linked.add((name, dtype))
 
 
-def _machine() -> Any:
+def _machine(opt: int = 2) -> Any:
     return binding.Target.from_default_triple().create_target_machine(
-        opt=2, cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), jit=True
+        opt=opt, cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), jit=True
     )
 
 
