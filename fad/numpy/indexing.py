@@ -23,7 +23,7 @@ from fad.primitives.indexing import (
     index_position,
     move_block,
 )
-from fad.primitives.scatter import scatter
+from fad.primitives.scattering import scatter
 from fad.primitives.windows import basic_update
 
 __all__ = ["getitem"]

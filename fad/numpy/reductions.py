@@ -129,6 +129,10 @@ def sum(
     >>> fad.grad(fnp.sum)(fnp.array([1.0, 2.0]))
     Array([1., 1.])
     """
+    if axis is None and dtype is None and out is None and keepdims is False and initial is None and where is True:
+        x = operand(a, "sum")
+        if dtype_of(x).kind in "fc":
+            return wrap(reduce_sum(x, tuple(range(len(shape_of(x))))))
     refuse_out("sum", out)
     return _fold("sum", reduce_sum, 0, lambda x, y: x + y, a, axis, dtype, (keepdims, initial, where))
 
@@ -231,9 +235,10 @@ def variance(
     else:
         center, count = _mean_of(x, axes, where, function)
     deviation = x - center
-    squares = square.bind(absolute.bind(deviation) if is_complex(dtype_of(x)) else deviation)
     if restricts(where):
-        squares, _ = masked(squares, where, dtype_of(squares).type(0), function)
+        # Before squaring: the slope of a NaN that does not count would be NaN.
+        deviation, _ = masked(deviation, where, dtype_of(deviation).type(0), function)
+    squares = square.bind(absolute.bind(deviation) if is_complex(dtype_of(x)) else deviation)
     total = reshape(reduce_sum(squares, axes), keepdims_shape(shape_of(squares), axes))
     if type(count) is int:
         count = builtins.max(count - ddof, 0)

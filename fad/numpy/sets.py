@@ -288,8 +288,8 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
     Array([3, 4])
     """
     x, y = (_flat(part) for part in promoted("intersect1d", ar1, ar2))
-    known = [known_value(part, "intersect1d", "the arrays") for part in (x, y)]
-    _, first, second = np.intersect1d(*known, assume_unique=assume_unique, return_indices=True)
+    left, right = (known_value(part, "intersect1d", "the arrays") for part in (x, y))
+    _, first, second = np.intersect1d(left, right, assume_unique=assume_unique, return_indices=True)
     found = wrap(gather(x, [first], (0,), unique=True))
     return (found, wrap(first), wrap(second)) if return_indices else found
 
@@ -307,8 +307,8 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """
     x, y = promoted("setdiff1d", ar1, ar2)
     x = _flat(x) if assume_unique else _unique_parts("setdiff1d", wrap(x))[0]
-    known = [known_value(part, "setdiff1d", "the arrays") for part in (x, y)]
-    return _selected(x, ~np.isin(*known))
+    left, right = (known_value(part, "setdiff1d", "the arrays") for part in (x, y))
+    return _selected(x, ~np.isin(left, right))
 
 
 def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:

@@ -18,7 +18,7 @@ from fad.numpy.updates import fitted
 from fad.primitives import windows
 from fad.primitives.arithmetic import maximum, minimum, remainder
 from fad.primitives.indexing import along_axis, gather
-from fad.primitives.scatter import scatter, segment_reduce
+from fad.primitives.scattering import scatter, segment_reduce
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import broadcast_to, convert, iota, reshape
 

@@ -16,7 +16,7 @@ from fad.core.samples import c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL
 from fad.primitives.arithmetic import less, maximum, minimum, select
 from fad.primitives.indexing import Entry, basic_index_p, basic_index_shape, canonical_slices, gather, native_index
-from fad.primitives.scatter import scatter
+from fad.primitives.scattering import scatter
 from fad.primitives.slicing import flip
 from fad.primitives.structural import broadcast_to, full, iota, reshape, zeros
 

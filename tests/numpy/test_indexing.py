@@ -259,32 +259,34 @@ def test_updates_leave_the_array_and_its_dtype_alone():
 def test_functions_are_numpys():
     x = np.random.default_rng(0).normal(size=(3, 4))
     known = np.array([[0, 1], [2, 2]])
-    same = np.testing.assert_array_equal
-    same(fnp.take(x, known, axis=1), np.take(x, known, axis=1))
-    same(fnp.take(x, []), np.take(x, np.array([], int)))
-    same(fnp.take_along_axis(x, known[:, :1] - 1, 0), np.take_along_axis(x, known[:, :1] - 1, 0))
-    same(fnp.take_along_axis(x, np.array([5, 0]), None), np.take_along_axis(x, np.array([5, 0]), None))
+    assert_equal = np.testing.assert_array_equal
+    assert_equal(fnp.take(x, known, axis=1), np.take(x, known, axis=1))
+    assert_equal(fnp.take(x, []), np.take(x, np.array([], int)))
+    assert_equal(fnp.take_along_axis(x, known[:, :1] - 1, 0), np.take_along_axis(x, known[:, :1] - 1, 0))
+    assert_equal(fnp.take_along_axis(x, np.array([5, 0]), None), np.take_along_axis(x, np.array([5, 0]), None))
     choices = [x, -x, x * 2, x + 10]
-    same(fnp.choose(np.array([[0], [3], [2]]), choices), np.choose(np.array([[0], [3], [2]]), choices))
-    same(fnp.compress([False, True], x, axis=0), np.compress([False, True], x, axis=0))
-    same(fnp.extract(x > 0, x), np.extract(x > 0, x))
-    same(fnp.argwhere(x > 0), np.argwhere(x > 0))
-    same(fnp.flatnonzero(x > 0), np.flatnonzero(x > 0))
+    assert_equal(fnp.choose(np.array([[0], [3], [2]]), choices), np.choose(np.array([[0], [3], [2]]), choices))
+    assert_equal(fnp.compress([False, True], x, axis=0), np.compress([False, True], x, axis=0))
+    assert_equal(fnp.extract(x > 0, x), np.extract(x > 0, x))
+    assert_equal(fnp.argwhere(x > 0), np.argwhere(x > 0))
+    assert_equal(fnp.flatnonzero(x > 0), np.flatnonzero(x > 0))
     for found, expected in zip(fnp.nonzero(x > 0), np.nonzero(x > 0), strict=True):
-        same(found, expected)
+        assert_equal(found, expected)
     for order in "CF":
         for found, expected in zip(
             fnp.unravel_index(known, (2, 3), order), np.unravel_index(known, (2, 3), order), strict=True
         ):
-            same(found, expected)
+            assert_equal(found, expected)
         multi = (known, known + 1)
-        same(fnp.ravel_multi_index(multi, (3, 4), order=order), np.ravel_multi_index(multi, (3, 4), order=order))
+        assert_equal(
+            fnp.ravel_multi_index(multi, (3, 4), order=order), np.ravel_multi_index(multi, (3, 4), order=order)
+        )
     for mode in ("wrap", "clip"):
-        same(fnp.ravel_multi_index(multi, (2, 2), mode), np.ravel_multi_index(multi, (2, 2), mode))
-    same(x[fnp.ix_([True, False, True], [3, 1])], x[np.ix_([True, False, True], [3, 1])])
+        assert_equal(fnp.ravel_multi_index(multi, (2, 2), mode), np.ravel_multi_index(multi, (2, 2), mode))
+    assert_equal(x[fnp.ix_([True, False, True], [3, 1])], x[np.ix_([True, False, True], [3, 1])])
     target = x[:2].copy()
     np.put_along_axis(target, known, [[7.0, 8.0]], axis=1)
-    same(fnp.put_along_axis(x[:2], known, [[7.0, 8.0]], axis=1), target)
+    assert_equal(fnp.put_along_axis(x[:2], known, [[7.0, 8.0]], axis=1), target)
 
 
 def test_segments_in_plain_words():
