@@ -576,7 +576,7 @@ def _chain_sizes(shapes: Sequence[tuple[int, ...]]) -> list[int]:
 def _cheapest_splits(sizes: tuple[int, ...]) -> dict[tuple[int, int], int]:
     """Where to split each sub-chain (the classical dynamic programme of matrix chain multiplication)."""
     count = len(sizes) - 1
-    cost = {(k, k): 0 for k in range(count)}
+    cost: dict[tuple[int, int], float] = {(k, k): 0 for k in range(count)}
     split = {}
     for length in range(1, count):
         for i in range(count - length):

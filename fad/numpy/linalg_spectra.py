@@ -32,28 +32,56 @@ __all__ = [
 
 
 class EigResult(NamedTuple):
-    """Eigenvalues and right eigenvectors (as columns)."""
+    """Eigenvalues and right eigenvectors (as columns).
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.linalg.eig(fnp.eye(2)).eigenvalues
+    Array([1.+0.j, 1.+0.j])
+    """
 
     eigenvalues: Any
     eigenvectors: Any
 
 
 class EighResult(NamedTuple):
-    """Eigenvalues in ascending order and eigenvectors (as columns)."""
+    """Eigenvalues in ascending order and eigenvectors (as columns).
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.linalg.eigh(fnp.eye(2)).eigenvalues
+    Array([1., 1.])
+    """
 
     eigenvalues: Any
     eigenvectors: Any
 
 
 class QRResult(NamedTuple):
-    """Orthonormal columns and an upper triangle."""
+    """Orthonormal columns and an upper triangle.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.linalg.qr(fnp.eye(2)).R.shape
+    (2, 2)
+    """
 
     Q: Any
     R: Any
 
 
 class SVDResult(NamedTuple):
-    """Left singular vectors (columns), singular values in descending order, right singular vectors (rows, conjugated)."""
+    """Left singular vectors (columns), singular values in descending order, right singular vectors (rows, conjugated).
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.linalg.svd(fnp.eye(2)).S
+    Array([1., 1.])
+    """
 
     U: Any
     S: Any

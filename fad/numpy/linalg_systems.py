@@ -53,7 +53,14 @@ __all__ = [
 
 
 class SlogdetResult(NamedTuple):
-    """Sign (or phase) and logarithm of the magnitude of a determinant."""
+    """Sign (or phase) and logarithm of the magnitude of a determinant.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.linalg.slogdet(fnp.eye(2)).sign
+    Array(1.)
+    """
 
     sign: Any
     logabsdet: Any
@@ -110,8 +117,8 @@ def solved(function: str, a: Any, b: Any, solver: Any) -> Any:
             f"{function}: matrices of shape {shape_of(a)} need right-hand sides with {shape_of(a)[-1]} rows, got shape {shape_of(b)}"
         )
     lead = shape_of(b)[:-2]
-    if len(shape_of(a)) == 2 and lead and math.prod(lead):
-        count = math.prod(lead)
+    count = math.prod(lead)
+    if len(shape_of(a)) == 2 and lead and count:
         side_by_side = columns_of_stack(reshape(b, (count, *shape_of(b)[-2:])))
         return reshape(stack_of_columns(solver(a, side_by_side), count), shape_of(b))
     out = solver(*broadcast_stacks(function, a, b))
