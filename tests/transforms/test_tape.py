@@ -1,0 +1,199 @@
+"""Long tapes, deep nesting, and memory that goes as soon as it can."""
+
+import gc
+import sys
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+
+
+def test_a_million_operations():
+    count = 1_000_000
+    limit = sys.getrecursionlimit()
+
+    def f(x):
+        for _ in range(count):
+            x = -x
+        return x
+
+    assert float(fad.grad(f)(1.0)) == 1.0
+    assert sys.getrecursionlimit() == limit
+
+
+def test_a_long_tape_in_forward_mode_and_through_vjp():
+    def f(x):
+        for _ in range(20_000):
+            x = x * 1.0001
+        return x
+
+    slope = 1.0001**20_000
+    assert float(fad.jvp(f, (1.0,), (1.0,))[1]) == pytest.approx(slope, rel=1e-9)
+    assert float(fad.vjp(f, 1.0)[1](1.0)[0]) == pytest.approx(slope, rel=1e-9)
+
+
+def test_a_long_staged_program():
+    def f(x):
+        for _ in range(3000):
+            x = fnp.sin(x)
+        return x
+
+    assert float(fad.grad(fad.checkpoint(f))(1.0)) == pytest.approx(float(fad.grad(f)(1.0)), rel=1e-9)
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def watched(found):
+    """An operation that lets us know when the array it keeps for the backward pass is gone."""
+
+    @fad.custom_vjp
+    def op(x):
+        return x * 2.0
+
+    def forward(x):
+        residual = fnp.ones(5)
+        found.append(weakref.ref(residual._buffer))
+        return x * 2.0, residual
+
+    op.defvjp(forward, lambda residual, ct: (ct * 2.0 * residual[0],))
+    return op
+
+
+def test_the_tape_of_grad_is_freed_by_reference_counting(no_collector):
+    found = []
+    op = watched(found)
+    gradient = fad.grad(lambda x: op(op(x)).sum())(np.ones(3))
+    assert gradient.tolist() == [4.0, 4.0, 4.0]
+    assert len(found) == 2
+    assert [r() for r in found] == [None, None]
+
+
+def test_the_tape_of_vjp_lives_as_long_as_the_pullback(no_collector):
+    found = []
+    out, pullback = fad.vjp(watched(found), np.ones(3))
+    assert found[0]() is not None
+    pullback(np.ones(3))
+    assert found[0]() is not None
+    del pullback
+    assert found[0]() is None
+    assert out.shape == (3,)
+
+
+def test_residuals_go_while_the_backward_pass_runs(no_collector):
+    found, alive = [], []
+    op = watched(found)
+
+    def f(x):
+        x = fad.debug.tap_gradient(x, lambda ct: alive.append([r() is not None for r in found]))
+        for _ in range(3):
+            x = op(x)
+        return x.sum()
+
+    fad.grad(f)(np.ones(2))
+    assert alive == [[False, False, False]]
+
+
+def test_nothing_is_left_after_transforms(no_collector):
+    def run():
+        x = fad.Array(np.arange(3.0))
+        intermediate = []
+
+        def f(x):
+            y = fnp.sin(x)
+            intermediate.append(weakref.ref(y))
+            return (y * y).sum()
+
+        fad.grad(f)(x)
+        fad.jvp(f, (x,), (x,))
+        fad.vmap(lambda a: f(a * x))(x)
+        fad.hessian(f)(x)
+        fad.linearize(f, x)
+        return intermediate
+
+    assert [r() for r in run()] == [None] * 5
+
+
+def test_exceptions_free_the_tape(no_collector):
+    kept = []
+
+    def f(x):
+        y = fnp.sin(x)
+        kept.append(weakref.ref(y))
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError) as caught:
+        fad.grad(f)(1.0)
+    caught.value.__traceback__ = None
+    del caught
+    assert kept[0]() is None
+
+
+def test_ten_nested_derivatives():
+    f = fnp.sin
+    expected = [np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)]
+    for n in range(11):
+        assert float(f(0.7)) == pytest.approx(expected[n % 4](0.7), rel=1e-9), n
+        f = fad.grad(f)
+
+
+def test_ten_nested_derivatives_of_a_polynomial_under_jit():
+    def f(x):
+        return x**10
+
+    for _ in range(10):
+        f = fad.grad(f)
+    assert float(fad.jit(f)(1.3)) == pytest.approx(3628800.0, rel=1e-9)
+
+
+def test_five_nested_derivatives_of_a_jitted_polynomial():
+    f = fad.jit(lambda x: x**5)
+    for _ in range(5):
+        f = fad.grad(f)
+    assert float(f(1.3)) == pytest.approx(120.0, rel=1e-9)
+
+
+def test_six_nested_forward_derivatives():
+    def forward(f):
+        return lambda x: fad.jvp(f, (x,), (1.0,))[1]
+
+    f = fnp.exp
+    for _ in range(6):
+        f = forward(f)
+    assert float(f(0.5)) == pytest.approx(np.exp(0.5), rel=1e-12)
+
+
+def test_checkpoint_lowers_what_is_kept():
+    x = np.ones(100_000)
+
+    def chain(x):
+        for _ in range(20):
+            x = fnp.sin(x)
+        return x.sum()
+
+    def peak(f):
+        fad.grad(f)(x)
+        tracemalloc.start()
+        fad.grad(f)(x)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest / x.nbytes
+
+    def halves(x):
+        block = fad.checkpoint(lambda x: fnp.sin(fnp.sin(fnp.sin(fnp.sin(fnp.sin(x))))))
+        for _ in range(4):
+            x = block(x)
+        return x.sum()
+
+    plain, saved = peak(chain), peak(halves)
+    assert plain > 20  # every sine keeps its argument
+    assert saved < 0.75 * plain
