@@ -132,7 +132,7 @@ def _jacobian_by(
         found: dict[str, Any] = {}
 
         def flat_fun(*xs: Any) -> list[Any]:
-            out = fun(*replace_arguments(args, numbers, unflatten(treedef, xs)), **kwargs)
+            out = fun(*replace_arguments(args, numbers, unflatten(treedef, [wrap(x) for x in xs])), **kwargs)
             if has_aux:
                 out, aux = split_aux(transform, fun, out)
                 aux_leaves, found["aux_tree"] = flatten(aux)
