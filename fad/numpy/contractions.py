@@ -509,7 +509,9 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, optimize: Any = True,
     if unused:
         raise ArgumentError(f"einsum does not take {', '.join(sorted(unused))}")
     subscripts, arrays = _einsum_arguments(args)
-    found = promoted("einsum", *arrays) if len(arrays) > 1 else [operand(a, "einsum") for a in arrays]
+    found = operands("einsum", *arrays)
+    if len({dtype_of(f) for f in found}) > 1:
+        found = promoted("einsum", *found)
     if dtype is not None:
         found = [convert(f, canonical_dtype(dtype)) for f in found]
     require_numbers("einsum", *[dtype_of(f) for f in found])

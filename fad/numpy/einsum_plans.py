@@ -107,7 +107,24 @@ def label_sizes(subscripts: str, labels: Sequence[str], shapes: Sequence[tuple[i
 def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> tuple[Any, ...]:
     labels, output = parse_subscripts(subscripts, shapes)
     sizes = label_sizes(subscripts, labels, shapes)
-    return tuple(labels), output, sizes, _path(labels, output, sizes, optimize)
+    return tuple(labels), output, sizes, _path(labels, output, sizes, optimize), _single_product(labels, output, shapes)
+
+
+def _single_product(labels: list[str], output: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """Contracted and batch axes, and the order of the result's, if one matrix product is all there is to do."""
+    if len(labels) != 2 or any(len(set(term)) != len(term) for term in labels):
+        return None
+    a, b = labels
+    shared = [c for c in a if c in b]
+    contracted, batch = [c for c in shared if c not in output], [c for c in shared if c in output]
+    fits = all(shapes[0][a.index(c)] == shapes[1][b.index(c)] for c in shared)
+    kept = [*batch, *(c for c in a if c not in shared), *(c for c in b if c not in shared)]
+    if not contracted or not fits or sorted(kept) != sorted(output):
+        return None
+    contract, together = (
+        (tuple(a.index(c) for c in part), tuple(b.index(c) for c in part)) for part in (contracted, batch)
+    )
+    return contract, together, tuple(kept.index(c) for c in output)
 
 
 def _path(labels: Sequence[str], output: str, sizes: dict[str, int], optimize: Any) -> tuple[tuple[int, ...], ...]:
@@ -129,7 +146,10 @@ def run_plan(subscripts: str, arrays: Sequence[Any], optimize: Any = True) -> An
     """Evaluate the subscripts on operands of one dtype."""
     if not isinstance(subscripts, str):
         raise DTypeError(f"einsum: the subscripts must be a string or lists of ints, got {type(subscripts).__name__}")
-    labels, output, sizes, path = _plan(subscripts, tuple(shape_of(a) for a in arrays), optimize)
+    labels, output, sizes, path, single = _plan(subscripts, tuple(shape_of(a) for a in arrays), optimize)
+    if single is not None:
+        contract, batch, order = single
+        return permute(dot_general(*arrays, contract, batch), order)
     terms = [_single_labels(a, t, sizes) for a, t in zip(arrays, labels)]
     for step in path:
         chosen = [terms[k] for k in step]

@@ -57,8 +57,12 @@ def _compute_plan(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
             return lambda xp, x, y: xp.matmul(y, x)
         if contract == ((0,), (1,)) and (x_ndim, y_ndim) == (1, 2):
             return lambda xp, x, y: xp.matmul(y, x)
-    x_order = (*batch[0], *_free_axes(x_ndim, contract[0], batch[0]), *contract[0])
-    y_order = (*batch[1], *contract[1], *_free_axes(y_ndim, contract[1], batch[1]))
+    x_free, y_free = _free_axes(x_ndim, contract[0], batch[0]), _free_axes(y_ndim, contract[1], batch[1])
+    x_order, y_order = (*batch[0], *x_free, *contract[0]), (*batch[1], *contract[1], *y_free)
+    if len(x_free) == len(y_free) == len(contract[0]) == 1:
+        if x_order == tuple(range(x_ndim)):
+            return lambda xp, x, y: xp.matmul(x, y.transpose(y_order))
+        return lambda xp, x, y: xp.matmul(x.transpose(x_order), y.transpose(y_order))
     return lambda xp, x, y: _grouped_product(
         xp, xp.transpose(x, x_order), xp.transpose(y, y_order), len(batch[0]), len(contract[0])
     )
