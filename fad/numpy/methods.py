@@ -21,7 +21,7 @@ __all__ = ["install"]
 
 # Functions whose first argument is the array and whose other arguments are those of the method.
 _SAME = (
-    "all any argmax argmin argpartition argsort choose clip compress cumprod cumsum diagonal dot max mean min nonzero prod ptp ravel "
+    "all any argmax argmin argpartition argsort choose clip cumprod cumsum diagonal dot max mean min nonzero prod ptp ravel "
     "repeat searchsorted squeeze std sum swapaxes take trace var"
 ).split()
 
@@ -80,6 +80,11 @@ def _astype(
 def _round(self: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to a number of decimals."""
     return sys.modules["fad.numpy"].round(self, decimals, out)
+
+
+def _compress(self: Any, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+    """The sub-arrays along an axis where a condition holds."""
+    return sys.modules["fad.numpy"].compress(condition, self, axis, out)
 
 
 def _copy(self: Any, order: Any = None) -> Any:
@@ -152,6 +157,7 @@ def install(functions: dict[str, Any]) -> None:
         "flatten": _flatten,
         "astype": _astype,
         "round": _round,
+        "compress": _compress,
         "copy": _copy,
         "conj": _conjugate,
         "conjugate": _conjugate,

@@ -85,15 +85,18 @@ def reduce(ufunc: Any, array: Any, axis: Any, dtype: Any, keepdims: bool, initia
         x = convert(x, np.dtype(np.int64))
     axes = axis_numbers(axis, len(shape_of(x)), function)
     if where is not True:
-        neutral = initial if initial is not None else _neutral(ufunc, x, function)
-        x = select.bind(operand(where, function), x, neutral)
+        x = select.bind(operand(where, function), x, _neutral(ufunc, x, function, initial))
     out = _fold_axes(ufunc, x, axes, own, function, initial)
     return reshape(out, keepdims_shape(shape_of(x), axes)) if keepdims else out
 
 
-def _neutral(ufunc: Any, x: Any, function: str) -> Any:
-    neutral = identity_of(ufunc.__name__, dtype_of(x))
-    if neutral is None or ufunc.__name__ in ("maximum", "minimum", "fmax", "fmin"):
+def _neutral(ufunc: Any, x: Any, function: str, initial: Any) -> Any:
+    """What stands where the mask is false."""
+    if ufunc.__name__ in ("maximum", "minimum", "fmax", "fmin"):
+        neutral = initial
+    else:
+        neutral = identity_of(ufunc.__name__, dtype_of(x))
+    if neutral is None:
         raise ArgumentError(f"{function} has no neutral element, so where= needs initial=")
     return neutral
 

@@ -52,7 +52,7 @@ class UFunc:
         return f"<fad ufunc {self.__name__!r}>"
 
     def __reduce__(self) -> Any:
-        return UFUNCS.__getitem__, (self.__name__,)
+        return _by_name, (self.__name__,)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Apply the function elementwise to broadcast arguments."""
@@ -123,6 +123,10 @@ class UFunc:
     def _need_binary(self, method: str) -> None:
         if self.nin != 2 or self.nout != 1:
             raise ArgumentError(f"{self.__name__}.{method} does not exist: it is for functions of two arguments")
+
+
+def _by_name(name: str) -> UFunc:
+    return UFUNCS[name]
 
 
 class _Unary(UFunc):
