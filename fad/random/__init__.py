@@ -11,7 +11,20 @@ Examples
 >>> noise = fad.random.uniform(second, (3,))
 """
 
+from fad.random.counts import binomial, multinomial, poisson
 from fad.random.discrete import bernoulli, categorical, geometric, rademacher, randint
+from fad.random.gamma_family import (
+    ball,
+    beta,
+    chisquare,
+    dirichlet,
+    f,
+    gamma,
+    generalized_normal,
+    loggamma,
+    student_t,
+    t,
+)
 from fad.random.keys import bits, fold_in, key, split
 from fad.random.orderings import choice, permutation
 from fad.random.real_line import (
@@ -31,29 +44,45 @@ from fad.random.real_line import (
     wald,
     weibull_min,
 )
+from fad.random.vectors import multivariate_normal, orthogonal
 
 __all__ = [
+    "ball",
     "bernoulli",
+    "beta",
+    "binomial",
     "bits",
     "categorical",
     "cauchy",
+    "chisquare",
     "choice",
+    "dirichlet",
     "exponential",
+    "f",
     "fold_in",
+    "gamma",
+    "generalized_normal",
     "geometric",
     "gumbel",
     "key",
     "laplace",
+    "loggamma",
     "logistic",
     "lognormal",
     "maxwell",
+    "multinomial",
+    "multivariate_normal",
     "normal",
+    "orthogonal",
     "pareto",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
     "rayleigh",
     "split",
+    "student_t",
+    "t",
     "triangular",
     "truncated_normal",
     "uniform",
