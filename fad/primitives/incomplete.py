@@ -19,7 +19,7 @@ from fad.core.samples import case, f32, f64, reals
 from fad.primitives.arithmetic import greater, less, logical_and, select
 from fad.primitives.elementwise_rules import broadcast_shapes
 from fad.primitives.math_functions import exp, log, log1p
-from fad.primitives.special import betaln, digamma, lgamma, special, xlog1py, xlogy
+from fad.primitives.special import betaln, digamma, lgamma, special_function, xlog1py, xlogy
 from fad.primitives.structural import convert, expand_front, match, match_out
 
 __all__ = [
@@ -276,21 +276,21 @@ def _gamma_by_a(a: Any, x: Any) -> Any:
     return select.bind(inside, -exp.bind(a * log.bind(safe) - safe - lgamma.bind(a)) * slope, 0.0)
 
 
-gammainc = special(
+gammainc = special_function(
     "gammainc",
     [lambda _, a, x: _gamma_by_a(a, x), lambda _, a, x: _gamma_density(a, x)],
     [*reals((0.3, 2), (2.5, 5)), *reals((3, 5), (0.5, 2))],
     singular=True,
     doc="The regularised lower incomplete gamma function P(a, x), DLMF 8.2.4.",
 )
-gammaincc = special(
+gammaincc = special_function(
     "gammaincc",
     [lambda _, a, x: -_gamma_by_a(a, x), lambda _, a, x: -_gamma_density(a, x)],
     [*reals((0.3, 2), (2.5, 5)), *reals((3, 5), (0.5, 2))],
     singular=True,
     doc="The regularised upper incomplete gamma function Q(a, x), DLMF 8.2.4.",
 )
-gammaincinv = special(
+gammaincinv = special_function(
     "gammaincinv",
     [lambda out, a, _y: out * gamma_log_slope(a, log.bind(out)), lambda out, a, _y: 1 / _gamma_density(a, out)],
     reals((0.5, 4), (0.1, 0.9)),
@@ -328,7 +328,7 @@ def _beta_by_b(a: Any, b: Any, x: Any) -> Any:
     return _beta_by_parameter(a, b, x, True)
 
 
-betainc = special(
+betainc = special_function(
     "betainc",
     [
         lambda _, a, b, x: _beta_by_a(a, b, x),
@@ -339,7 +339,7 @@ betainc = special(
     singular=True,
     doc="The regularised incomplete beta function I_x(a, b), DLMF 8.17.2.",
 )
-betaincinv = special(
+betaincinv = special_function(
     "betaincinv",
     [
         lambda out, a, b, _y: -_beta_by_a(a, b, out) / _beta_density(a, b, out),

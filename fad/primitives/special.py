@@ -108,7 +108,7 @@ def _real_floats(name: str) -> Any:
     return rule
 
 
-def special(
+def special_function(
     name: str,
     partials: Sequence[Any],
     samples: Any,
@@ -159,45 +159,49 @@ held_constant = Primitive(
 
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
-erf = special(
+erf = special_function(
     "erf",
     [lambda _, x: _TWO_OVER_ROOT_PI * exp.bind(-x * x)],  # 7.10.1
     reals((-2, 2), half=True),
     kernel=lambda k, x: k.erf(x),
 )
-erfc = special(
+erfc = special_function(
     "erfc",
     [lambda _, x: -_TWO_OVER_ROOT_PI * exp.bind(-x * x)],
     reals((-2, 2), half=True),
     kernel=lambda k, x: k.erfc(x),
 )
-erfinv = special(
+erfinv = special_function(
     "erfinv",
     [lambda out, _x: exp.bind(out * out) / _TWO_OVER_ROOT_PI],
     reals((-0.9, 0.9)),
     kernel=lambda k, x: k.erfinv(x),
     singular=True,
 )
-erfcinv = special(
+erfcinv = special_function(
     "erfcinv", [lambda out, _x: -exp.bind(out * out) / _TWO_OVER_ROOT_PI], reals((0.2, 1.8)), singular=True
 )
-erfcx = special("erfcx", [lambda out, x: 2 * x * out - _TWO_OVER_ROOT_PI], reals((-1, 3)))
-dawsn = special("dawsn", [lambda out, x: 1 - 2 * x * out], reals((-2, 2)), doc="Dawson's integral, DLMF 7.2.5.")
+erfcx = special_function("erfcx", [lambda out, x: 2 * x * out - _TWO_OVER_ROOT_PI], reals((-1, 3)))
+dawsn = special_function(
+    "dawsn", [lambda out, x: 1 - 2 * x * out], reals((-2, 2)), doc="Dawson's integral, DLMF 7.2.5."
+)
 
 # --- the normal distribution -----------------------------------------------------------------------------------------------------
 
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)
 
-ndtr = special(
+ndtr = special_function(
     "ndtr",
     [lambda _, x: exp.bind(-0.5 * x * x - _LOG_ROOT_2PI)],
     reals((-2, 2)),
     kernel=lambda k, x: k.multiply(k.erfc(k.multiply(x, -_ROOT_HALF)), 0.5),
     doc="The distribution function of the standard normal distribution.",
 )
-ndtri = special("ndtri", [lambda out, _x: exp.bind(0.5 * out * out + _LOG_ROOT_2PI)], reals((0.1, 0.9)), singular=True)
-log_ndtr = special("log_ndtr", [lambda out, x: exp.bind(-0.5 * x * x - _LOG_ROOT_2PI - out)], reals((-4, 2)))
+ndtri = special_function(
+    "ndtri", [lambda out, _x: exp.bind(0.5 * out * out + _LOG_ROOT_2PI)], reals((0.1, 0.9)), singular=True
+)
+log_ndtr = special_function("log_ndtr", [lambda out, x: exp.bind(-0.5 * x * x - _LOG_ROOT_2PI - out)], reals((-4, 2)))
 
 # --- the logistic function -------------------------------------------------------------------------------------------------------
 
@@ -209,9 +213,13 @@ def _logit_kernel(k: Any, x: Any) -> Any:
     return k.select(k.less(k.absolute(k.subtract(x, 0.5)), 0.25), near, far)
 
 
-expit = special("expit", [lambda out, _x: out * (1 - out)], reals((-3, 3), half=True), kernel=lambda k, x: k.expit(x))
-logit = special("logit", [lambda _, x: 1 / (x * (1 - x))], reals((0.1, 0.9)), kernel=_logit_kernel, singular=True)
-log_expit = special(
+expit = special_function(
+    "expit", [lambda out, _x: out * (1 - out)], reals((-3, 3), half=True), kernel=lambda k, x: k.expit(x)
+)
+logit = special_function(
+    "logit", [lambda _, x: 1 / (x * (1 - x))], reals((0.1, 0.9)), kernel=_logit_kernel, singular=True
+)
+log_expit = special_function(
     "log_expit",
     [lambda _, x: expit.bind(-x)],
     reals((-3, 3)),
@@ -222,7 +230,7 @@ log_expit = special(
 # --- gamma functions, DLMF 5 -----------------------------------------------------------------------------------------------------
 
 # polygamma's order carries no derivative: it is an integer
-polygamma = special(
+polygamma = special_function(
     "polygamma",
     [None, lambda _, n, x: polygamma.bind(n + 1, x)],
     [case(literal(n), f64(2, 3, low=0.3, high=3)) for n in (0, 1, 2)]
@@ -232,7 +240,7 @@ polygamma = special(
     ],
     doc="The n-th derivative of digamma, DLMF 5.15.",
 )
-digamma = special(
+digamma = special_function(
     "digamma",
     [lambda _, x: polygamma.bind(1.0, x)],
     [*reals((0.3, 5)), *reals((-0.8, -0.2))],
@@ -240,7 +248,7 @@ digamma = special(
     kernel=lambda k, x: k.digamma(x),
     doc="The derivative of the logarithm of the gamma function, DLMF 5.2.2.",
 )
-lgamma = special(
+lgamma = special_function(
     "lgamma",
     [lambda _, x: digamma.bind(x)],
     [*reals((0.3, 5)), *reals((-0.8, -0.2))],
@@ -248,7 +256,9 @@ lgamma = special(
     kernel=lambda k, x: k.lgamma(x),
     doc="The logarithm of the absolute value of the gamma function.",
 )
-gamma_function = special("gamma_function", [lambda out, x: out * digamma.bind(x)], reals((0.3, 4)), function="gamma")
+gamma_function = special_function(
+    "gamma_function", [lambda out, x: out * digamma.bind(x)], reals((0.3, 4)), function="gamma"
+)
 gammasgn = elementwise(
     "gammasgn",
     impl=_implementation("gammasgn"),
@@ -259,7 +269,7 @@ gammasgn = elementwise(
     samples=reals((-3.5, 3)),
     doc="The sign of the gamma function.",
 )
-betaln = special(
+betaln = special_function(
     "betaln",
     [
         lambda _, a, b: digamma.bind(a) - digamma.bind(a + b),
@@ -268,7 +278,7 @@ betaln = special(
     reals((0.3, 4), (0.3, 4)),
     doc="The logarithm of the absolute value of the beta function, DLMF 5.12.1.",
 )
-beta_function = special(
+beta_function = special_function(
     "beta_function",
     [
         lambda out, a, b: out * (digamma.bind(a) - digamma.bind(a + b)),
@@ -277,7 +287,7 @@ beta_function = special(
     reals((0.3, 4), (0.3, 4)),
     function="beta",
 )
-poch = special(
+poch = special_function(
     "poch",
     [
         lambda out, z, m: out * (digamma.bind(z + m) - digamma.bind(z)),
@@ -286,7 +296,7 @@ poch = special(
     reals((0.3, 3), (0.3, 3)),
     doc="Pochhammer's symbol gamma(z + m) / gamma(z), DLMF 5.2.5.",
 )
-binom = special(
+binom = special_function(
     "binom",
     [
         lambda out, n, k: out * (digamma.bind(n + 1) - digamma.bind(n - k + 1)),
@@ -295,7 +305,7 @@ binom = special(
     reals((3.1, 5), (0.3, 2)),
     doc="The binomial coefficient for real arguments, DLMF 1.2.6.",
 )
-zeta = special(
+zeta = special_function(
     "zeta",
     [
         None,
@@ -322,7 +332,7 @@ def _times_log_kernel(log_of: str) -> Any:
     return kernel
 
 
-xlogy = special(
+xlogy = special_function(
     "xlogy",
     [lambda _, _x, y: log.bind(y), lambda _, x, y: _ratio_or_zero(x, y)],
     reals((-2, 2), (0.3, 3)),
@@ -330,7 +340,7 @@ xlogy = special(
     singular=True,
     doc="x log y, and 0 where x is 0.",
 )
-xlog1py = special(
+xlog1py = special_function(
     "xlog1py",
     [lambda _, _x, y: log1p.bind(y), lambda _, x, y: _ratio_or_zero(x, 1 + y)],
     reals((-2, 2), (-0.5, 3)),
@@ -338,8 +348,10 @@ xlog1py = special(
     singular=True,
     doc="x log(1 + y), and 0 where x is 0.",
 )
-entr = special("entr", [lambda _, x: -1 - log.bind(x)], reals((0.1, 2)), singular=True, doc="-x log x, and 0 at 0.")
-rel_entr = special(
+entr = special_function(
+    "entr", [lambda _, x: -1 - log.bind(x)], reals((0.1, 2)), singular=True, doc="-x log x, and 0 at 0."
+)
+rel_entr = special_function(
     "rel_entr",
     [lambda _, x, y: 1 + log.bind(x / y), lambda _, x, y: -x / y],
     reals((0.1, 2), (0.1, 2)),
@@ -356,14 +368,14 @@ def _over(out: Any, x: Any) -> Any:
     return select.bind(origin, 0.5, out / select.bind(origin, 1.0, x))
 
 
-i0 = special("i0", [lambda _, x: i1.bind(x)], reals((-3, 3)))
-i1 = special("i1", [lambda out, x: i0.bind(x) - _over(out, x)], reals((-3, 3)))
-i0e = special("i0e", [lambda out, x: i1e.bind(x) - sign.bind(x) * out], reals((0.1, 3)))
-i1e = special("i1e", [lambda out, x: i0e.bind(x) - _over(out, x) - sign.bind(x) * out], reals((0.1, 3)))
-j0 = special("j0", [lambda _, x: -j1.bind(x)], reals((-3, 3)))
-j1 = special("j1", [lambda out, x: j0.bind(x) - _over(out, x)], reals((-3, 3)))
-y0 = special("y0", [lambda _, x: -y1.bind(x)], reals((0.3, 3)), singular=True)
-y1 = special("y1", [lambda out, x: y0.bind(x) - out / x], reals((0.3, 3)), singular=True)
+i0 = special_function("i0", [lambda _, x: i1.bind(x)], reals((-3, 3)))
+i1 = special_function("i1", [lambda out, x: i0.bind(x) - _over(out, x)], reals((-3, 3)))
+i0e = special_function("i0e", [lambda out, x: i1e.bind(x) - sign.bind(x) * out], reals((0.1, 3)))
+i1e = special_function("i1e", [lambda out, x: i0e.bind(x) - _over(out, x) - sign.bind(x) * out], reals((0.1, 3)))
+j0 = special_function("j0", [lambda _, x: -j1.bind(x)], reals((-3, 3)))
+j1 = special_function("j1", [lambda out, x: j0.bind(x) - _over(out, x)], reals((-3, 3)))
+y0 = special_function("y0", [lambda _, x: -y1.bind(x)], reals((0.3, 3)), singular=True)
+y1 = special_function("y1", [lambda out, x: y0.bind(x) - out / x], reals((0.3, 3)), singular=True)
 
 # --- exponential integrals, DLMF 6.2 and 8.19 --------------------------------------------------------------------------------------
 
@@ -375,9 +387,9 @@ def _expn_slope(_: Any, n: Any, x: Any) -> Any:
     return select.bind(lowest, -zeroth * (1 + 1 / x), -expn.bind(select.bind(lowest, 0, n - 1), x))
 
 
-exp1 = special("exp1", [lambda _, x: -exp.bind(-x) / x], reals((0.3, 3)), singular=True)
-expi = special("expi", [lambda _, x: exp.bind(x) / x], reals((0.3, 3)), singular=True)
-expn = special(
+exp1 = special_function("exp1", [lambda _, x: -exp.bind(-x) / x], reals((0.3, 3)), singular=True)
+expi = special_function("expi", [lambda _, x: exp.bind(x) / x], reals((0.3, 3)), singular=True)
+expn = special_function(
     "expn",
     [None, _expn_slope],
     [case(literal(n), f64(2, 3, low=0.3, high=3)) for n in (0, 1, 3)],

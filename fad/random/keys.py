@@ -23,7 +23,7 @@ from fad.primitives.structural import convert, iota, reshape
 __all__ = ["bits", "fold_in", "key", "key_words", "random_bits", "split", "split_words"]
 
 _WORD = np.dtype(np.uint32)
-_UNSIGNED = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: _WORD, 64: np.dtype(np.uint64)}
+_UNSIGNED: dict[int, np.dtype] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: _WORD, 64: np.dtype(np.uint64)}
 Words = tuple[Any, Any]
 
 

@@ -72,9 +72,10 @@ def _count(found: Any, function: str) -> int:
         raise ArgumentError(
             f"fad.random.{function}: a scalar argument is the number of entries, an int known when the function runs; got {aval_of(found)}"
         )
-    if found < 0:
-        raise ArgumentError(f"fad.random.{function}: the number of entries is {found}, below zero")
-    return int(found)
+    count = int(found)
+    if count < 0:
+        raise ArgumentError(f"fad.random.{function}: the number of entries is {count}, below zero")
+    return count
 
 
 def _shuffled(words: Words, x: Any, axis: int) -> Any:
