@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from fad.compiler.access import Access, Axis, Patterns, identity_index
@@ -27,7 +28,7 @@ _CHEAP = frozenset(
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
 _MOST_REGISTERS = 16
 _MOST_UNROLLED = 64
-_MOST_MEMBERS = 96
+_MOST_MEMBERS = 1000
 
 
 def is_small(shape: Iterable[int], most: int = _MOST_REGISTERS) -> bool:
@@ -74,6 +75,17 @@ class Group:
         self.members: dict[Var, Member] = {}
         self.reads: set[Var] = set()
         self.scratch: set[Var] = set()
+        self._rows: dict[tuple[int, ...], tuple[int, int, bool]] = {}
+
+    def rows(self, prefix: tuple[int, ...]) -> tuple[int, bool]:
+        """The size of the longest loop inside one over the prefix, and whether a costly operation has no loop there."""
+        seen, longest, costly = self._rows.get(prefix, (0, 0, False))
+        for member in islice(self.members.values(), seen, None) if seen < len(self.members) else ():
+            inner = _inner_size(member.domain, prefix)
+            longest = max(longest, inner)
+            costly = costly or (inner == 1 and is_costly(member.equation))
+        self._rows[prefix] = (len(self.members), longest, costly)
+        return longest, costly
 
 
 class Straight:
@@ -215,19 +227,31 @@ class _Planner:
             is_group = place >= 0 and isinstance(plan.steps[place], Group) and access.var not in plan.aliases
             first = max(first, place if is_group else place + 1)
         read_vars = {a.var for a in reads if not is_small(a.var.aval.shape)}
-        for number in range(first, len(plan.steps)):
-            group = plan.steps[number]
-            if isinstance(group, Group) and (read_vars & group.reads or read_vars & group.members.keys()):
-                member = _fit(group, equation, domain, reads)
-                if member is not None:
-                    break
-        else:
-            group, number = Group(domain), len(plan.steps)
-            member = _fit(group, equation, domain, reads)
-            assert member is not None
-            plan.steps.append(group)
+        number = self._best_group(equation, domain, reads, read_vars, first)
+        if number is None:
+            number = len(plan.steps)
+            plan.steps.append(Group(domain))
+        group = plan.steps[number]
+        assert isinstance(group, Group)
+        member = _fit(group, equation, domain, reads)
+        assert member is not None
         _join(group, member, read_vars)
         plan.place[member.output] = number
+
+    def _best_group(
+        self, equation: Equation, domain: tuple[int, ...], reads: list[Access], read_vars: set[Var], first: int
+    ) -> int | None:
+        """The first group that shares a variable with the equation, else the last one that runs over its domain."""
+        other = None
+        for number in range(first, len(self.plan.steps)):
+            group = self.plan.steps[number]
+            if isinstance(group, Group):
+                related = read_vars & group.reads or read_vars & group.members.keys()
+                if (related or domain == group.prefix) and _fit(group, equation, domain, reads) is not None:
+                    if related:
+                        return number
+                    other = number
+        return other
 
     # -- what is kept -----------------------------------------------------------------------------------------------------
 
@@ -303,11 +327,9 @@ def _fit(group: Group, equation: Equation, domain: tuple[int, ...], reads: list[
 
 def _would_be_scalar(group: Group, equation: Equation, domain: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
     """Whether costly functions of one value per row would run between short inner loops, where they cannot be vectorised."""
-    rows = [m.equation for m in group.members.values() if _inner_size(m.domain, prefix) == 1]
-    inner = [_inner_size(m.domain, prefix) for m in group.members.values()] + [_inner_size(domain, prefix)]
-    if _inner_size(domain, prefix) == 1:
-        rows.append(equation)
-    return 1 < max(inner) < LONG and any(is_costly(e) for e in rows)
+    longest, costly = group.rows(prefix)
+    inner = _inner_size(domain, prefix)
+    return 1 < max(longest, inner) < LONG and (costly or (inner == 1 and is_costly(equation)))
 
 
 def _inner_size(domain: tuple[int, ...], prefix: tuple[int, ...]) -> int:

@@ -189,10 +189,10 @@ class Emitter:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def loop(self, start: Ix, stop: Ix, interleave: int = 0) -> Iterator[Index]:
+    def loop(self, start: Ix, stop: Ix, plain: bool = False) -> Iterator[Index]:
         """A loop over ``start <= i < stop``; the code written inside the block is its body.
 
-        ``interleave`` is how many vectors LLVM works on at a time; 0 lets it choose.
+        LLVM is asked not to unroll a ``plain`` loop.
         """
         outer = self.scopes[-1]
         body = self.function.append_basic_block("loop")
@@ -205,8 +205,8 @@ class Emitter:
         following = inner.builder.add(counter, ir.Constant(I64, 1), flags=["nsw", "nuw"])
         counter.add_incoming(following, inner.builder.block)
         back = inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
-        if interleave:
-            back.set_metadata("llvm.loop", _loop_hints(self.function.module, interleave))
+        if plain:
+            back.set_metadata("llvm.loop", _plain_loop(self.function.module))
         self.scopes.pop()
         counter.add_incoming(first, outer.builder.block)
         outer.builder.cbranch(outer.builder.icmp_signed("<", first, last), body, done)
@@ -227,9 +227,9 @@ class Emitter:
         outer.builder.position_at_end(done)
 
 
-def _loop_hints(module: ir.Module, interleave: int) -> ir.MDValue:
+def _plain_loop(module: ir.Module) -> ir.MDValue:
     """Hints for one loop; their first operand is the node itself, which tells them from another loop's."""
-    hint = module.add_metadata(["llvm.loop.interleave.count", ir.Constant(I32, interleave)])
+    hint = module.add_metadata(["llvm.loop.unroll.disable"])
     node = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), hint])
     node.operands = (node, hint)
     return node

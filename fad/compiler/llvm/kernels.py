@@ -113,10 +113,28 @@ class KernelWriter:
             if number == len(runs) - 1 and long and self._blocked(sums, first + run[-1]):
                 index[run[-1]] = self._open_blocked(stack, count, sums)
             else:
-                innermost = number == len(runs) - 1
-                reduces = any(m.is_reduction and not self._in_memory(m) for m in sums)
-                index[run[-1]] = stack.enter_context(self.emitter.loop(0, count, int(innermost and not reduces)))
+                lanes = self._lanes(math.prod(min(sizes[k], LONG) for k in run))
+                if number == len(runs) - 1 and lanes and sums and not any(m.is_reduction for m in sums):
+                    index[run[-1]] = self._open_lanes(stack, count, lanes)
+                else:
+                    index[run[-1]] = stack.enter_context(self.emitter.loop(0, count))
         return index
+
+    def _lanes(self, least: int) -> int:
+        """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer."""
+        stored = [m.output.aval.dtype.itemsize for m in self.group.members.values()]
+        lanes = 64 // max(stored) if max(stored) >= 4 else 16
+        return lanes if least >= lanes else 8 if least > 8 else 0
+
+    def _open_lanes(self, stack: ExitStack, count: Ix, lanes: int) -> Index:
+        """A loop over whole vectors; the last one starts early enough to fit, so that some elements are computed twice."""
+        emitter = self.emitter
+        last = emitter.subtract(count, lanes)
+        blocks, _ = emitter.divide(emitter.add(count, lanes - 1), lanes)
+        number = stack.enter_context(emitter.loop(0, blocks, plain=True))
+        start = emitter.smaller(emitter.multiply(number, lanes), last)
+        lane = stack.enter_context(emitter.loop(0, lanes))
+        return emitter.add(start, lane)
 
     def _blocked(self, members: Sequence[Member], axis: int) -> bool:
         """Whether the innermost loop adds floats up in a register."""
