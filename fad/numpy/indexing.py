@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fad.primitives.indexing import (
     gathered_shape,
     index_position,
     move_block,
+    unstack,
 )
 from fad.primitives.scattering import scatter
 from fad.primitives.windows import basic_update
@@ -77,7 +79,40 @@ def getitem(x: Any, index: Any) -> Any:
             return wrap(basic_index(value, (entry,)))
     elif kind is slice and index.step is None and _plain(index) and value.shape:
         return wrap(basic_index(value, (_triple(index, value.shape[0]),)))
+    elif kind is tuple:
+        entries = _plain_entries(index, value.shape)
+        if entries is not None:
+            return wrap(basic_index(value, entries))
     return wrap(Selection(value, index).read(value, config.out_of_bounds))
+
+
+def iterate(x: Any) -> Iterator[Any]:
+    """The slices of an array along its first axis, read all at once where a derivative is followed through each."""
+    value = x._buffer if type(x) is Array else x
+    if isinstance(value, Tracer):
+        return iter([wrap(part) for part in unstack(value, 0)])
+    return (wrap(value[k]) for k in range(len(value)))
+
+
+def _plain_entries(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | None:
+    """The usual tuples, of integers, slices and new axes, without detour; ``None`` for all others and for what is out of bounds."""
+    entries: list[Any] = []
+    axis = 0
+    for item in index:
+        if item is None:
+            entries.append(None)
+            continue
+        if axis == len(shape):
+            return None
+        size = shape[axis]
+        if type(item) is int and -size <= item < size:
+            entries.append(item if item >= 0 else item + size)
+        elif type(item) is slice and item.step is None and _plain(item):
+            entries.append(_triple(item, size))
+        else:
+            return None
+        axis += 1
+    return tuple(entries) if entries else None
 
 
 def _wrapped(out: Any) -> Any:

@@ -13,6 +13,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.trace import Tracer
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import operand
+from fad.numpy.indexing import iterate
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.object_arrays import Element
 
@@ -123,7 +124,7 @@ def _iterate(self: Any) -> Iterator[Any]:
     shape = shape_of(self)
     if not shape:
         raise ShapeError(f"iteration over a 0-d array: {self!r} has no axis to go along")
-    return (self[k] for k in range(shape[0]))
+    return iterate(self)
 
 
 def _contains(self: Any, item: Any) -> bool:

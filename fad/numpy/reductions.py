@@ -16,6 +16,7 @@ from fad.core.avals import (
     dtype_of,
     inexact_dtype,
     is_complex,
+    real_dtype,
     result_dtype,
     shape_of,
     weak_operand,
@@ -213,9 +214,14 @@ def mean(
     """
     refuse_out("mean", out)
     x, target = _computing(operand(a, "mean"), dtype)
-    axes = axis_numbers(axis, len(shape_of(x)), "mean")
-    kept, _ = _mean_of(x, axes, where, "mean")
-    return wrap(convert(kept if flag_set(keepdims) else _dropped(kept, axes), target))
+    shape = shape_of(x)
+    axes = axis_numbers(axis, len(shape), "mean")
+    if not restricts(where):
+        found = kept_axes(_divided(reduce_sum(x, axes), math.prod(shape[i] for i in axes)), shape, axes, keepdims)
+    else:
+        kept, _ = _mean_of(x, axes, where, "mean")
+        found = kept if flag_set(keepdims) else _dropped(kept, axes)
+    return wrap(convert(found, target))
 
 
 def _dropped(x: Any, axes: tuple[int, ...]) -> Any:
@@ -239,15 +245,12 @@ def variance(
         # Before squaring: the slope of a NaN that does not count would be NaN.
         deviation, _ = masked(deviation, where, dtype_of(deviation).type(0), function)
     squares = square.bind(absolute.bind(deviation) if is_complex(dtype_of(x)) else deviation)
-    total = reshape(reduce_sum(squares, axes), keepdims_shape(shape_of(squares), axes))
+    total = reduce_sum(squares, axes)
     if type(count) is int:
-        count = builtins.max(count - ddof, 0)
+        found = _divided(total, builtins.max(count - ddof, 0))
     else:
-        count = maximum_p.bind(count - ddof, 0)
-    kept = _divided(total, count)
-    if is_complex(target):
-        target = np.dtype(np.float32 if target.itemsize == 8 else np.float64)
-    return kept if flag_set(keepdims) else _dropped(kept, axes), target
+        found = _divided(total, _dropped(maximum_p.bind(count - ddof, 0), axes))
+    return kept_axes(found, shape_of(squares), axes, keepdims), real_dtype(target)
 
 
 def degrees(function: str, ddof: Any, correction: Any) -> Any:

@@ -21,10 +21,10 @@ from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL
-from fad.primitives.slicing import flip, static_slice
-from fad.primitives.structural import broadcast_to, expand_front, iota, linear_unary, permute, reshape
+from fad.primitives.slicing import concatenate, flip, static_slice
+from fad.primitives.structural import broadcast_to, expand_front, iota, linear_unary, permute, reshape, zeros
 
-__all__ = ["basic_index", "check_bounds", "gather", "gather_transpose", "index_position", "take_along_axis"]
+__all__ = ["basic_index", "check_bounds", "gather", "gather_transpose", "index_position", "take_along_axis", "unstack"]
 
 Entry = int | tuple[int, int, int] | None
 
@@ -142,6 +142,61 @@ def basic_index(x: Any, index: tuple[Entry, ...]) -> Any:
     target = basic_index_shape(aval, index=index).shape
     starts, stops, steps, reverse = canonical_slices(aval.shape, index)
     return reshape(flip(static_slice(x, starts, stops, steps), reverse), target)
+
+
+# --- all rows at once --------------------------------------------------------------------------------------------------------------------
+
+
+def _unstack_vjp(x: Any, *, axis: int) -> Any:
+    shape, dtype = shape_of(x), dtype_of(x)
+    rows = (*shape[:axis], 1, *shape[axis + 1 :])
+
+    def pullback(cotangents: Sequence[Any]) -> list[Any]:
+        blank = None
+        parts = []
+        for ct in cotangents:
+            if ct is None:
+                ct = blank = zeros(ShapedArray(rows, dtype)) if blank is None else blank
+            parts.append(reshape(ct, rows))
+        return [concatenate(parts, axis)]
+
+    return unstack_p.bind(x, axis=axis), pullback
+
+
+def _unstack_batch(size: int, args: Sequence[Any], mapped: Sequence[bool], *, axis: int) -> Any:
+    return unstack_p.bind(args[0], axis=axis + 1), True
+
+
+unstack_p = Primitive(
+    "unstack",
+    impl=lambda xp, x, *, axis: list(x if axis == 0 else xp.moveaxis(x, axis, 0)),
+    shape=lambda x, *, axis: [ShapedArray((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)] * x.shape[axis],
+    jvp=lambda primals, tangents, *, axis: (
+        unstack_p.bind(primals[0], axis=axis),
+        unstack_p.bind(tangents[0], axis=axis),
+    ),
+    vjp=_unstack_vjp,
+    batch=_unstack_batch,
+    kernel="unstack",
+    samples=[
+        case(f64(3, 2), axis=0),
+        case(f64(2, 3), axis=1),
+        case(f64(2), axis=0),
+        case(f32(1, 2), axis=0),
+        case(c128(2), axis=0),
+    ],
+    multiple_results=True,
+    keeps_missing=True,
+    doc="The slices along an axis, all at once: what iteration reads, with one entry on the tape.",
+)
+
+
+def unstack(x: Any, axis: int) -> list[Any]:
+    """The slices of ``x`` along a non-negative axis."""
+    size = shape_of(x)[axis]
+    if size and CURRENT.get().base is EVAL:
+        return unstack_p.bind(x, axis=axis)
+    return [basic_index(x, (*[(0, n, 1) for n in shape_of(x)[:axis]], k)) for k in range(size)]
 
 
 # --- gather ------------------------------------------------------------------------------------------------------------------------------
@@ -380,6 +435,8 @@ def _gather_transpose_impl(
             check_bounds("indexing", shape, axes, indices)
             raise
         return out
+    if mode == "raise" and len(shape) == 1 and xp is np:
+        return _add_along_one_axis(ct, indices[0], shape)
     positions = flat_positions(xp, "indexing", shape, axes, indices, mode)
     rest = [n for i, n in enumerate(shape) if i not in axes]
     total = math.prod(shape[a] for a in axes)
@@ -389,6 +446,17 @@ def _gather_transpose_impl(
     table = table[:total].reshape(*[shape[a] for a in axes], *rest)
     order = [*axes, *[i for i in range(len(shape)) if i not in axes]]
     return xp.transpose(table, [order.index(i) for i in range(len(shape))])
+
+
+def _add_along_one_axis(ct: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """The usual case without detour: NumPy itself wraps negative indices and finds those out of bounds."""
+    out = np.zeros(shape, ct.dtype)
+    try:
+        np.add.at(out, np.ravel(index), np.ravel(ct))
+    except IndexError:
+        check_bounds("indexing", shape, (0,), [index])
+        raise
+    return out
 
 
 def _gather_transpose_shape(

@@ -13,9 +13,10 @@ from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_
 from fad.core.errors import ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
 from fad.primitives.math_functions import exp, log
-from fad.primitives.structural import convert, keepdims_shape, reduce_sum, reshape
+from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape
 
 __all__ = [
     "argmax",
@@ -53,7 +54,11 @@ def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     return mask, maximum.bind(count, 1)
 
 
-def _extreme(name: str, function: str, kernel: str) -> Primitive:
+def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
+    def impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+        # The ufunc's method spares the Python layers of numpy.max; CuPy has only the function.
+        return ufunc.reduce(x, axis=axes) if xp is np else getattr(xp, function)(x, axis=axes)
+
     def shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
         kept = reduced_shape(function, x, axes)
         if any(x.shape[a] == 0 for a in axes) and 0 not in kept:
@@ -81,12 +86,12 @@ def _extreme(name: str, function: str, kernel: str) -> Primitive:
 
     primitive = Primitive(
         name,
-        impl=lambda xp, x, *, axes: getattr(xp, function)(x, axis=axes),
+        impl=impl,
         shape=shape,
         jvp=jvp,
         vjp=vjp,
         batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
-        kernel=kernel,
+        kernel=name,
         samples=[
             case(f64(2, 3, 4), axes=(1,)),
             case(f64(2, 3, 4), axes=(0, 2)),
@@ -104,8 +109,8 @@ def _extreme(name: str, function: str, kernel: str) -> Primitive:
     return primitive
 
 
-reduce_max_p = _extreme("reduce_max", "max", "reduce_max")
-reduce_min_p = _extreme("reduce_min", "min", "reduce_min")
+reduce_max_p = _extreme("reduce_max", "max", np.maximum)
+reduce_min_p = _extreme("reduce_min", "min", np.minimum)
 
 
 def reduce_max(x: Any, axes: tuple[int, ...]) -> Any:
@@ -215,7 +220,61 @@ def reduce_all(x: Any, axes: tuple[int, ...]) -> Any:
     return reduce_all_p.bind(x, axes=axes)
 
 
-# --- log-sum-exp -------------------------------------------------------------------------------------------------------------------------
+# --- log-sum-exp: one operation where it is evaluated at once, a composite where it is staged and can be fused ------------------------
+
+
+def _logsumexp_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+    if 0 in x.shape:
+        return xp.full(tuple(n for i, n in enumerate(x.shape) if i not in axes), -np.inf, x.dtype)
+    largest = xp.max(x.real if x.dtype.kind == "c" else x, axis=axes, keepdims=True)
+    largest = xp.where(xp.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore", over="ignore"):
+        total = xp.log(xp.sum(xp.exp(x - largest), axis=axes)) + xp.squeeze(largest, axes)
+    return total.astype(x.dtype, copy=False)
+
+
+def _logsumexp_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
+    require_inexact("logsumexp", x.dtype)
+    return ShapedArray(reduced_shape("logsumexp", x, axes), x.dtype)
+
+
+def _softmax(x: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    """``exp(x - out)``, and 0 where everything is -inf."""
+    zero = dtype_of(x).type(0)
+    # For -inf there is nothing to share: any finite value in place of the result gives exp(-inf) = 0.
+    out = select.bind(equal.bind(out, dtype_of(x).type(-np.inf)), zero, out)
+    return exp.bind(x - reshape(out, keepdims_shape(shape_of(x), axes)))
+
+
+def _logsumexp_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axes: tuple[int, ...]) -> Any:
+    out = logsumexp_p.bind(primals[0], axes=axes)
+    return out, reduce_sum(tangents[0] * _softmax(primals[0], out, axes), axes)
+
+
+def _logsumexp_vjp(x: Any, *, axes: tuple[int, ...]) -> Any:
+    out = logsumexp_p.bind(x, axes=axes)
+    return out, lambda ct: [reshape(ct, keepdims_shape(shape_of(x), axes)) * _softmax(x, out, axes)]
+
+
+logsumexp_p = Primitive(
+    "logsumexp",
+    impl=_logsumexp_impl,
+    shape=_logsumexp_shape,
+    jvp=_logsumexp_jvp,
+    vjp=_logsumexp_vjp,
+    batch=lambda size, args, mapped, *, axes: (logsumexp(args[0], _shifted(axes)), True),
+    kernel="logsumexp",
+    samples=[
+        case(f64(2, 3, 4), axes=(1,)),
+        case(f64(2, 3, 4), axes=(0, 2)),
+        case(f64(5), axes=(0,)),
+        case(f64(0, 3), axes=(0,), check_order=0),  # -inf has no differences
+        case(literal(np.array([[-np.inf, 1.0], [-1.0, 0.5]])), axes=(1,)),
+        case(f32(2, 3), axes=(0, 1)),
+        case(c128(2, 3), axes=(1,)),
+    ],
+    doc="log(sum(exp(x))) without overflow; the derivative is the softmax, and 0 where every element is -inf.",
+)
 
 
 def logsumexp(x: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
@@ -223,17 +282,14 @@ def logsumexp(x: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
 
     Where every element is -inf the result is -inf and the derivative 0.
     """
+    if weights is None and CURRENT.get().base is EVAL:
+        return logsumexp_p.bind(x, axes=axes)
     dtype = dtype_of(x)
     ordered = real.bind(x) if is_complex(dtype) else x
-    largest = stop_gradient.bind(reduce_max(ordered, axes) if 0 not in shape_of(x) else _no_largest(ordered, axes))
+    largest = stop_gradient.bind(reduce_sum(ordered, axes) if 0 in shape_of(x) else reduce_max(ordered, axes))
     largest = select.bind(isfinite.bind(largest), largest, real_dtype(dtype).type(0))
     terms = exp.bind(x - reshape(largest, keepdims_shape(shape_of(x), axes)))
     total = reduce_sum(terms if weights is None else weights * terms, axes)
     vanishes = equal.bind(total, 0)
     safe = log.bind(select.bind(vanishes, dtype.type(1), total)) + largest
     return select.bind(vanishes, dtype.type(-np.inf), safe)
-
-
-def _no_largest(x: Any, axes: tuple[int, ...]) -> Any:
-    """Zeros where the largest of no elements is asked for."""
-    return reduce_sum(x, axes)
