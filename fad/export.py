@@ -1,0 +1,496 @@
+"""``export_source``: a Program as a standalone, readable NumPy function that does not import fad.
+
+Common operations become the NumPy call that a person would write. The rest bring their implementation along: the source of the primitive's ``impl`` and of
+everything of fad that it uses is copied above the function.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fad.core.avals import aval_of
+from fad.core.errors import FadError
+from fad.core.program import Atom, Equation, Program, Var
+from fad.core.pytrees import flatten, structure, unflatten
+from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
+from fad.transforms.checkpointing import inlined
+from fad.transforms.programs import stage_function
+
+__all__ = ["export_source"]
+
+_INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "equal": "==", "not_equal": "!=", "less": "<",
+    "less_equal": "<=", "greater": ">", "greater_equal": ">=", "floor_divide": "//", "remainder": "%", "bitwise_and": "&",
+    "bitwise_or": "|", "bitwise_xor": "^",
+}  # fmt: skip
+_CALLS = {
+    "reshape": "np.reshape({0}, {shape})",
+    "transpose": "np.transpose({0}, {axes})",
+    "broadcast_to": "np.broadcast_to({0}, {shape})",
+    "reduce_sum": "np.sum({0}, axis={axes})",
+    "reduce_max": "np.max({0}, axis={axes})",
+    "reduce_min": "np.min({0}, axis={axes})",
+    "concatenate": "np.concatenate([{all}], axis={axis})",
+    "select": "np.where({0}, {1}, {2})",
+    "flip": "np.flip({0}, {axes})",
+    "negative": "-{0}",
+    "stop_gradient": "{0}",
+    "checkpoint_name": "{0}",
+    "weaken": "{0}",
+    "full": "np.full({shape}, {value}, dtype={dtype})",
+    "iota": "np.arange({size}, dtype={dtype})",
+    "integer_power": "{0} ** {exponent}",
+}
+
+
+class _Writer:
+    """Collects the helper definitions, constants and lines of one exported function."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, str] = {}
+        self.imports: dict[str, str] = {}
+        self.constants: dict[str, Any] = {}
+        self.names: dict[int, str] = {}
+        self.functions = 0
+
+    def body(self, program: Program, arguments: list[str], indent: str) -> list[str]:
+        """Lines that compute a Program, ending in its return statement."""
+        names: dict[Var, str] = dict(zip(program.inputs, arguments, strict=True))
+        for var, value in program.constants.items():
+            names[var] = self.constant(value)
+        taken = set(names.values())
+        lines: list[str] = []
+        for equation in program.equations:
+            for var in equation.outputs:
+                names[var] = _fresh(taken)
+            lines += self.lines(equation, lambda v: _operand(v, names), [names[v] for v in equation.outputs])
+        results = ", ".join(_operand(v, names) for v in program.outputs)
+        return [indent + line for line in [*lines, f"return [{results}]"]]
+
+    def constant(self, value: Any) -> str:
+        """The name of an array constant."""
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def lines(self, equation: Equation, name: Callable[[Atom], str], outputs: list[str]) -> list[str]:
+        """Lines for one equation."""
+        primitive, params = equation.primitive, equation.params
+        args = [name(v) for v in equation.inputs]
+        if primitive.name in _NESTED:
+            return _NESTED[primitive.name](self, params, args, outputs)
+        if primitive.name == "convert" and (equation.inputs[0].aval.dtype.kind != "c" or params["dtype"].kind == "c"):
+            return [f"{outputs[0]} = np.asarray({args[0]}).astype({self.literal(params['dtype'])})"]
+        if primitive.name == "dot_general":
+            return _product_lines(self, params, args, outputs, tuple(v.aval.ndim for v in equation.inputs))
+        if primitive.name in _INFIX:
+            return [f"{outputs[0]} = {args[0]} {_INFIX[primitive.name]} {args[1]}"]
+        if primitive.name in _CALLS:
+            shown = {k: self.literal(v) for k, v in params.items()}
+            return [f"{outputs[0]} = " + _CALLS[primitive.name].format(*args, all=", ".join(args), **shown)]
+        if isinstance(primitive.impl, str):
+            return [f"{outputs[0]} = np.{primitive.impl}({', '.join(args)})"]
+        special = inspect.getclosurevars(primitive.impl).nonlocals.get("function")
+        if isinstance(special, str) and primitive.impl.__module__ == "fad.primitives.special" and _wide(equation):
+            self.imports["special"] = "from scipy import special"
+            return [f"{outputs[0]} = special.{special}({', '.join(args)})"]
+        call = f"{self.helper(primitive)}({', '.join(['np', *args, *[f'{k}={self.literal(v)}' for k, v in params.items()]])})"
+        return [f"{', '.join(outputs)}{',' if primitive.multiple_results and len(outputs) == 1 else ''} = {call}"]
+
+    def literal(self, value: Any) -> str:
+        """A parameter written as Python."""
+        if isinstance(value, np.dtype):
+            if value.name == "bfloat16":
+                self.imports["ml_dtypes"] = "import ml_dtypes"
+                return "np.dtype(ml_dtypes.bfloat16)"
+            return f"np.dtype({value.name!r})"
+        if isinstance(value, np.generic):
+            return f"np.{type(value).__name__}({value.item()!r})".replace("inf", "np.inf").replace("nan", "np.nan")
+        if isinstance(value, float) and not np.isfinite(value):
+            return f"float({str(value)!r})"
+        if isinstance(value, tuple):
+            return "(" + "".join(f"{self.literal(v)}, " for v in value).rstrip(" ") + ")"
+        if isinstance(value, type):
+            return f"np.{value.__name__}" if value.__module__ == "numpy" else self.imported(value)
+        if isinstance(value, frozenset | set | list):
+            return f"{type(value).__name__}([{', '.join(self.literal(v) for v in value)}])"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{self.literal(k)}: {self.literal(v)}" for k, v in value.items()) + "}"
+        if isinstance(value, slice):
+            return f"slice({value.start}, {value.stop}, {value.step})"
+        if value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str):
+            return repr(value)
+        raise FadError(f"export_source: a parameter of type {type(value).__name__} cannot be written as Python source")
+
+    def imported(self, value: Any) -> str:
+        """The name of something of another library."""
+        if value.__module__ != "builtins":
+            self.imports[value.__name__] = f"from {value.__module__} import {value.__name__}"
+        return value.__name__
+
+    def nested(self, program: Program) -> str:
+        """The name of a function that computes a nested Program."""
+        self.functions += 1
+        name = f"{re.sub(r'[^0-9a-zA-Z_]', '', program.name) or 'part'}_{self.functions}"
+        arguments = [f"x{k}" for k in range(len(program.inputs))]
+        lines = self.body(program, arguments, "    ")
+        self.definitions[name] = "\n".join([f"def {name}({', '.join(arguments)}):", *lines])
+        return name
+
+    def helper(self, primitive: Any) -> str:
+        """The name of a copied implementation."""
+        return self.copied(primitive.impl, f"{primitive.name}_impl")
+
+    def copied(self, function: Any, wanted: str) -> str:
+        """Copy the source of a function or class of fad, with what it refers to; gives its name in the exported source."""
+        if isinstance(function, partial):
+            raise FadError("export_source: an implementation made by functools.partial cannot be copied")
+        function = inspect.unwrap(function) if not isinstance(function, type) else function
+        if id(function) in self.names:
+            return self.names[id(function)]
+        is_lambda = isinstance(function, types.FunctionType) and function.__name__ == "<lambda>"
+        name = wanted if is_lambda else function.__name__
+        while name in self.names.values() or name in self.definitions:
+            name += "_"
+        self.names[id(function)] = name  # before its references, which may refer to it
+        scope, cells = _scope_of(function)
+        node = _undecorated(_node_of(function))
+        node = _Substitute(
+            {k: v for k, v in cells.items() if isinstance(v, str | bool | int | float | tuple | None)}, self
+        ).visit(node)
+        self.references(node, {**scope, **cells})
+        if not is_lambda:
+            node.name = name  # type: ignore[attr-defined]
+        # References stand first: a definition that uses another stands below it.
+        self.definitions[name] = f"{name} = {ast.unparse(node)}" if is_lambda else ast.unparse(node)
+        return name
+
+    def references(self, node: ast.AST, scope: dict[str, Any]) -> None:
+        """Copy or import everything that a piece of source names."""
+        local = {
+            a.arg
+            for n in ast.walk(node)
+            if isinstance(n, ast.arguments)
+            for a in [*n.posonlyargs, *n.args, *n.kwonlyargs]
+        }
+        local |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        for found in ast.walk(node):
+            if (
+                not isinstance(found, ast.Name)
+                or found.id in local
+                or found.id in self.definitions
+                or hasattr(builtins, found.id)
+            ):
+                continue
+            if found.id not in scope:
+                continue
+            self.reference(found.id, scope[found.id])
+
+    def reference(self, name: str, value: Any) -> None:
+        """Copy or import one global of fad's source."""
+        if isinstance(value, types.ModuleType):
+            self.imports[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
+        elif isinstance(value, type) and issubclass(value, Exception):
+            self.definitions[name] = f"{name} = ValueError"
+        elif (
+            callable(value)
+            and (getattr(value, "__module__", None) or "").startswith("fad.")
+            and hasattr(value, "__name__")
+        ):
+            copied = self.copied(value, name)
+            if copied != name:
+                self.definitions[name] = f"{name} = {copied}"
+        elif isinstance(value, types.FunctionType | type | types.BuiltinFunctionType | np.ufunc):
+            module = value.__module__
+            self.imports[name] = f"from {module} import {value.__name__} as {name}"
+        elif value is not Any:
+            self.definitions[name] = f"{name} = {self.literal(value)}"
+
+
+def _wide(equation: Equation) -> bool:
+    """Whether SciPy computes the equation in the dtype that it is to have."""
+    return equation.outputs[0].aval.dtype in (np.float64, np.complex128)
+
+
+def _operand(v: Atom, names: dict[Var, str]) -> str:
+    if isinstance(v, Var):
+        return names[v]
+    value = (
+        v.value.item()
+        if isinstance(v.value, np.generic) and v.value.dtype in (np.float64, np.int64, np.bool_)
+        else v.value
+    )
+    if isinstance(value, np.generic):
+        return f"np.{type(value).__name__}({value.item()!r})"
+    if isinstance(value, float) and not np.isfinite(value):
+        return f"float({str(value)!r})"
+    return f"({value!r})" if isinstance(value, complex) or value < 0 else repr(value)
+
+
+def _fresh(taken: set[str]) -> str:
+    """The next short name that is not taken."""
+    k = 0
+    while True:
+        letters, n = "", k + 1
+        while n:
+            n, digit = divmod(n - 1, 26)
+            letters = chr(97 + digit) + letters
+        k += 1
+        if letters not in taken and letters not in (
+            "as",
+            "if",
+            "in",
+            "is",
+            "or",
+            "np",
+            "do",
+            "and",
+            "not",
+            "for",
+            "def",
+            "del",
+            "try",
+        ):
+            taken.add(letters)
+            return letters
+
+
+def _undecorated(node: Any) -> Any:
+    """A definition without annotations and docstring."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_arg(self, arg: ast.arg) -> ast.arg:
+            arg.annotation = None
+            return arg
+
+        def visit_FunctionDef(self, function: ast.FunctionDef) -> ast.FunctionDef:
+            self.generic_visit(function)
+            function.returns = None
+            if ast.get_docstring(function) is not None and len(function.body) > 1:
+                function.body = function.body[1:]
+            return function
+
+        def visit_ClassDef(self, cls: ast.ClassDef) -> ast.ClassDef:
+            self.generic_visit(cls)
+            if ast.get_docstring(cls) is not None and len(cls.body) > 1:
+                cls.body = cls.body[1:]
+            return cls
+
+        def visit_AnnAssign(self, assign: ast.AnnAssign) -> ast.AST | None:
+            if assign.value is None:
+                return None
+            return ast.copy_location(ast.Assign([assign.target], assign.value), assign)
+
+    return ast.fix_missing_locations(Strip().visit(node))
+
+
+def _node_of(function: Any) -> ast.AST:
+    """The syntax tree of a function, lambda or class, found in its file."""
+    if isinstance(function, type):
+        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
+    kinds = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef
+    lines = function.__code__.co_firstlineno
+    wanted = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+    for node in ast.walk(tree):
+        if isinstance(node, kinds):
+            names = tuple(a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
+            first = (
+                node.lineno
+                if isinstance(node, ast.Lambda)
+                else min([node.lineno, *[d.lineno for d in node.decorator_list]])
+            )
+            if first == lines and names == wanted and (isinstance(node, ast.Lambda) or node.name == function.__name__):
+                return node
+    raise FadError(f"export_source: the source of {function.__qualname__} in {function.__module__} cannot be found")
+
+
+def _scope_of(function: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a function's global names mean, and what it closes over."""
+    if isinstance(function, type):
+        return dict(vars(sys.modules[function.__module__])), {}
+    cells = dict(zip(function.__code__.co_freevars, [c.cell_contents for c in function.__closure__ or ()], strict=True))
+    return function.__globals__, cells
+
+
+class _Substitute(ast.NodeTransformer):
+    """Writes plain values that a function closes over in place of their names."""
+
+    def __init__(self, values: dict[str, Any], writer: _Writer):
+        self.values, self.writer = values, writer
+
+    def visit_Name(self, name: ast.Name) -> ast.AST:
+        if isinstance(name.ctx, ast.Load) and name.id in self.values:
+            return ast.parse(self.writer.literal(self.values[name.id]), mode="eval").body
+        return name
+
+
+# --- operations that hold Programs --------------------------------------------------------------------------------------------------------
+
+
+def _unpacked(names: list[str]) -> str:
+    return "[" + ", ".join(names) + "]"
+
+
+def _call_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
+    program = params.get("program") or params["function"]
+    return [f"{_unpacked(outputs)} = {writer.nested(program)}({', '.join(args)})"]
+
+
+def _scan_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
+    program, fixed, carry = params["program"], params["constants"], params["carry"]
+    step = writer.nested(program)
+    xs, state, ys = args[fixed + carry :], outputs[:carry], outputs[carry:]
+    length = params["length"] if isinstance(params["length"], int) else f"len({xs[0]})"
+    order = f"range({length})" + ("[::-1]" if params["reverse"] else "")
+    lines = [f"{s} = {a}" for s, a in zip(state, args[fixed : fixed + carry], strict=True)]
+    for y, aval in zip(ys, program.out_avals[carry:], strict=True):
+        sizes = "".join(f", {n}" for n in aval.shape)
+        lines.append(f"{y} = np.empty(({length}{sizes},), dtype={writer.literal(aval.dtype)})")
+    targets = [*state, *[f"{y}[turn]" for y in ys]]
+    call = f"{step}({', '.join([*args[:fixed], *state, *[f'{x}[turn]' for x in xs]])})"
+    return [*lines, f"for turn in {order}:", f"    {_unpacked(targets)} = {call}"]
+
+
+def _while_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
+    first, second = params["cond_constants"], params["body_constants"]
+    condition, body = writer.nested(params["cond"]), writer.nested(params["body"])
+    start, carry = args[first + second :], len(args) - first - second
+    state, stacks = outputs[:carry], outputs[carry:]
+    lines = [f"{s} = {a}" for s, a in zip(state, start, strict=True)] + [f"{s} = []" for s in stacks]
+    lines.append(f"while {condition}({', '.join([*args[:first], *state])})[0]:")
+    lines += [f"    {stack}.append({s})" for stack, s in zip(stacks, state, strict=False)]
+    lines.append(f"    {_unpacked(state)} = {body}({', '.join([*args[first : first + second], *state])})")
+    for stack, aval in zip(stacks, params["body"].out_avals, strict=False):
+        lines.append(
+            f"{stack} = np.reshape(np.asarray({stack}, dtype={writer.literal(aval.dtype)}), (-1, {''.join(f'{n}, ' for n in aval.shape)}))"
+        )
+    return lines
+
+
+def _cond_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
+    branches = ", ".join(writer.nested(b) for b in params["branches"])
+    return [f"{_unpacked(outputs)} = [{branches}][int({args[0]})]({', '.join(args[1:])})"]
+
+
+def _product_lines(
+    writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str], ranks: Any
+) -> list[str]:
+    """A contraction as the shortest NumPy expression that says it."""
+    (first, second), (first_batch, second_batch) = params["contract"], params["batch"]
+    if not first_batch:
+        if ranks == (2, 2) and (first, second) == ((1,), (0,)):
+            return [f"{outputs[0]} = {args[0]} @ {args[1]}"]
+        return [f"{outputs[0]} = np.tensordot({args[0]}, {args[1]}, axes=({list(first)}, {list(second)}))"]
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    left, right = [next(letters) for _ in range(ranks[0])], [""] * ranks[1]
+    for i, j in [*zip(first, second, strict=True), *zip(first_batch, second_batch, strict=True)]:
+        right[j] = left[i]
+    right = [r or next(letters) for r in right]
+    kept = [left[i] for i in first_batch] + [x for i, x in enumerate(left) if i not in (*first, *first_batch)]
+    kept += [x for j, x in enumerate(right) if j not in (*second, *second_batch)]
+    text = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
+    return [f"{outputs[0]} = np.einsum({text!r}, {args[0]}, {args[1]}, optimize=True)"]
+
+
+_NESTED: dict[str, Callable[..., list[str]]] = {
+    "call": _call_lines,
+    "checkpoint": _call_lines,
+    "custom_call": _call_lines,
+    "scan": _scan_lines,
+    "while": _while_lines,
+    "cond": _cond_lines,
+}
+
+
+def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, **kwargs: Any) -> str:
+    """Source of a NumPy function that does what ``fun`` does for arguments of these types, a gradient for instance.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of pytrees of arrays; may be transformed, as in ``fad.grad(loss)``.
+    *args, **kwargs
+        Arguments that give the structure, shapes and dtypes.
+    name : str, optional
+        Name of the exported function; by default that of ``fun``.
+
+    Returns
+    -------
+    str
+        Python source that imports NumPy (and SciPy where an operation needs it) and not fad. The function takes the leaves of the arguments, one
+        by one, and gives the results with the structure that ``fun`` gives, built of tuples, lists and dicts.
+
+    Raises
+    ------
+    FadError
+        If an operation's implementation cannot be written as source.
+
+    Examples
+    --------
+    >>> import fad
+    >>> import fad.numpy as fnp
+    >>> print(fad.export_source(fad.grad(lambda x: fnp.sin(x) * 2.0), 1.0, name="slope"))
+    import numpy as np
+    <BLANKLINE>
+    <BLANKLINE>
+    def slope(x0):
+        a = np.cos(x0)
+        b = 2.0 * a
+        return b
+    <BLANKLINE>
+    """
+    check_callable("export_source", fun)
+    leaves, treedef = flatten((args, kwargs))
+    operands = leaf_operands("export_source", fun, leaves, argument_paths((args, kwargs), "leaf"))
+    program, captured, out_tree = stage_function("export_source", fun, treedef, [aval_of(o) for o in operands])
+    if captured:
+        raise FadError(
+            f"export_source: {function_name(fun)} closes over a value of another transform; export the outer function instead"
+        )
+    program = inlined(program)
+    title = re.sub(r"\W", "_", name or function_name(fun))
+    title = title if title.isidentifier() else "exported"
+    writer = _Writer()
+    inputs = [f"x{k}" for k in range(len(program.inputs))]
+    lines = writer.body(program, inputs, "    ")
+    lines[-1] = "    return " + _tree_source(out_tree, lines[-1])
+    parts = [
+        "\n".join(["import numpy as np", *sorted({i for i in writer.imports.values() if i != "import numpy as np"})])
+    ]
+    parts += [_constant_source(writer, n, v) for n, v in writer.constants.items()]
+    parts += [d for d in writer.definitions.values() if d]
+    parts.append("\n".join([f"def {title}({', '.join(inputs)}):", *lines]))
+    return "\n\n\n".join(parts) + "\n"
+
+
+def _constant_source(writer: _Writer, name: str, value: Any) -> str:
+    host = np.asarray(value)
+    return f"{name} = np.reshape(np.array({host.ravel().tolist()!r}, dtype={writer.literal(host.dtype)}), {host.shape})".replace(
+        "nan", "np.nan"
+    ).replace(" inf", " np.inf")
+
+
+def _tree_source(treedef: Any, returned: str) -> str:
+    """The returned leaves put into the structure of the result."""
+    items = returned.strip().removeprefix("return [").removesuffix("]")
+    leaves = ast.parse(f"[{items}]", mode="eval").body.elts  # type: ignore[attr-defined]
+    texts = [ast.unparse(leaf) for leaf in leaves]
+    if treedef == structure(0):
+        return texts[0]
+    marks = [f"\0{k}\0" for k in range(len(texts))]
+    text = repr(unflatten(treedef, marks))
+    for mark, leaf in zip(marks, texts, strict=True):
+        text = text.replace(repr(mark), leaf)
+    return text
