@@ -279,13 +279,16 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * mat
     if dtype_of(x).kind in "biu" and isinstance(period, float):
         x = convert(x, np.dtype(np.float64))
     period = operand(period, "unwrap")
-    half = period / 2 if dtype_of(x).kind not in "iu" else period // 2
+    whole = dtype_of(x).kind in "iu"
+    half = period // 2 if whole else period / 2
     jump = _difference(x, axis)
     reduced = arithmetic.remainder.bind(jump + half, period) - half
-    at_edge = arithmetic.logical_and.bind(arithmetic.equal.bind(reduced, -half), arithmetic.greater.bind(jump, 0))
-    reduced = arithmetic.select.bind(at_edge, half, reduced)
+    if not (whole and period % 2):
+        # A jump of exactly half a period keeps its sign.
+        at_edge = arithmetic.logical_and.bind(arithmetic.equal.bind(reduced, -half), arithmetic.greater.bind(jump, 0))
+        reduced = arithmetic.select.bind(at_edge, half, reduced)
     correction = reduced - jump
-    bound = half if discont is None else arithmetic.maximum.bind(half, operand(discont, "unwrap"))
+    bound = period / 2 if discont is None else operand(discont, "unwrap")
     small = arithmetic.less.bind(arithmetic.absolute.bind(jump), bound)
     correction = arithmetic.select.bind(small, zero_like(correction), correction)
     start = slice_axis(x, axis, 0, 1)

@@ -512,12 +512,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
     new = operand(values, "insert")
     new = reshape(new, (1,) * (ndim - len(shape_of(new))) + shape_of(new)) if len(shape_of(new)) < ndim else new
     if single:
-        # NumPy lets the first axis of the values lie along the insertion axis when one position is given.
+        # With one position NumPy lays the first axis of the values along the insertion axis.
         axes = list(range(1, ndim))
         axes.insert(axis, 0)
-        new = operand(manipulation.transpose(new, axes)) if len(shape_of(operand(values))) == ndim or ndim == 1 else new
-        count = shape_of(new)[axis]
-        places = np.full(count, positions[0]) if count else positions[:0]
+        new = operand(manipulation.transpose(new, axes))
+        places = np.full(shape_of(new)[axis], positions[0])
     else:
         places = positions
     rest = (*shape[:axis], len(places), *shape[axis + 1 :])
