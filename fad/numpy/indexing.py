@@ -83,6 +83,11 @@ def getitem(x: Any, index: Any) -> Any:
         entries = _plain_entries(index, value.shape)
         if entries is not None:
             return wrap(basic_index(value, entries))
+    elif kind is np.ndarray and index.ndim and index.dtype.kind in "iu" and value.shape:
+        mode = config.out_of_bounds
+        if mode == "raise":
+            check_staged(value.shape, (0,), [index])
+        return wrap(gather(value, [index], (0,), mode))
     return wrap(Selection(value, index).read(value, config.out_of_bounds))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fad.core.array import host_buffer
 from fad.core.avals import ShapedArray, dtype_name, dtype_of, shape_of
 from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
@@ -211,9 +212,10 @@ def index_position(axes: tuple[int, ...]) -> int:
 def check_bounds(function: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequence[Any]) -> None:
     """Raise if an index is outside its axis; the indices are buffers."""
     for axis, index in zip(axes, indices, strict=True):
-        size, values = shape[axis], np.asarray(index)
-        outside = (values < -size) | (values >= size)
-        if outside.any():
+        size = shape[axis]
+        outside = (index < -size) | (index >= size)
+        if outside if isinstance(outside, bool) else outside.any():
+            values, outside = host_buffer(index), host_buffer(outside)
             where = np.unravel_index(int(np.argmax(outside)), outside.shape)
             place = f" (element {list(map(int, where))} of the index array)" if outside.shape else ""
             raise IndexOutOfBoundsError(
@@ -287,6 +289,8 @@ def _gather_impl(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...], mode: st
     if inside is not None and any(x.shape[a] == 0 for a in axes):
         avals = [ShapedArray(np.shape(i), np.int64) for i in indices]
         return xp.zeros(gathered_shape("gather", x.shape, axes, avals), x.dtype)
+    if xp is not np and mode == "raise":
+        check_bounds("indexing", x.shape, axes, found)  # CuPy wraps indices around without a word
     try:
         out = x[at_axes(axes, found)]
     except IndexError:
@@ -389,7 +393,7 @@ def flat_positions(
     xp: Any, function: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequence[Any], mode: str
 ) -> Any:
     """One position for each broadcast index in the indexed axes taken together; the position behind the last means "drop"."""
-    if mode == "raise" and xp is np:
+    if mode == "raise":
         check_bounds(function, shape, axes, indices)
     found, inside = bounded(xp, shape, axes, indices, mode)
     position: Any = 0
@@ -429,6 +433,8 @@ def _gather_transpose_impl(
     ct = xp.asarray(ct)
     if mode == "raise" and (unique or all(xp.ndim(i) == 0 for i in indices)):
         out = xp.zeros(shape, ct.dtype)
+        if xp is not np:
+            check_bounds("indexing", shape, axes, indices)
         try:
             out[at_axes(axes, indices)] = ct
         except IndexError:

@@ -64,6 +64,8 @@ def _scatter_impl(
     x = xp.asarray(x)
     if op in ("set", "add") and mode == "raise" and (unique or all(xp.ndim(i) == 0 for i in indices)):
         return _write_once(xp, op, x, updates, indices, axes)
+    if x.ndim == 1 and mode == "raise" and xp is np:
+        return _scatter_one_axis(op, x, updates, indices[0])
     positions = flat_positions(xp, f"x.at[...].{op}", x.shape, axes, indices, mode)
     rest = [n for i, n in enumerate(x.shape) if i not in axes]
     order = [*axes, *[i for i in range(x.ndim) if i not in axes]]
@@ -79,8 +81,24 @@ def _scatter_impl(
     return xp.transpose(table, [order.index(i) for i in range(x.ndim)])
 
 
+def _scatter_one_axis(op: str, x: Any, updates: Any, index: Any) -> Any:
+    """The usual case without detour: NumPy itself wraps negative indices and finds those out of bounds."""
+    out = x.copy()
+    try:
+        if op == "set":
+            out[np.ravel(index)] = np.ravel(updates)
+        else:
+            getattr(np, _COMBINE[op]).at(out, np.ravel(index), np.ravel(updates))
+    except IndexError:
+        check_bounds(f"x.at[...].{op}", x.shape, (0,), [index])
+        raise
+    return out
+
+
 def _write_once(xp: Any, op: str, x: Any, updates: Any, indices: Sequence[Any], axes: tuple[int, ...]) -> Any:
     """Where no element is written twice, NumPy's own assignment does it, without detour."""
+    if xp is not np:
+        check_bounds(f"x.at[...].{op}", x.shape, axes, indices)  # CuPy wraps indices around without a word
     out, where = xp.array(x, copy=True), at_axes(axes, indices)
     try:
         out[where] = updates if op == "set" else out[where] + updates

@@ -201,6 +201,35 @@ def test_dynamic_indices():
     np.testing.assert_array_equal(slope, [0.0, 4.0, 0.0])
 
 
+def test_iteration():
+    def first_and_last(x):
+        first, _, last = x
+        return first[0] * last[1] ** 2
+
+    x = np.arange(6.0).reshape(3, 2) + 1.0
+    expected = [[36.0, 0.0], [0.0, 0.0], [0.0, 12.0]]
+    np.testing.assert_array_equal(fad.grad(first_and_last)(x), expected)
+    np.testing.assert_array_equal(fad.jit(fad.grad(first_and_last))(x), expected)
+    check_grads(first_and_last, (x,), order=2)
+    check_grads(lambda x: [row * k for k, row in enumerate(x)], (x,), order=2)
+    batch = np.stack([x, -x])
+    np.testing.assert_array_equal(fad.vmap(first_and_last)(batch), [first_and_last(row) for row in batch])
+    assert [float(v) for v in fad.Array([1.0, 2.0])] == [1.0, 2.0]
+    assert list(fad.Array(np.zeros((0, 2)))) == []
+    with pytest.raises(ShapeError, match="iteration over a 0-d array"):
+        iter(fad.Array(1.0))
+
+
+def test_traced_index_out_of_bounds():
+    x = np.array([1.0, 2.0, 3.0])
+    for function in (lambda x, i: x[i], lambda x, i: x.at[i].set(0.0), lambda x, i: fnp.dynamic_slice(x, (i,), (1,))):
+        assert fad.jit(function)(x, 2).size in (1, 3)
+        with pytest.raises(IndexOutOfBoundsError):
+            fad.jit(function)(x, 3)
+        with pytest.raises(IndexOutOfBoundsError):
+            fad.vmap(function, in_axes=(None, 0))(x, np.array([0, -4]))
+
+
 def test_index_that_depends_on_the_value():
     x = np.array([1.0, 5.0, 2.0])
     np.testing.assert_array_equal(fad.grad(lambda x: x[fnp.argmax(x)] * 2)(x), [0, 2, 0])
