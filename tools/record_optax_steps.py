@@ -48,25 +48,47 @@ OPTIMIZERS = {
     "piecewise": "sgd(piecewise_constant_schedule(0.02, {5: 0.5, 10: 0.1}))",
     "lookahead_free_ema": "chain(ema(0.9), sgd(0.01))",
     "agc": "chain(adaptive_grad_clip(0.05), sgd(0.1))",
+    "masked": "chain(masked(scale(0.1), {'w': True, 'b': False, 's': False}), sgd(0.01))",
+    "groups": "multi_transform({'fast': adam(0.05), 'slow': sgd(0.001)}, {'w': 'fast', 'b': 'slow', 's': 'fast'})",
+    "accumulated": "MultiSteps(adam(0.05), 3)",
+    "injected": "inject_hyperparams(adam)(learning_rate=cosine_decay_schedule(0.1, 15), b1=0.8)",
+    "finite_only": "apply_if_finite(adam(0.05), 2)",
 }
+# These see the loss itself, the same at each step.
+SEARCHES = {
+    "lbfgs": "lbfgs()",
+    "lbfgs_plain": "lbfgs(0.1, memory_size=3, linesearch=None)",
+    "lbfgs_unscaled": "lbfgs(memory_size=4, scale_init_precond=False)",
+    "lbfgs_backtracking": "lbfgs(linesearch=scale_by_backtracking_linesearch(20))",
+    "zoom": "chain(sgd(1.0), scale_by_zoom_linesearch(15))",
+    "backtracking": "chain(sgd(1.0), scale_by_backtracking_linesearch(20))",
+}
+
+
+def path_of(optimizer, steps):
+    """Parameters after some of the steps."""
+    params = {k: jnp.asarray(v) for k, v in start().items()}
+    optimizer = optax.with_extra_args_support(optimizer)
+    state = optimizer.init(params)
+    path = []
+    for step in range(STEPS):
+        value_fn = lambda p: loss(jnp, p, step if steps else 0)  # noqa: B023, E731
+        value, gradient = jax.value_and_grad(value_fn)(params)
+        updates, state = optimizer.update(gradient, state, params, value=value, grad=gradient, value_fn=value_fn)
+        params = optax.apply_updates(params, updates)
+        path.append({k: np.asarray(v).tolist() for k, v in params.items()} if step in (0, 1, 9, 19) else None)
+    return path
 
 
 def main():
     """Run every optimizer and write the numbers."""
-    recorded = {"optax": optax.__version__, "jax": jax.__version__, "steps": {}}
+    recorded = {"optax": optax.__version__, "jax": jax.__version__, "steps": {}, "searches": {}}
     names = {n: getattr(optax, n) for n in dir(optax) if not n.startswith("_")}
     names["muon"] = optax.contrib.muon
     for name, call in OPTIMIZERS.items():
-        optimizer = eval(call, names)
-        params = {k: jnp.asarray(v) for k, v in start().items()}
-        state = optimizer.init(params)
-        path = []
-        for step in range(STEPS):
-            gradient = jax.grad(lambda p: loss(jnp, p, step))(params)  # noqa: B023
-            updates, state = optimizer.update(gradient, state, params)
-            params = optax.apply_updates(params, updates)
-            path.append({k: np.asarray(v).tolist() for k, v in params.items()} if step in (0, 1, 9, 19) else None)
-        recorded["steps"][name] = {"call": call, "path": path}
+        recorded["steps"][name] = {"call": call, "path": path_of(eval(call, names), True)}
+    for name, call in SEARCHES.items():
+        recorded["searches"][name] = {"call": call, "path": path_of(eval(call, names), False)}
     folder = Path(__file__).parent.parent / "tests" / "optim"
     folder.mkdir(exist_ok=True)
     (folder / "optax_steps.json").write_text(json.dumps(recorded))

@@ -11,11 +11,25 @@
 >>> params = optim.apply_updates(params, updates)
 """
 
-from fad.optim import clipping, factored, moments, optimizers, schedules, transformation, wrappers
+from fad.optim import (
+    clipping,
+    factored,
+    line_search,
+    loss_scaling,
+    moments,
+    optimizers,
+    quasi_newton,
+    schedules,
+    transformation,
+    wrappers,
+)
 from fad.optim.clipping import *  # noqa: F403
 from fad.optim.factored import *  # noqa: F403
+from fad.optim.line_search import *  # noqa: F403
+from fad.optim.loss_scaling import *  # noqa: F403
 from fad.optim.moments import *  # noqa: F403
 from fad.optim.optimizers import *  # noqa: F403
+from fad.optim.quasi_newton import *  # noqa: F403
 from fad.optim.schedules import *  # noqa: F403
 from fad.optim.transformation import *  # noqa: F403
 from fad.optim.wrappers import *  # noqa: F403
@@ -24,8 +38,11 @@ __all__ = sorted(
     {
         *clipping.__all__,
         *factored.__all__,
+        *line_search.__all__,
+        *loss_scaling.__all__,
         *moments.__all__,
         *optimizers.__all__,
+        *quasi_newton.__all__,
         *schedules.__all__,
         *transformation.__all__,
         *wrappers.__all__,

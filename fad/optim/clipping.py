@@ -19,6 +19,7 @@ __all__ = [
     "clip_by_block_rms",
     "clip_by_global_norm",
     "global_norm",
+    "norms",
     "zero_nans",
 ]
 
@@ -43,6 +44,34 @@ def global_norm(updates: Any) -> Any:
     Array(5.)
     """
     return fnp.sqrt(sum(fnp.sum(squared(fnp.asarray(u))) for u in tree.leaves(updates)))
+
+
+def norms(values: Any) -> dict[str, Any]:
+    """Euclidean norm of each leaf by its path: which layer's gradient vanishes or explodes.
+
+    Parameters
+    ----------
+    values : pytree
+        Arrays.
+
+    Returns
+    -------
+    dict of str to Array
+        Keys such as ``"dense/w"``; shape ``()`` each.
+
+    Examples
+    --------
+    >>> import fad.optim as optim
+    >>> optim.norms({"dense": {"w": [3.0, 4.0], "b": 0.5}})
+    {'dense/b': Array(0.5), 'dense/w/0': Array(3.), 'dense/w/1': Array(4.)}
+    """
+    found: dict[str, Any] = {}
+
+    def note(path: tuple[Any, ...], leaf: Any) -> None:
+        found["/".join(map(str, path))] = fnp.sqrt(fnp.sum(squared(fnp.asarray(leaf))))
+
+    tree.map_with_path(note, values)
+    return found
 
 
 def clip(max_delta: float) -> GradientTransformation:
@@ -104,7 +133,7 @@ def adaptive_grad_clip(clipping: float, eps: float = 1e-3) -> GradientTransforma
     >>> import fad.optim as optim
     >>> t = optim.adaptive_grad_clip(0.1)
     >>> t.update(fnp.array([3.0]), t.init(None), fnp.array([1.0]))[0]
-    Array([0.3])
+    Array([0.1])
     """
 
     def unit_norm(x: Any) -> Any:

@@ -6,7 +6,7 @@ optax's, so recipes carry over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import fad.numpy as fnp
@@ -16,6 +16,7 @@ from fad import errors
 __all__ = [
     "EmptyState",
     "GradientTransformation",
+    "GradientTransformationExtraArgs",
     "apply_updates",
     "chain",
     "identity",
@@ -48,6 +49,44 @@ class GradientTransformation(NamedTuple):
 
     init: Callable[[Any], Any]
     update: Callable[..., tuple[Any, Any]]
+
+
+class GradientTransformationExtraArgs(GradientTransformation):
+    """A transformation whose ``update`` takes further keyword arguments, such as the value of the loss.
+
+    :func:`chain` and the wrappers hand keyword arguments to transformations of this class only.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> import fad.optim as optim
+    >>> by_loss = optim.GradientTransformationExtraArgs(
+    ...     lambda params: (), lambda u, s, params=None, *, value, **others: (u * value, s)
+    ... )
+    >>> both = optim.chain(by_loss, optim.scale(-1.0))
+    >>> both.update(fnp.array([2.0]), both.init(None), value=3.0)[0]
+    Array([-6.])
+    """
+
+    __slots__ = ()
+
+
+def call_update(
+    transformation: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Call ``update`` with the keyword arguments, if the transformation takes any."""
+    if extra and isinstance(transformation, GradientTransformationExtraArgs):
+        return transformation.update(updates, state, params, **extra)
+    return transformation.update(updates, state, params)
+
+
+def like(inner: Iterable[GradientTransformation]) -> type[GradientTransformation]:
+    """The class for a transformation made of others: it takes keyword arguments if one of them does."""
+    return (
+        GradientTransformationExtraArgs
+        if any(isinstance(t, GradientTransformationExtraArgs) for t in inner)
+        else GradientTransformation
+    )
 
 
 class EmptyState(NamedTuple):
@@ -151,18 +190,18 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
     def init(params: Any) -> tuple[Any, ...]:
         return tuple(t.init(params) for t in transformations)
 
-    def update(updates: Any, state: tuple[Any, ...], params: Any = None) -> tuple[Any, tuple[Any, ...]]:
+    def update(updates: Any, state: tuple[Any, ...], params: Any = None, **extra: Any) -> tuple[Any, tuple[Any, ...]]:
         if len(state) != len(transformations):
             raise errors.ArgumentError(
                 f"optim.chain: the state has {len(state)} parts for {len(transformations)} transformations; make it with init(params)"
             )
         new_state = []
         for t, s in zip(transformations, state):
-            updates, s = t.update(updates, s, params)
+            updates, s = call_update(t, updates, s, params, extra)
             new_state.append(s)
         return updates, tuple(new_state)
 
-    return GradientTransformation(init, update)
+    return like(transformations)(init, update)
 
 
 def scale(factor: Any) -> GradientTransformation:

@@ -12,7 +12,7 @@ import fad.numpy as fnp
 import fad.tree as tree
 from fad import errors
 from fad.optim.moments import corrected, moment, zeros_like
-from fad.optim.transformation import GradientTransformation, need_params
+from fad.optim.transformation import GradientTransformation, call_update, like, need_params
 
 __all__ = [
     "LookaheadParams",
@@ -224,11 +224,13 @@ def apply_if_finite(inner: GradientTransformation, max_consecutive_errors: int) 
     def init(params: Any) -> ApplyIfFiniteState:
         return ApplyIfFiniteState(fnp.asarray(0), fnp.asarray(True), fnp.asarray(0), inner.init(params))
 
-    def update(updates: Any, state: ApplyIfFiniteState, params: Any = None) -> tuple[Any, ApplyIfFiniteState]:
+    def update(
+        updates: Any, state: ApplyIfFiniteState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ApplyIfFiniteState]:
         finite = all_finite(updates)
         in_a_row = fnp.where(finite, 0, state.notfinite_count + 1)
         apply = finite | (in_a_row > max_consecutive_errors)
-        moved, inner_state = inner.update(updates, state.inner_state, params)
+        moved, inner_state = call_update(inner, updates, state.inner_state, params, extra)
         return chosen_where(apply, moved, tree.map(fnp.zeros_like, updates)), ApplyIfFiniteState(
             in_a_row,
             finite,
@@ -236,7 +238,7 @@ def apply_if_finite(inner: GradientTransformation, max_consecutive_errors: int) 
             chosen_where(apply, inner_state, state.inner_state),
         )
 
-    return GradientTransformation(init, update)
+    return like([inner])(init, update)
 
 
 def all_finite(values: Any) -> Any:
@@ -408,14 +410,15 @@ def inject_hyperparams(inner_factory: Callable[..., GradientTransformation]) -> 
             )
 
         def update(
-            updates: Any, state: InjectHyperparamsState, params: Any = None
+            updates: Any, state: InjectHyperparamsState, params: Any = None, **extra: Any
         ) -> tuple[Any, InjectHyperparamsState]:
             scheduled = {k: fnp.asarray(s(state.count)) for k, s in schedules.items()}
             hyperparams = {**state.hyperparams, **scheduled}
-            moved, inner_state = inner_factory(**others, **hyperparams).update(updates, state.inner_state, params)
+            inner = inner_factory(**others, **hyperparams)
+            moved, inner_state = call_update(inner, updates, state.inner_state, params, extra)
             moved = tree.map(lambda m, u: fnp.asarray(m).astype(fnp.asarray(u).dtype), moved, updates)
             return moved, InjectHyperparamsState(state.count + 1, hyperparams, inner_state)
 
-        return GradientTransformation(init, update)
+        return like([inner_factory(*args, **kwargs)])(init, update)
 
     return factory
