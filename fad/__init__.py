@@ -13,7 +13,7 @@ from fad.core import errors
 from fad.core.array import Array
 from fad.core.avals import ShapedArray
 from fad.core.config import config
-from fad.core.devices import block_until_ready, device_put, devices
+from fad.core.placement import block_until_ready, device_put, devices
 from fad.core.program import Program
 from fad.transforms.associative import associative_scan
 from fad.transforms.branching import cond, switch
@@ -30,6 +30,7 @@ from fad.transforms.vectorization import vmap
 
 if _TYPE_CHECKING:
     from fad import debug, extend, testing
+    from fad.export import export_source
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "devices",
     "errors",
     "eval_shape",
+    "export_source",
     "extend",
     "fori_loop",
     "grad",
@@ -85,12 +87,16 @@ __all__ = [
     "while_loop",
 ]
 
-_LOADED_ON_USE = ("debug", "extend", "random", "testing")
+# What most programs do not need, or only after a while, is imported when it is first asked for.
+_MODULES_ON_USE = ("data", "debug", "extend", "io", "nn", "optim", "random", "scipy", "testing", "train", "viz")
+_NAMES_ON_USE = {"export_source": "fad.export"}
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _LOADED_ON_USE:
+    if name in _MODULES_ON_USE:
         return _import_module(f"fad.{name}")
+    if name in _NAMES_ON_USE:
+        return getattr(_import_module(_NAMES_ON_USE[name]), name)
     raise AttributeError(f"module 'fad' has no attribute {name!r}")
 
 

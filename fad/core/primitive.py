@@ -50,7 +50,18 @@ linear = _Linear()
 
 
 def no_rule(reason: str) -> Callable[..., Any]:
-    """A rule slot that says aloud why there is no rule."""
+    """A rule slot that says aloud why there is no rule.
+
+    Parameters
+    ----------
+    reason : str
+        What the :class:`NonDifferentiableError` says when the rule is needed.
+
+    Examples
+    --------
+    >>> from fad.extend import no_rule
+    >>> rule = no_rule("rounding has no useful derivative")
+    """
 
     def missing(*args: Any, **params: Any) -> Any:
         raise NonDifferentiableError(reason)

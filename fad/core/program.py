@@ -83,6 +83,13 @@ class Program:
     constants : dict of Var to buffer
     name : str
         The traced function's name.
+
+    Examples
+    --------
+    >>> import fad
+    >>> program = fad.make_program(lambda x, y: x * y + 1.0)(2.0, 3.0)
+    >>> [equation.primitive.name for equation in program.equations]
+    ['multiply', 'add']
     """
 
     __slots__ = ("__weakref__", "_cache", "_lock", "constants", "equations", "inputs", "name", "outputs")

@@ -102,7 +102,27 @@ class Case:
 def case(
     *operands: Any, check_order: int = 2, check_tolerance: float | None = None, check_reason: str = "", **params: Any
 ) -> Case:
-    """One sample call. Plain values among the operands are taken as they are."""
+    """One sample call. Plain values among the operands are taken as they are.
+
+    Parameters
+    ----------
+    *operands
+        Recipes such as ``f64(2, 3)``, or values.
+    check_order : int
+        Highest derivative order to check numerically.
+    check_tolerance : float, optional
+        Relative tolerance of the numerical checks.
+    check_reason : str
+        Why the checks are fewer or looser, where they are.
+    **params
+        Parameters of the primitive.
+
+    Examples
+    --------
+    >>> from fad.core.samples import case, f64
+    >>> case(f64(2, 3), axes=(1, 0))
+    case(float64[2,3], axes=(1, 0))
+    """
     recipes = tuple(o if isinstance(o, Operand | Fixed) else Fixed(o) for o in operands)
     return Case(recipes, params, check_order, check_tolerance, check_reason)
 

@@ -8,14 +8,15 @@ LAYERS: list[tuple[str, ...]] = [
     ("fad.compiler",),
     ("fad.transforms",),
     ("fad.numpy", "fad.scipy", "fad.random"),
-    ("fad.tree", "fad.testing", "fad.debug", "fad.extend"),
+    ("fad.tree", "fad.testing", "fad.debug", "fad.extend", "fad.export"),
     ("fad",),  # fad/__init__.py
-    ("fad.nn", "fad.optim", "fad.io"),
+    ("fad.nn", "fad.optim", "fad.io", "fad.data"),
+    ("fad.train", "fad.viz"),
     ("fad.distributed",),
 ]
 
 # These are written as a user would write them: out of the public names, and their own package.
-ON_TOP = ("fad.nn", "fad.optim", "fad.io")
+ON_TOP = ("fad.nn", "fad.optim", "fad.io", "fad.data", "fad.train", "fad.viz")
 PUBLIC = ("fad", "fad.debug", "fad.extend", "fad.numpy", "fad.random", "fad.scipy", "fad.testing", "fad.tree")
 
 # Inside fad/primitives a rule uses ops of its own file or of one that stands before it here.
