@@ -62,9 +62,7 @@ def test_a_thread_started_inside_a_transform_is_not_part_of_it():
             found.append(CURRENT.get() is EVAL)
             found.append(float(fad.grad(lambda y: y**2)(3.0)))
 
-        thread = (
-            threading.Thread(target=work, context=contextvars.Context()) if False else threading.Thread(target=work)
-        )
+        thread = threading.Thread(target=work)
         thread.start()
         thread.join()
         return x * 2.0
