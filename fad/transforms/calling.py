@@ -149,7 +149,8 @@ def _call_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: 
     results = call(forward, *primals)
     count = len(depends)
     outs, residuals = results[:count], results[count:]
-    avals = [a.update() for a in program.out_avals]
+    # Of the results themselves: a Program does not know the sizes that a loop of unknown length makes.
+    avals = [aval_of(o).update() for o in outs]
 
     def pullback(cotangents: Sequence[Any]) -> list[Any]:
         wanted = [

@@ -78,7 +78,8 @@ def _checkpoint_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], pa
     results = call(first, *primals)
     count = len(depends)
     outs, kept = results[:count], results[count:]
-    avals = [a.update() for a in program.out_avals]
+    # Of the results themselves: a Program does not know the sizes that a loop of unknown length makes.
+    avals = [aval_of(o).update() for o in outs]
 
     def pullback(cotangents: Sequence[Any]) -> list[Any]:
         residuals = checkpoint_p.bind(*primals, *kept, program=again, policy=policy)
