@@ -95,7 +95,12 @@ def _times(factor: Any, partial: Partial, values: Sequence[Any], singular: bool)
         return factor
     if partial == -1:
         return -factor
-    slope = partial(*values)  # type: ignore[operator,misc]
+    try:
+        slope = partial(*values)  # type: ignore[operator,misc]
+    except ZeroDivisionError:  # of Python scalars, where arrays give an infinity
+        dtype = dtype_of(factor)
+        with np.errstate(all="ignore"):
+            slope = partial(*[dtype.type(v) if type(v) in (int, float) else v for v in values])  # type: ignore[operator,misc]
     if singular and not config.strict_derivatives:
         return zero_safe_multiply.bind(factor, slope)
     return factor * slope

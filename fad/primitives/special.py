@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import (
-    ShapedArray,
+    aval_of,
     bfloat16,
     inexact_dtype,
     is_complex,
@@ -81,11 +81,12 @@ def computing_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float16 or dtype == bfloat16 else dtype
 
 
-def _implementation(function: Any) -> Any:
+def _implementation(name: str, function: Any) -> Any:
     """An impl that computes ``function``, a name of SciPy or ``f(xp, special, *arrays)``, in the result's dtype."""
+    dtype_of_result = _real_floats(name)
 
     def impl(xp: Any, *args: Any) -> Any:
-        dtype = inexact_dtype(result_dtype(*[weak_operand(a) for a in args]))
+        dtype = dtype_of_result(*args)
         arrays = [xp.asarray(a, computing_dtype(dtype)) for a in args]
         module = special_module(xp)
         out = getattr(module, function)(*arrays) if isinstance(function, str) else function(xp, module, *arrays)
@@ -97,12 +98,11 @@ def _implementation(function: Any) -> Any:
 def _real_floats(name: str) -> Any:
     """The dtype rule: promoted, integers to float64, complex values refused."""
 
-    def rule(*avals: ShapedArray) -> np.dtype:
-        dtype = inexact_dtype(result_dtype(*[weak_operand(a) for a in avals]))
+    def rule(*args: Any) -> np.dtype:
+        dtype = inexact_dtype(result_dtype(*[weak_operand(a) for a in args]))
         if is_complex(dtype):
-            raise DTypeError(
-                f"{name} is for real arguments, got {', '.join(map(str, avals))}; use the real and imaginary parts"
-            )
+            seen = ", ".join(str(aval_of(a)) for a in args)
+            raise DTypeError(f"{name} is for real arguments, got {seen}; use the real and imaginary parts")
         return dtype
 
     return rule
@@ -121,7 +121,7 @@ def special_function(
     """Declare a real special function; ``function`` is SciPy's name where it differs from ours, or a callable."""
     return elementwise(
         name,
-        impl=_implementation(function or name),
+        impl=_implementation(name, function or name),
         partials=partials,
         dtype=_real_floats(name),
         kernel=kernel,
@@ -261,7 +261,7 @@ gamma_function = special_function(
 )
 gammasgn = elementwise(
     "gammasgn",
-    impl=_implementation("gammasgn"),
+    impl=_implementation("gammasgn", "gammasgn"),
     partials=None,
     arity=1,
     dtype=_real_floats("gammasgn"),

@@ -1,0 +1,263 @@
+"""Special functions: values and derivatives against mpmath, singular points, dtypes, errors, transforms."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+import scipy.special as reference
+
+import fad
+import fad.numpy as fnp
+from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError
+from fad.scipy import special
+from fad.testing import check_grads
+
+MIDDLE = (-2.3, -0.4, 0.1, 0.7, 1.9)
+POSITIVE = (0.05, 0.4, 1.0, 2.7, 11.3)
+UNIT = (0.02, 0.3, 0.5, 0.71, 0.99)
+
+
+def normal(x):
+    return mp.ncdf(x)
+
+
+def inverse(function, start):
+    return lambda y: mp.findroot(lambda x: function(x) - y, start(y))
+
+
+UNARY = {
+    "erf": (mp.erf, MIDDLE),
+    "erfc": (mp.erfc, (-2.3, 0.4, 3.0, 7.5)),
+    "erfinv": (mp.erfinv, (-0.95, -0.2, 0.01, 0.6, 0.999)),
+    "erfcinv": (lambda y: mp.erfinv(1 - y), (0.05, 0.4, 1.2, 1.9)),
+    "erfcx": (lambda x: mp.exp(x * x) * mp.erfc(x), (-1.2, 0.0, 0.5, 4.0)),
+    "dawsn": (lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x), MIDDLE),
+    "ndtr": (normal, MIDDLE),
+    "ndtri": (lambda p: mp.sqrt(2) * mp.erfinv(2 * p - 1), UNIT),
+    "log_ndtr": (lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2), (-30.0, -5.0, -0.4, 2.0)),
+    "expit": (lambda x: 1 / (1 + mp.exp(-x)), (-30.0, -2.0, 0.3, 4.0)),
+    "logit": (lambda p: mp.log(p / (1 - p)), UNIT),
+    "log_expit": (lambda x: -mp.log1p(mp.exp(-x)), (-300.0, -2.0, 0.3, 40.0)),
+    "gamma": (mp.gamma, (-1.5, 0.3, 1.0, 4.2)),
+    "rgamma": (mp.rgamma, (0.3, 1.0, 4.2)),
+    "factorial": (mp.factorial, (0.0, 0.3, 1.0, 4.2)),
+    "gammaln": (lambda x: mp.log(abs(mp.gamma(x))), (-1.5, 0.3, 1.2, 4.2, 300.0)),
+    "digamma": (mp.digamma, (-0.7, 0.3, 1.2, 4.2, 300.0)),
+    "psi": (mp.digamma, (0.3, 4.2)),
+    "entr": (lambda x: -x * mp.log(x), POSITIVE),
+    "i0": (lambda x: mp.besseli(0, x), MIDDLE),
+    "i1": (lambda x: mp.besseli(1, x), MIDDLE),
+    "i0e": (lambda x: mp.exp(-abs(x)) * mp.besseli(0, x), MIDDLE),
+    "i1e": (lambda x: mp.exp(-abs(x)) * mp.besseli(1, x), MIDDLE),
+    "j0": (lambda x: mp.besselj(0, x), MIDDLE),
+    "j1": (lambda x: mp.besselj(1, x), MIDDLE),
+    "y0": (lambda x: mp.bessely(0, x), POSITIVE),
+    "y1": (lambda x: mp.bessely(1, x), POSITIVE),
+    "exp1": (mp.e1, POSITIVE),
+    "expi": (mp.ei, POSITIVE),
+    "cbrt": (mp.cbrt, POSITIVE),
+    "exp2": (lambda x: mp.mpf(2) ** x, MIDDLE),
+    "expm1": (mp.expm1, MIDDLE),
+    "log1p": (mp.log1p, (-0.4, 0.1, 3.0)),
+    "sinc": (mp.sincpi, MIDDLE),
+}
+PAIRS = {
+    "beta": (mp.beta, [(0.3, 2.0), (4.0, 0.5)]),
+    "betaln": (lambda a, b: mp.log(mp.beta(a, b)), [(0.3, 2.0), (40.0, 0.5)]),
+    "binom": (mp.binomial, [(5.2, 2.0), (3.0, 0.4)]),
+    "poch": (lambda z, m: mp.gamma(z + m) / mp.gamma(z), [(0.5, 2.0), (3.0, 0.4)]),
+    "xlogy": (lambda x, y: x * mp.log(y), [(0.5, 2.0), (-3.0, 0.4)]),
+    "xlog1py": (lambda x, y: x * mp.log1p(y), [(0.5, 2.0), (-3.0, -0.4)]),
+    "rel_entr": (lambda x, y: x * mp.log(x / y), [(0.5, 2.0), (3.0, 0.4)]),
+    "kl_div": (lambda x, y: x * mp.log(x / y) - x + y, [(0.5, 2.0), (3.0, 0.4)]),
+    "gammainc": (
+        lambda a, x: mp.gammainc(a, 0, x, regularized=True),
+        [(0.3, 0.01), (0.3, 2.0), (0.9, 0.95), (2.5, 0.3), (2.5, 2.4), (2.5, 9.0), (60.0, 50.0), (60.0, 75.0)],
+    ),
+    "gammaincc": (
+        lambda a, x: mp.gammainc(a, x, regularized=True),
+        [(0.3, 0.01), (0.3, 2.0), (2.5, 2.4), (2.5, 30.0), (60.0, 50.0), (60.0, 75.0)],
+    ),
+}
+BETA_POINTS = [
+    (0.5, 2.0, 0.1),
+    (2.0, 0.5, 0.9),
+    (0.01, 3.0, 0.2),
+    (3.0, 0.01, 0.999),
+    (8.0, 5.0, 0.6),
+    (50.0, 70.0, 0.4),
+    (1.0, 1.0, 0.5),
+]
+
+
+def close(found, expected, tolerance=2e-12):
+    assert abs(mp.mpf(float(found)) - expected) <= tolerance * abs(expected) + 1e-300, (float(found), float(expected))
+
+
+def derivative(function, point, which=0):
+    """D function / d point[which] by mpmath in 50 digits."""
+    with mp.workdps(50):
+        point = [mp.mpf(p) for p in point]
+
+        def along(x):
+            return function(*point[:which], x, *point[which + 1 :])
+
+        return mp.diff(along, point[which], h=mp.mpf(10) ** -12)
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_against_mpmath(name):
+    function, points = UNARY[name]
+    ours = getattr(special, name)
+    for x in points:
+        with mp.workdps(50):
+            close(ours(x), function(mp.mpf(x)))
+        # SciPy's digamma and polygamma lose digits near the zero of digamma and for negative arguments
+        close(fad.grad(ours)(x), derivative(function, (x,)), 1e-10)
+    check_grads(lambda x: ours(x), (np.array(points[1:-1]),), order=2)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_against_mpmath(name):
+    function, points = PAIRS[name]
+    ours = getattr(special, name)
+    for point in points:
+        with mp.workdps(50):
+            close(ours(*point), function(*map(mp.mpf, point)))
+        for which in (0, 1):
+            close(fad.grad(ours, argnums=which)(*point), derivative(function, point, which), 1e-10)
+    check_grads(ours, tuple(np.array(column) for column in zip(*points, strict=True)), order=2)
+
+
+def betainc(a, b, x):
+    return mp.betainc(a, b, 0, x, regularized=True)
+
+
+@pytest.mark.parametrize("point", BETA_POINTS)
+def test_betainc_against_mpmath(point):
+    with mp.workdps(50):
+        close(special.betainc(*point), betainc(*map(mp.mpf, point)))
+        close(special.betaincc(*point), 1 - betainc(*map(mp.mpf, point)), 1e-11)
+    for which in (0, 1, 2):
+        close(fad.grad(special.betainc, argnums=which)(*point), derivative(betainc, point, which), 1e-10)
+
+
+def test_incomplete_functions_to_higher_order():
+    check_grads(special.betainc, (np.array([2.0, 0.7]), np.array([1.5, 3.0]), np.array([0.3, 0.6])), order=3)
+    check_grads(special.gammainc, (np.array([2.0, 0.7]), np.array([1.5, 3.0])), order=3)
+    third = fad.grad(fad.grad(fad.grad(special.gammainc)))(2.5, 3.0)
+    with mp.workdps(50):
+        exact = mp.diff(lambda a: mp.gammainc(a, 0, 3, regularized=True), mp.mpf(2.5), 3, h=mp.mpf(10) ** -10)
+    close(third, exact, 1e-10)
+
+
+def test_inverses_of_incomplete_functions():
+    a, b, y = np.array([0.6, 2.0, 30.0]), np.array([2.0, 0.7, 8.0]), np.array([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(special.gammainc(a, special.gammaincinv(a, y)), y, rtol=1e-12)
+    np.testing.assert_allclose(special.gammaincc(a, special.gammainccinv(a, y)), y, rtol=1e-12)
+    np.testing.assert_allclose(special.betainc(a, b, special.betaincinv(a, b, y)), y, rtol=1e-12)
+    check_grads(special.gammaincinv, (a, y), order=2)
+    check_grads(special.betaincinv, (a, b, y), order=2)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_integer_orders(n):
+    for x in (0.3, 1.7, 9.0):
+        with mp.workdps(50):
+            close(special.polygamma(n, x), mp.polygamma(n, x))
+            close(special.expn(n, x), mp.expint(n, x))
+        close(fad.grad(special.polygamma, argnums=1)(n, x), mp.polygamma(n + 1, x))
+        close(fad.grad(special.expn, argnums=1)(n, x), derivative(lambda x: mp.expint(n, x), (x,)), 1e-11)
+    assert float(special.polygamma(float(n), 2.0)) == float(special.polygamma(n, 2.0))
+
+
+def test_zeta():
+    for s, q in [(1.5, 0.3), (2.0, 1.0), (4.2, 5.0)]:
+        close(special.zeta(s, q), mp.zeta(s, q))
+        close(fad.grad(special.zeta, argnums=1)(s, q), derivative(lambda q, s=s: mp.zeta(s, q), (q,)), 1e-11)
+    with pytest.raises(NonDifferentiableError, match="zeta has no derivative rule in its argument x"):
+        fad.grad(special.zeta)(2.0)
+    assert float(fad.jit(special.zeta)(2.0)) == pytest.approx(np.pi**2 / 6)
+
+
+def test_composites():
+    close(special.multigammaln(3.2, 3), mp.log(mp.pi) * 1.5 + sum(mp.loggamma(mp.mpf(3.2) - j / 2) for j in range(3)))
+    x = np.array([[1.0, 2.0, 400.0], [-3.0, 800.0, 801.0]])
+    for axis in (None, 0, 1):
+        np.testing.assert_allclose(special.softmax(x, axis), reference.softmax(x, axis), rtol=1e-12)
+        np.testing.assert_allclose(special.log_softmax(x, axis), reference.log_softmax(x, axis), rtol=1e-12)
+        np.testing.assert_allclose(special.logsumexp(x, axis), reference.logsumexp(x, axis), rtol=1e-12)
+    check_grads(lambda x: special.softmax(x, -1), (x[:, :2] / 100,), order=2)
+    assert special.gammasgn([-0.5, 0.5]).tolist() == [-1, 1]
+    assert float(fad.grad(lambda x: special.gammasgn(x))(0.5)) == 0
+
+
+def test_singular_points_follow_the_convention():
+    """A zero cotangent stays zero where the slope is infinite, and 0 log 0 = 0 has derivative 0 in the second argument."""
+
+    def masked(function):
+        return fad.grad(lambda x: fnp.where(x > 0.0, function(x), 0.0))
+
+    for name in ("entr", "logit", "erfcinv", "ndtri", "exp1", "y0"):
+        assert float(masked(getattr(special, name))(0.0)) == 0, name
+    assert float(fad.grad(special.xlogy, argnums=1)(0.0, 0.0)) == 0
+    assert float(fad.grad(special.xlog1py, argnums=1)(0.0, -1.0)) == 0
+    assert float(fad.grad(special.xlogy)(0.0, 2.0)) == pytest.approx(np.log(2))
+    assert float(fad.grad(special.entr)(0.0)) == np.inf
+    for name in ("i1", "i1e", "j1"):
+        assert float(fad.grad(getattr(special, name))(0.0)) == 0.5
+    for which in (0, 1):
+        assert float(fad.grad(special.gammainc, argnums=which)(2.0, 0.0)) == 0
+    assert [float(fad.grad(special.betainc, argnums=k)(2.0, 3.0, 0.0)) for k in range(3)] == [0, 0, 0]
+    assert [float(fad.grad(special.betainc, argnums=k)(2.0, 3.0, 1.0)) for k in range(3)] == [0, 0, 0]
+    assert float(fad.grad(special.gammainc)(2.0, np.inf)) == 0
+
+
+def test_extreme_arguments():
+    assert float(special.log_ndtr(-1e4)) == pytest.approx(-5e7, rel=1e-6)
+    assert float(fad.grad(special.log_ndtr)(-1e4)) == pytest.approx(1e4, rel=1e-6)
+    assert float(fad.grad(special.log_expit)(-1e4)) == 1
+    assert float(fad.grad(special.log_expit)(1e4)) == 0
+    assert float(fad.grad(special.expit)(-800.0)) == 0
+    large = fad.grad(special.gammainc)(1e4, 1.01e4)
+    with mp.workdps(40):
+        close(large, derivative(lambda a: mp.gammainc(a, 0, 10100, regularized=True), (1e4,)), 1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_dtypes(dtype):
+    x = fnp.asarray([0.3, 0.7]).astype(fnp.asarray(np.zeros(1)).dtype if dtype == "float64" else dtype)
+    for name in ("erf", "gammaln", "expit", "ndtri", "i0e"):
+        out = getattr(special, name)(x)
+        assert out.dtype.name == dtype
+        np.testing.assert_allclose(
+            out.astype(float), getattr(reference, name)(np.asarray(x.astype(float))), rtol=2e-2, atol=1e-2
+        )
+        assert fad.grad(lambda x, name=name: getattr(special, name)(x).sum())(x).dtype.name == dtype
+    assert special.gammainc(2.0, x).dtype.name == dtype
+    assert fad.grad(lambda a: special.gammainc(a, 0.5).sum())(x).dtype.name == dtype
+    assert special.erf(3).dtype == np.float64
+    assert special.erf([1, 2]).dtype == np.float64
+
+
+def test_errors():
+    with pytest.raises(DTypeError, match=r"erf is for real arguments, got complex128"):
+        special.erf(1j)
+    with pytest.raises(ArgumentError, match=r"betaln\(a, b\) takes 2 arguments, got 1"):
+        special.betaln(1.0)
+    with pytest.raises(DTypeError, match="order n must be an integer, got float64"):
+        special.polygamma(0.5, 1.0)
+    with pytest.raises(DTypeError, match="order n must be an integer"):
+        fad.jit(special.expn)(1.0, 1.0)
+    with pytest.raises(ArgumentError, match="dimension d must be a positive int"):
+        special.multigammaln(1.0, 0)
+
+
+@pytest.mark.parametrize("name", [*UNARY, *PAIRS])
+def test_batched_and_compiled(name):
+    function, ours = (UNARY.get(name) or PAIRS[name])[1], getattr(special, name)
+    args = (np.array(function),) if name in UNARY else tuple(np.array(c) for c in zip(*function, strict=True))
+    eager = np.asarray(ours(*args))
+    np.testing.assert_allclose(np.asarray(fad.vmap(ours)(*args)), eager, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(fad.jit(ours)(*args)), eager, rtol=1e-11, atol=1e-15)
+    slope = fad.grad(lambda *a: fnp.sum(ours(*a)))
+    np.testing.assert_allclose(fad.jit(slope)(*args), slope(*args), rtol=1e-9, atol=1e-13)
