@@ -7,7 +7,7 @@ methods that are operations are installed by :mod:`fad.numpy`, which stands abov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,53 @@ class Array:
     __slots__ = ("__weakref__", "_buffer")
 
     _buffer: Any
+
+    if TYPE_CHECKING:
+        # What fad.numpy installs: operators, methods and protocols.
+        __add__: Any
+        __radd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __floordiv__: Any
+        __rfloordiv__: Any
+        __mod__: Any
+        __rmod__: Any
+        __divmod__: Any
+        __rdivmod__: Any
+        __pow__: Any
+        __rpow__: Any
+        __matmul__: Any
+        __rmatmul__: Any
+        __and__: Any
+        __rand__: Any
+        __or__: Any
+        __ror__: Any
+        __xor__: Any
+        __rxor__: Any
+        __lshift__: Any
+        __rlshift__: Any
+        __rshift__: Any
+        __rrshift__: Any
+        __lt__: Any
+        __le__: Any
+        __gt__: Any
+        __ge__: Any
+        __neg__: Any
+        __pos__: Any
+        __abs__: Any
+        __invert__: Any
+        __round__: Any
+        __iter__: Any
+        __contains__: Any
+        __getitem__: Any
+        __array_ufunc__: Any
+        __array_function__: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __new__(cls, value: Any = (), dtype: Any = None) -> Array:  # noqa: D102
         self = _new(Array)

@@ -39,11 +39,13 @@ from fad.numpy import positions as _positions
 from fad.numpy import protocols as _protocols
 from fad.numpy import quantiles as _quantiles
 from fad.numpy import reductions as _reductions
+from fad.numpy import reordering as _reordering
 from fad.numpy import sets as _sets
 from fad.numpy import sorting as _sorting
 from fad.numpy import statistics as _statistics
 from fad.numpy import taking as _taking
 from fad.numpy import ufunc_methods as _ufunc_methods
+from fad.numpy import universal as _universal
 from fad.numpy import windows as _windows
 from fad.numpy.calculus import *  # noqa: F403
 from fad.numpy.contractions import *  # noqa: F403
@@ -67,14 +69,13 @@ from fad.numpy.polynomials import *  # noqa: F403
 from fad.numpy.positions import *  # noqa: F403
 from fad.numpy.quantiles import *  # noqa: F403
 from fad.numpy.reductions import *  # noqa: F403
+from fad.numpy.reordering import *  # noqa: F403
 from fad.numpy.sets import *  # noqa: F403
 from fad.numpy.sorting import *  # noqa: F403
 from fad.numpy.statistics import *  # noqa: F403
 from fad.numpy.taking import *  # noqa: F403
-from fad.numpy.ufuncs import UFUNCS as _UFUNCS
+from fad.numpy.universal import *  # noqa: F403
 from fad.numpy.windows import *  # noqa: F403
-
-globals().update(_UFUNCS)
 
 _MODULES = (
     _calculus,
@@ -99,13 +100,15 @@ _MODULES = (
     _positions,
     _quantiles,
     _reductions,
+    _reordering,
     _sets,
     _sorting,
     _statistics,
     _taking,
+    _universal,
     _windows,
 )
-_FUNCTIONS = [*_UFUNCS, *dict.fromkeys(name for module in _MODULES for name in module.__all__ if name != "getitem")]
+_FUNCTIONS = [name for module in _MODULES for name in module.__all__ if name != "getitem"]
 __all__ = ["emath", "fft", "linalg", *_FUNCTIONS]
 
 _ufunc_methods.install(globals())

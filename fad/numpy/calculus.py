@@ -272,7 +272,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * mat
     --------
     >>> import fad.numpy as fnp
     >>> fnp.unwrap([0.0, 3.0, 6.5], period=6.0)
-    Array([0. , 3. , 6.5])
+    Array([0. , 3. , 0.5])
     """
     x = operand(p, "unwrap")
     axis = axis_number(axis, len(shape_of(x)), "unwrap")

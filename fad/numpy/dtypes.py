@@ -153,7 +153,7 @@ def promote_types(type1: Any, type2: Any) -> np.dtype:
     return np.promote_types(type1, type2)
 
 
-def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
+def can_cast(from_: Any, to: Any, casting: Any = "safe") -> Any:
     """Whether a dtype converts to another under a casting rule; arrays count by their dtype.
 
     Examples

@@ -341,8 +341,10 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
     Array([[[0, 0]],
            [[0, 1]]])
     """
-    values = np.indices(shape_tuple(dimensions, "indices"), dtype=canonical_dtype(dtype), sparse=sparse)
-    return tuple(wrap(v) for v in values) if sparse else wrap(values)
+    sizes, kind = shape_tuple(dimensions, "indices"), canonical_dtype(dtype)
+    if sparse:
+        return tuple(wrap(v) for v in np.indices(sizes, kind, sparse=True))
+    return wrap(np.indices(sizes, kind))
 
 
 def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **keywords: Any) -> Any:
