@@ -89,10 +89,11 @@ def _several(function: str, x: Any, s: Any, axes: Any) -> tuple[list[int], Seque
     numbers = [axis_number(a, ndim, function) for a in axes]
     sizes: list[int | None] = [None] * len(numbers)
     if s is not None:
-        sizes = [None if n in (None, -1) else int(n) for n in s]
+        sizes = [None if n is None else int(n) for n in s]
     if len(sizes) != len(numbers):
         raise ShapeError(f"{function}: s={s!r} and axes={tuple(axes)!r} must have the same length")
-    return numbers, sizes
+    # -1 is the size that the axis has, also for the half spectra of irfftn.
+    return numbers, [shape_of(x)[a] if n == -1 else n for a, n in zip(numbers, sizes)]
 
 
 def _transform(
