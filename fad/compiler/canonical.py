@@ -1,6 +1,6 @@
 """Canonical form: what of a Program is compiled in, and what is an argument of the code.
 
-Sizes above :data:`LARGEST_STATIC` and most scalar constants are arguments, so that Programs which differ only in them share their code. Equal
+Sizes above ``LARGEST_STATIC`` and most scalar constants are arguments, so that Programs which differ only in them share their code. Equal
 sizes share one symbol: a Program in which two sizes happen to be equal compiles to code of its own.
 """
 
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from fad.compiler.nested import body_program
+from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.avals import ShapedArray
 from fad.core.program import Literal, Program, Var
 
-__all__ = ["LARGEST_STATIC", "LONG", "Canonical", "canonical_form"]
+__all__ = ["Canonical", "canonical_form"]
 
-LARGEST_STATIC = 8
-LONG = 128
-"""A size is also known to be below or at least this, which decides how loops are fused."""
 _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
 _STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
 
@@ -50,7 +49,7 @@ class Canonical:
         self.key: tuple[Any, ...] = ()
 
     def symbol(self, n: int) -> int:
-        """The symbol of a size above :data:`LARGEST_STATIC`."""
+        """The symbol of a size above ``LARGEST_STATIC``."""
         if n not in self.symbols:
             self.symbols[n] = len(self.sizes)
             self.sizes.append(n)
@@ -66,7 +65,7 @@ class Canonical:
         if kind is tuple or kind is list:
             return tuple([self.encode(v) for v in value])
         if kind is Program:
-            return self.program(value)
+            return self.program(body_program(value))
         if kind is ShapedArray:
             return self.aval(value)
         if kind is float:

@@ -16,8 +16,8 @@ from fad.compiler.llvm.caller import make_caller
 from fad.compiler.llvm.engine import engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.memory_plan import MemoryPlan
-from fad.compiler.passes.pipeline import simplified
-from fad.compiler.segments import HostStep, split, with_own_outputs
+from fad.compiler.nested import body_program, nested_constants
+from fad.compiler.segments import HostStep, split
 from fad.core.program import Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment"]
@@ -81,7 +81,8 @@ class NativeSegment:
         scalars = [int.from_bytes(np.asarray(v).tobytes(), "little") for v in canonical.scalars]
         values = [*canonical.sizes, *scalars, *offsets, 0]
         self.sizes = np.array([v - (1 << 64) if v >= 1 << 63 else v for v in values], np.int64)
-        self.constants = [native_buffer(c, v.aval.dtype) for v, c in program.constants.items()]
+        constants = [*program.constants.items(), *nested_constants(program)]
+        self.constants = [native_buffer(c, v.aval.dtype) for v, c in constants]
         self.in_dtypes = [v.aval.dtype for v in program.inputs]
         self.out_types = [(v.aval.shape, v.aval.dtype) for v in program.outputs]
         self.is_long = _is_long(program)
@@ -114,7 +115,7 @@ class CompiledProgram:
 
     def __init__(self, program: Program):
         self.program = program
-        flat = with_own_outputs(simplified(program))
+        flat = body_program(program)
         steps = split(flat)
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
         self.steps: list[Any] = [s if isinstance(s, HostStep) else NativeSegment(s.program) for s in steps]

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from fad.compiler.access import Access, Axis, Patterns, identity_index
-from fad.compiler.canonical import LARGEST_STATIC, LONG
 from fad.compiler.llvm.elements import is_view, rule_of
+from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.program import Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]

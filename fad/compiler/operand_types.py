@@ -35,6 +35,8 @@ def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:
 
 @lru_cache(maxsize=4096)
 def _operand_dtypes(primitive: Primitive, operands: tuple[Any, ...], out: np.dtype) -> tuple[np.dtype, ...]:
+    if all(isinstance(d, type) for d in operands):
+        operands = tuple([np.dtype(d) for d in operands])
     ufunc = getattr(np, primitive.impl, None) if isinstance(primitive.impl, str) else None
     if isinstance(ufunc, np.ufunc):
         try:

@@ -9,24 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fad.compiler.llvm.support import refusal
-from fad.core.avals import ShapedArray
-from fad.core.primitive import Primitive
-from fad.core.program import Atom, Equation, Literal, Program, Var
+from fad.core.program import Atom, Equation, Program, Var
 
-__all__ = ["HostStep", "NativeStep", "copy_p", "split", "with_own_outputs"]
-
-copy_p = Primitive(
-    "copy",
-    impl=lambda xp, x: xp.array(x),
-    shape=lambda x: ShapedArray(x.shape, x.dtype),
-    jvp=None,
-    vjp=None,
-    batch=None,
-    kernel="identity",
-    samples=[],
-    register=False,
-    doc="A value of its own.",
-)
+__all__ = ["HostStep", "NativeStep", "split"]
 
 
 class NativeStep(NamedTuple):
@@ -83,18 +68,3 @@ def _segment(program: Program, run: Sequence[Equation], later: Sequence[Sequence
     outputs = [v for v in program.outputs if v in wanted]
     outputs += [v for v in wanted if v in used and v not in outputs]
     return Program(ordered, run, outputs, constants, program.name)
-
-
-def with_own_outputs(program: Program) -> Program:
-    """The Program with every output a variable of its own that an equation makes, so that results share no memory with arguments."""
-    made = {v for e in program.equations for v in e.outputs}
-    seen: set[Var] = set()
-    equations, outputs = list(program.equations), []
-    for atom in program.outputs:
-        if isinstance(atom, Literal) or atom not in made or atom in seen:
-            copied = Var(atom.aval.update())
-            equations.append(Equation(copy_p, [atom], {}, [copied], None))
-            atom = copied
-        seen.add(atom)
-        outputs.append(atom)
-    return Program(program.inputs, equations, outputs, program.constants, program.name)

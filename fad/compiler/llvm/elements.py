@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import llvmlite.ir as ir
 import numpy as np
 
-from fad.compiler.canonical import LARGEST_STATIC
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.scalar_value import BOOL, Value, llvm_type
 from fad.compiler.operand_types import operand_dtypes
+from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.program import Atom, Equation, Literal, Var
 
 __all__ = ["RULES", "Elements", "Memory", "Registers", "Rule", "is_view", "rule_of"]
@@ -130,7 +130,7 @@ class Elements:
         if isinstance(place, Registers):
             return Located(place.values[index], place.depth)
         position = self.position(place, index)
-        depth = max(position.depth if isinstance(position, Index) else 0, place.floor)
+        depth = max(position.depth if isinstance(position, Index) else 0, place.floor, self.emitter.floor)
         scope = self.emitter.scopes[depth]
         pointer = scope.builder.gep(place.pointer, [self.emitter.raw(position)], inbounds=True)
         return Located(scope.scalar.load(pointer, place.dtype), depth)
@@ -175,6 +175,7 @@ def _broadcast_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
 
 def _elementwise(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
     depth = max([v.depth for v in values], default=0)
+    depth = max(depth, emitter.floor)
     k = emitter.scopes[depth].scalar
     operands: list[Any] = []
     for atom, located, dtype in zip(equation.inputs, values, operand_dtypes(equation), strict=True):
@@ -198,7 +199,7 @@ def _first(emitter: Emitter, equation: Equation, index: Ixs, values: list[Locate
 
 
 def _convert(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
-    ((value, depth),) = values
+    value, depth = values[0].value, max(values[0].depth, emitter.floor)
     return Located(emitter.scopes[depth].scalar.astype(value, equation.outputs[0].aval.dtype), depth)
 
 

@@ -6,16 +6,16 @@ depends only on outer indices is written before the inner loop: loop-invariant c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numpy as np
 
-from fad.compiler.canonical import LARGEST_STATIC
 from fad.compiler.llvm.scalar import ScalarBuilder, Value
 from fad.compiler.llvm.scalar_value import memory_type
+from fad.compiler.size_classes import LARGEST_STATIC
 
 __all__ = ["I32", "I64", "POINTER", "Emitter", "Index", "Ix", "Located", "Scope"]
 
@@ -72,6 +72,8 @@ class Emitter:
         self.scopes = [Scope(ir.IRBuilder(body))]
         self._body = body
         self._known: dict[int, Index] = {}
+        # Inside an alternative nothing is computed before it is chosen, except what is known already.
+        self.floor = 0
 
     @property
     def depth(self) -> int:
@@ -213,17 +215,48 @@ class Emitter:
         outer.builder.position_at_end(done)
 
     @contextmanager
-    def branch(self, condition: ir.Value) -> Iterator[None]:
-        """Code that runs only where the condition holds."""
+    def repeat(self) -> Iterator[Callable[[ir.Value], None]]:
+        """An endless loop; what it gives is called inside it with the condition to go on."""
         outer = self.scopes[-1]
-        body = self.function.append_basic_block("then")
-        done = self.function.append_basic_block("end")
-        outer.builder.cbranch(condition, body, done)
-        inner = Scope(ir.IRBuilder(body))
+        head = self.function.append_basic_block("repeat")
+        done = self.function.append_basic_block("done")
+        inner = Scope(ir.IRBuilder(head))
         self.scopes.append(inner)
-        yield
-        inner.builder.branch(done)
+
+        def leave_unless(condition: ir.Value) -> None:
+            body = self.function.append_basic_block("body")
+            inner.builder.cbranch(condition, body, done)
+            inner.builder.position_at_end(body)
+
+        yield leave_unless
+        inner.builder.branch(head)
         self.scopes.pop()
+        outer.builder.branch(head)
+        outer.builder.position_at_end(done)
+
+    @contextmanager
+    def choice(self, number: ir.Value, count: int) -> Iterator[Callable[[int], Any]]:
+        """Alternatives by number; what it gives opens one of them. Numbers out of range take the nearest alternative."""
+        outer = self.scopes[-1]
+        blocks = [self.function.append_basic_block("choice") for _ in range(count)]
+        done = self.function.append_basic_block("done")
+
+        @contextmanager
+        def enter(k: int) -> Iterator[None]:
+            scope = Scope(ir.IRBuilder(blocks[k]))
+            self.scopes.append(scope)
+            before, self.floor = self.floor, self.depth
+            yield
+            self.floor = before
+            scope.builder.branch(done)
+            self.scopes.pop()
+
+        yield enter
+        below = outer.builder.icmp_signed("<", number, ir.Constant(number.type, 0))
+        chosen = outer.builder.select(below, ir.Constant(number.type, 0), number)
+        switch = outer.builder.switch(chosen, blocks[-1])
+        for k, block in enumerate(blocks[:-1]):
+            switch.add_case(ir.Constant(number.type, k), block)
         outer.builder.position_at_end(done)
 
 

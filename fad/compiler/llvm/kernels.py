@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from fad.compiler.access import Access, Patterns, identity_index
-from fad.compiler.canonical import LONG
 from fad.compiler.fusion import Group, Member
 from fad.compiler.llvm.elements import Elements, Ixs, Memory, rule_of
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
+from fad.compiler.size_classes import LONG
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]

@@ -6,12 +6,15 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
 from fad.compiler.fusion import Group, Opaque, Plan, Straight, is_small, plan_steps
+from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter
 from fad.compiler.llvm.kernels import KernelWriter
@@ -20,13 +23,14 @@ from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.memory_plan import Block, MemoryPlan
+from fad.compiler.nested import nested_constants
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
-OPAQUE: dict[str, Any] = {"dot_general": write_product}
+OPAQUE: dict[str, Any] = {"dot_general": write_product, "scan": write_scan, "while": write_while, "cond": write_cond}
 """Lowerings of operations that are more than loops over elements, by kernel name: ``f(lowering, equation)``."""
 
 
@@ -61,6 +65,18 @@ class Lowering:
         self.elements = Elements(self.emitter, {}, self.scalars)
         self._blocks: dict[Var, Block] = {}
         self._count = 0
+        self.constant_places: dict[Var, Memory] = {}
+        self.held: list[Block | None] = []
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the temporaries that are put into ``held`` until the end."""
+        before, self.held = self.held, []
+        yield
+        for block in self.held:
+            if block is not None:
+                self.memory.extend(block, self.memory.now)
+        self.held = before
 
     # -- places -----------------------------------------------------------------------------------------------------------
 
@@ -289,6 +305,9 @@ def lower_segment(module: ir.Module, name: str, program: Program, canonical: Can
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
     first = len(program.inputs) + len(program.constants)
+    for var, _ in nested_constants(program):
+        lowering.constant_places[var] = lowering.buffer(first, var)
+        first += 1
     outputs = {
         var: lowering.buffer(first + number, var) for number, var in enumerate(program.outputs) if isinstance(var, Var)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fad.compiler.fusion import REDUCTIONS
 from fad.compiler.llvm.elements import rule_of
 from fad.compiler.llvm.products import supports_product
+from fad.compiler.nested import nested_programs
 from fad.compiler.operand_types import computes_natively, holds
 from fad.core.program import Equation
 
@@ -30,4 +31,18 @@ def refusal(equation: Equation) -> str | None:
         return None
     if kernel == "dot_general":
         return supports_product(equation)
+    if kernel in ("scan", "while", "cond"):
+        return _inner_refusal(equation)
     return "it has no native lowering"
+
+
+def _inner_refusal(equation: Equation) -> str | None:
+    """Why a loop or branch cannot be compiled: because of what is inside it."""
+    if equation.params.get("collect") or not isinstance(equation.params.get("length", 0), int):
+        return "its size is known only at run time"
+    for program in nested_programs(equation):
+        for inner in program.equations:
+            reason = refusal(inner)
+            if reason is not None:
+                return f"{inner.primitive.name} inside it: {reason}"
+    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fad.compiler.canonical import LARGEST_STATIC
 from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Program, Var

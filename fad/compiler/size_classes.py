@@ -1,0 +1,9 @@
+"""What the code knows of a size: its value if it is small, else only whether it is long."""
+
+__all__ = ["LARGEST_STATIC", "LONG"]
+
+LARGEST_STATIC = 8
+"""Sizes up to this are compiled in; larger ones are arguments of the code."""
+
+LONG = 128
+"""Whether a size is at least this is compiled in; it decides how loops are fused."""
