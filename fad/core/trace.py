@@ -165,7 +165,8 @@ class Tracer(Array):
                 f"{function}() or conversion to a Python or NumPy number",
                 "Ways out: keep computing with the array itself (fad.numpy functions and operators accept it),\n"
                 "or use fad.stop_gradient(x) first if its derivative is not wanted (outside jit and vmap),\n"
-                "or fad.debug.print to look at it.",
+                "fad.debug.print to look at it, static_argnums for a Python value that decides a shape or a loop's length,\n"
+                "or, in place of y[i] = x with a NumPy array y, y = fad.numpy.asarray(y).at[i].set(x).",
             )
         return value
 

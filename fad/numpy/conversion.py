@@ -138,11 +138,12 @@ def shape_tuple(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as a tuple of non-negative ints."""
     try:
         sizes = tuple(
-            int(n.__index__()) for n in (shape if isinstance(shape, tuple | list | np.ndarray | Array) else (shape,))
+            int(n.__index__()) for n in (shape if isinstance(shape, tuple | list) or np.ndim(shape) else (shape,))
         )
     except (AttributeError, TypeError):
         raise ArgumentError(
-            f"{function}: a shape must be an int or a tuple of ints known when the function runs, got {shape!r}"
+            f"{function}: a shape must be an int or a tuple of ints known when the function runs, got {shape!r}. "
+            "Under jit, make it a static argument (static_argnums)."
         ) from None
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{function}: negative sizes in shape {sizes}")
