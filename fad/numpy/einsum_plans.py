@@ -149,7 +149,7 @@ def run_plan(subscripts: str, arrays: Sequence[Any], optimize: Any = True) -> An
     labels, output, sizes, path, single = _plan(subscripts, tuple(shape_of(a) for a in arrays), optimize)
     if single is not None:
         contract, batch, order = single
-        return permute(dot_general(*arrays, contract, batch), order)
+        return permute(dot_general(arrays[0], arrays[1], contract, batch), order)
     terms = [_single_labels(a, t, sizes) for a, t in zip(arrays, labels)]
     for step in path:
         chosen = [terms[k] for k in step]

@@ -5,11 +5,10 @@ import pytest
 import scipy.linalg
 
 import fad
-import fad.scipy.linalg
+import fad.scipy.linalg as ours
 from fad.core.errors import ArgumentError, LinAlgError, ShapeError
 from fad.testing import check_grads
 
-ours = fad.scipy.linalg
 KINDS = ["float64", "complex128"]
 
 
