@@ -10,6 +10,7 @@ __all__ = [
     "ConcretizationError",
     "DTypeError",
     "FadError",
+    "FileFormatError",
     "ImmutableArrayError",
     "IndexOutOfBoundsError",
     "LeakedTracerError",
@@ -75,6 +76,10 @@ class NonFiniteError(FadError, FloatingPointError):
 
     def __str__(self) -> str:
         return f"{self.args[0]} It happened at {self.source}." if self.source else self.args[0]
+
+
+class FileFormatError(FadError, ValueError):
+    """A file that is damaged, incomplete, or holds something else than what was asked for."""
 
 
 class MissingPackageError(FadError, ImportError):
