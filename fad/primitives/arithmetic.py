@@ -176,6 +176,7 @@ remainder = elementwise(
     "remainder",
     impl="remainder",
     partials=[1, lambda _, x, y: -floor_divide.bind(x, y)],
+    singular=True,
     kernel=lambda k, x, y: k.remainder(x, y),
     samples=_REMAINDERS,
 )
@@ -183,6 +184,7 @@ fmod = elementwise(
     "fmod",
     impl="fmod",
     partials=[1, lambda _, x, y: -trunc.bind(x / y)],
+    singular=True,
     kernel=lambda k, x, y: k.fmod(x, y),
     samples=_REMAINDERS,
 )
@@ -312,7 +314,7 @@ imag = _real_linear(
 conjugate = _real_linear(
     "conjugate",
     "conjugate",
-    lambda x: x.update(),
+    lambda x: ShapedArray(x.shape, ufunc_dtype("conjugate", np.conjugate, (x,))),  # int8 for booleans
     lambda ct, dtype: conjugate.bind(ct),
     lambda k, x: k.conjugate(x),
     _PARTS,
