@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from fad.compiler.llvm.elements import rule_of
+from fad.compiler.llvm.rules import rule_of
 from fad.core.program import Atom, Equation, Var
 
 __all__ = ["Access", "Axis", "Mixed", "Patterns", "identity_index"]
@@ -112,7 +112,13 @@ class Patterns:
             return divmod(x, y)
         return (x, 0) if y == 1 else (self._mix(x, y), self._mix(x, y))
 
-    minimum = maximum = add
+    def smaller(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """The smaller of two integers."""
+        return min(x, y) if type(x) is int and type(y) is int else self._mix(x, y)
+
+    def larger(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """The larger of two integers."""
+        return max(x, y) if type(x) is int and type(y) is int else self._mix(x, y)
 
     # -- what follows from it ---------------------------------------------------------------------------------------------
 

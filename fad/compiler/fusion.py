@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from fad.compiler.access import Access, Axis, Patterns, identity_index
-from fad.compiler.llvm.elements import is_view, rule_of
-from fad.compiler.size_classes import LARGEST_STATIC, LONG
+from fad.compiler.llvm.rules import is_view, rule_of
+from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_REGISTERS
 from fad.core.program import Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
@@ -26,12 +26,11 @@ _CHEAP = frozenset(
     floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
 )
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
-_MOST_REGISTERS = 16
 _MOST_UNROLLED = 64
 _MOST_MEMBERS = 1000
 
 
-def is_small(shape: Iterable[int], most: int = _MOST_REGISTERS) -> bool:
+def is_small(shape: Iterable[int], most: int = MOST_REGISTERS) -> bool:
     """Whether a value of this shape is kept in registers, one for each element."""
     shape = tuple(shape)
     return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most

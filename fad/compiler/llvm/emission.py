@@ -169,12 +169,17 @@ class Emitter:
 
     def smaller(self, x: Ix, y: Ix) -> Ix:
         """The smaller of two integers."""
-        if isinstance(x, int) and isinstance(y, int):
-            return min(x, y)
+        return min(x, y) if isinstance(x, int) and isinstance(y, int) else self._chosen("<", x, y)
+
+    def larger(self, x: Ix, y: Ix) -> Ix:
+        """The larger of two integers."""
+        return max(x, y) if isinstance(x, int) and isinstance(y, int) else self._chosen(">", x, y)
+
+    def _chosen(self, comparison: str, x: Ix, y: Ix) -> Index:
         depth = max(x.depth if isinstance(x, Index) else 0, y.depth if isinstance(y, Index) else 0)
         builder = self.scopes[depth].builder
-        less = builder.icmp_signed("<", self.raw(x), self.raw(y))
-        return Index(builder.select(less, self.raw(x), self.raw(y)), depth)
+        holds = builder.icmp_signed(comparison, self.raw(x), self.raw(y))
+        return Index(builder.select(holds, self.raw(x), self.raw(y)), depth)
 
     # -- temporaries ----------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from fad.compiler.access import Access, Patterns, identity_index
 from fad.compiler.fusion import Group, Member
-from fad.compiler.llvm.elements import Elements, Ixs, Memory, rule_of
+from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.reductions import combine, constant_identity
+from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.size_classes import LONG

@@ -18,6 +18,7 @@ from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter
 from fad.compiler.llvm.kernels import KernelWriter
+from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
@@ -30,7 +31,13 @@ __all__ = ["OPAQUE", "Lowering", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
-OPAQUE: dict[str, Any] = {"dot_general": write_product, "scan": write_scan, "while": write_while, "cond": write_cond}
+OPAQUE: dict[str, Any] = {
+    "dot_general": write_product,
+    "scan": write_scan,
+    "while": write_while,
+    "cond": write_cond,
+    "concatenate": write_concatenate,
+}
 """Lowerings of operations that are more than loops over elements, by kernel name: ``f(lowering, equation)``."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fad.compiler.fusion import REDUCTIONS
-from fad.compiler.llvm.elements import rule_of
 from fad.compiler.llvm.products import supports_product
+from fad.compiler.llvm.rules import rule_of
 from fad.compiler.nested import nested_programs
 from fad.compiler.operand_types import computes_natively, holds
 from fad.core.program import Equation
@@ -31,6 +31,8 @@ def refusal(equation: Equation) -> str | None:
         return None
     if kernel == "dot_general":
         return supports_product(equation)
+    if kernel == "concatenate":
+        return None
     if kernel in ("scan", "while", "cond"):
         return _inner_refusal(equation)
     return "it has no native lowering"

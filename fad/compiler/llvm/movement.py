@@ -1,0 +1,47 @@
+"""Operations that copy whole arrays into parts of another one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fad.compiler.llvm.elements import Memory
+from fad.compiler.llvm.emission import Ix
+from fad.core.program import Equation
+
+__all__ = ["write_concatenate"]
+
+
+def write_concatenate(lowering: Any, equation: Equation) -> None:
+    """Copy every input to its place, a run of neighbouring elements at a time."""
+    emitter, axis = lowering.emitter, equation.params["axis"]
+    out = lowering.elements.storage[equation.outputs[0]]
+    start: Ix = 0
+    for atom in equation.inputs:
+        n = atom.aval.shape[axis]
+        if atom.aval.size:
+            _copy_runs(lowering, lowering.place(atom), out, axis, start)
+        start = emitter.add(start, emitter.size(n))
+
+
+def _copy_runs(lowering: Any, source: Memory, target: Memory, axis: int, start: Ix) -> None:
+    """``target[..., start : start + n, ...] = source`` along one axis, converted to the target's dtype."""
+    emitter, elements = lowering.emitter, lowering.elements
+    run = emitter.product(source.shape[axis:])
+    stride = emitter.product(target.shape[axis:])
+    offset = emitter.multiply(start, emitter.product(target.shape[axis + 1 :]))
+    rows = emitter.product(source.shape[:axis])
+    flat_source = Memory(source.pointer, (math.prod(source.shape),), source.dtype, source.floor)
+    flat_target = Memory(target.pointer, (math.prod(target.shape),), target.dtype, target.floor)
+    with emitter.loop(0, rows, plain=True) as row:
+        first = emitter.add(emitter.multiply(row, stride), offset)
+        if source.dtype == target.dtype:
+            begin, end = emitter.multiply(row, run), emitter.multiply(run, source.dtype.itemsize)
+            lowering.copy_bytes(
+                elements.pointer(flat_source, (begin,)), elements.pointer(flat_target, (first,)), emitter.raw(end)
+            )
+            return
+        with emitter.loop(0, run) as i:
+            value = elements.load(flat_source, (emitter.add(emitter.multiply(row, run), i),))
+            converted = emitter.scalar.astype(value, target.dtype)
+            elements.store(converted, flat_target, (emitter.add(first, i),))

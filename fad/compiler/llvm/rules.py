@@ -1,0 +1,252 @@
+"""Rules for elements: how one element of an operation's result comes from elements of its inputs.
+
+A rule says which elements it needs (``sources``) and what becomes of them (``combine``). The same ``sources`` serve the analysis of access
+patterns, where indices are symbolic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
+from fad.compiler.llvm.scalar_value import Value
+from fad.compiler.operand_types import operand_dtypes
+from fad.compiler.size_classes import LARGEST_STATIC, MOST_REGISTERS
+from fad.core.program import Atom, Equation, Literal
+
+__all__ = ["RULES", "Rule", "is_view", "rule_of"]
+
+Ixs = tuple[Ix, ...]
+Sources = list[tuple[Atom, Ixs]]
+
+
+class Rule(NamedTuple):
+    """How one element of an operation's result comes from elements of its inputs."""
+
+    sources: Callable[[Any, Equation, Ixs], Sources]
+    combine: Callable[[Emitter, Equation, Ixs, list[Located]], Located]
+
+
+def rule_of(equation: Equation) -> Rule | None:
+    """The rule of an operation, if it has one."""
+    kernel = equation.primitive.kernel
+    if kernel == "concatenate" and equation.outputs[0].aval.size > MOST_REGISTERS:
+        return None
+    return RULES["elementwise"] if callable(kernel) else RULES.get(kernel)
+
+
+def is_view(equation: Equation) -> bool:
+    """Whether the operation only moves elements or makes them from nothing, and so costs nothing to do again."""
+    return equation.primitive.kernel in _VIEWS
+
+
+def aligned(index: Ixs, shape: tuple[int, ...]) -> Ixs:
+    """The index into an operand of the given shape that broadcasts to the index."""
+    lead = len(index) - len(shape)
+    return tuple([0 if n == 1 else i for i, n in zip(index[lead:], shape, strict=True)])
+
+
+def _broadcast_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    return [(a, aligned(index, a.aval.shape)) for a in equation.inputs]
+
+
+def _elementwise(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    depth = max([v.depth for v in values], default=0)
+    depth = max(depth, emitter.floor)
+    k = emitter.scopes[depth].scalar
+    operands: list[Any] = []
+    for atom, located, dtype in zip(equation.inputs, values, operand_dtypes(equation), strict=True):
+        exponent = _whole_exponent(equation, atom, len(operands))
+        operands.append(k.astype(located.value, dtype) if exponent is None else exponent)
+    result = equation.primitive.kernel(k, *operands)
+    return Located(k.astype(result, equation.outputs[0].aval.dtype), depth)
+
+
+def _whole_exponent(equation: Equation, atom: Atom, position: int) -> int | None:
+    """The exponent of a power as a Python int, where it is one and known now."""
+    if equation.primitive.name not in ("power", "float_power") or position != 1 or not isinstance(atom, Literal):
+        return None
+    if equation.outputs[0].aval.dtype.kind != "f" or not np.isfinite(atom.value) or abs(atom.value) > LARGEST_STATIC:
+        return None
+    return int(atom.value) if atom.value == int(atom.value) else None
+
+
+def _first(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    return values[0]
+
+
+def _convert(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    value, depth = values[0].value, max(values[0].depth, emitter.floor)
+    return Located(emitter.scopes[depth].scalar.astype(value, equation.outputs[0].aval.dtype), depth)
+
+
+def _transpose_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    source: list[Ix] = [0] * len(index)
+    for i, axis in zip(index, equation.params["axes"], strict=True):
+        source[axis] = i
+    return [(equation.inputs[0], tuple(source))]
+
+
+def reshape_groups(source: tuple[int, ...], target: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Consecutive axes of two shapes of the same size, matched so that each group has the same number of elements."""
+    groups = []
+    i = j = 0
+    while i < len(source) or j < len(target):
+        left, right = [], []
+        m = n = 1
+        if i < len(source):
+            left.append(i)
+            m, i = source[i], i + 1
+        if j < len(target) and (m != 1 or not left):
+            right.append(j)
+            n, j = target[j], j + 1
+        while m != n:
+            if m < n:
+                left.append(i)
+                m, i = m * source[i], i + 1
+            else:
+                right.append(j)
+                n, j = n * target[j], j + 1
+        groups.append((left, right))
+    return groups
+
+
+def _reshape_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    (x,) = equation.inputs
+    shape, target = x.aval.shape, equation.outputs[0].aval.shape
+    source: list[Ix] = [0] * len(shape)
+    for left, right in reshape_groups(shape, target):
+        left = [a for a in left if shape[a] != 1]
+        right = [a for a in right if target[a] != 1]
+        if len(left) == 1 and len(right) == 1:
+            source[left[0]] = index[right[0]]
+            continue
+        position: Ix = 0
+        for a in right:
+            position = algebra.add(algebra.multiply(position, algebra.size(target[a])), index[a])
+        for a in reversed(left[1:]):
+            position, source[a] = algebra.divide(position, algebra.size(shape[a]))
+        if left:
+            source[left[0]] = position
+    return [(x, tuple(source))]
+
+
+def _slice_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    starts, steps = equation.params["starts"], equation.params["steps"]
+    moved = [
+        algebra.add(algebra.multiply(i, algebra.size(step)), algebra.size(start))
+        for i, start, step in zip(index, starts, steps, strict=True)
+    ]
+    return [(equation.inputs[0], tuple(moved))]
+
+
+def _flip_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    shape = equation.inputs[0].aval.shape
+    moved = [
+        algebra.subtract(algebra.subtract(algebra.size(n), 1), i) if a in equation.params["axes"] else i
+        for a, (i, n) in enumerate(zip(index, shape, strict=True))
+    ]
+    return [(equation.inputs[0], tuple(moved))]
+
+
+def _full(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    value = equation.params["value"]
+    return Located(emitter.scopes[0].scalar.constant(value, equation.outputs[0].aval.dtype), 0)
+
+
+def _iota(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    (i,) = index
+    depth = i.depth if isinstance(i, Index) else 0
+    k = emitter.scopes[depth].scalar
+    return Located(k.astype(Value(emitter.raw(i), np.dtype(np.int64)), equation.outputs[0].aval.dtype), depth)
+
+
+def _nothing(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    for i in index:
+        algebra.multiply(i, 2)
+    return []
+
+
+def _clamped(algebra: Any, i: Ix, size: int) -> Ix:
+    """The nearest index inside an axis that is not empty."""
+    return algebra.smaller(algebra.larger(i, 0), algebra.subtract(algebra.size(size), 1))
+
+
+def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    (x,) = equation.inputs
+    if 0 in x.aval.shape:
+        return []
+    source = []
+    for i, n, (low, high, inner) in zip(index, x.aval.shape, equation.params["widths"], strict=True):
+        if (low, high, inner) == (0, 0, 0):
+            source.append(i)
+            continue
+        moved = algebra.subtract(i, algebra.size(low))
+        if inner:
+            moved, _ = algebra.divide(algebra.larger(moved, 0), algebra.size(inner + 1))
+        source.append(_clamped(algebra, moved, n))
+    return [(x, tuple(source))]
+
+
+def _pad(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    dtype = equation.outputs[0].aval.dtype
+    if not values:
+        return Located(emitter.scopes[0].scalar.constant(0, dtype), 0)
+    inside, depth = None, max(values[0].depth, emitter.floor)
+    for i, n, (low, high, inner) in zip(index, equation.inputs[0].aval.shape, equation.params["widths"], strict=True):
+        if (low, high, inner) == (0, 0, 0):
+            continue
+        moved = emitter.subtract(i, emitter.size(low))
+        conditions = [(moved, ">=", 0)]
+        if inner:
+            quotient, rest = emitter.divide(emitter.larger(moved, 0), emitter.size(inner + 1))
+            conditions += [(rest, "==", 0), (quotient, "<", emitter.size(n))]
+        else:
+            conditions.append((moved, "<", emitter.size(n)))
+        for x, comparison, y in conditions:
+            inside, depth = _and(emitter, inside, depth, x, comparison, y)
+    if inside is None:
+        return values[0]
+    k = emitter.scopes[depth].scalar
+    chosen = k.builder.select(inside, values[0].value.ir, k.constant(0, dtype).ir)
+    return Located(Value(chosen, dtype), depth)
+
+
+def _and(emitter: Emitter, inside: Any, depth: int, x: Ix, comparison: str, y: Ix) -> tuple[Any, int]:
+    """One more condition, written where the deepest index so far is known."""
+    depth = max([depth, *[v.depth for v in (x, y) if isinstance(v, Index)]])
+    builder = emitter.scopes[depth].builder
+    holds = builder.icmp_signed(comparison, emitter.raw(x), emitter.raw(y))
+    return (holds if inside is None else builder.and_(inside, holds)), depth
+
+
+def _concatenate_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    """Small ones only, where the index is a number."""
+    axis = equation.params["axis"]
+    position = index[axis]
+    for atom in equation.inputs:
+        n = atom.aval.shape[axis]
+        if position < n:  # type: ignore[operator]
+            return [(atom, (*index[:axis], position, *index[axis + 1 :]))]
+        position -= n  # type: ignore[operator,assignment]
+    raise AssertionError("an index outside the result of concatenate")
+
+
+RULES: dict[str, Rule] = {
+    "elementwise": Rule(_broadcast_sources, _elementwise),
+    "broadcast": Rule(_broadcast_sources, _first),
+    "identity": Rule(_broadcast_sources, _first),
+    "convert": Rule(_broadcast_sources, _convert),
+    "transpose": Rule(_transpose_sources, _first),
+    "reshape": Rule(_reshape_sources, _first),
+    "slice": Rule(_slice_sources, _first),
+    "flip": Rule(_flip_sources, _first),
+    "full": Rule(lambda algebra, equation, index: [], _full),
+    "iota": Rule(_nothing, _iota),
+    "pad": Rule(_pad_sources, _pad),
+    "concatenate": Rule(_concatenate_sources, _convert),
+}
+_VIEWS = frozenset({"broadcast", "identity", "transpose", "reshape", "slice", "flip", "full", "iota"})
