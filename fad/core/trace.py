@@ -82,9 +82,11 @@ class Trace:
         False once the transform has returned; its tracers are leaked then.
     owner : object
         The function under transformation, for messages.
+    scattered : bool
+        Set once NumPy has put 0-d tracers of this trace into an object array.
     """
 
-    __slots__ = ("base", "live", "owner", "parent")
+    __slots__ = ("base", "live", "owner", "parent", "scattered")
 
     follows_data = False
     transform = "a transform"

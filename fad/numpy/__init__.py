@@ -26,6 +26,7 @@ from fad.numpy import functional as _functional
 from fad.numpy import grid_builders as _grid_builders
 from fad.numpy import grids as _grids
 from fad.numpy import indexing as _indexing
+from fad.numpy import input_output as _input_output
 from fad.numpy import joining as _joining
 from fad.numpy import logic as _logic
 from fad.numpy import manipulation as _manipulation
@@ -59,10 +60,12 @@ from fad.numpy.functional import *  # noqa: F403
 from fad.numpy.grid_builders import *  # noqa: F403
 from fad.numpy.grids import *  # noqa: F403
 from fad.numpy.indexing import *  # noqa: F403
+from fad.numpy.input_output import *  # noqa: F403
 from fad.numpy.joining import *  # noqa: F403
 from fad.numpy.logic import *  # noqa: F403
 from fad.numpy.manipulation import *  # noqa: F403
 from fad.numpy.matrices import *  # noqa: F403
+from fad.numpy.namespace_info import __array_namespace_info__  # noqa: F401  (looked up by the standard's name)
 from fad.numpy.nan_reductions import *  # noqa: F403
 from fad.numpy.padding import *  # noqa: F403
 from fad.numpy.polynomials import *  # noqa: F403
@@ -90,6 +93,7 @@ _MODULES = (
     _grid_builders,
     _grids,
     _indexing,
+    _input_output,
     _joining,
     _logic,
     _manipulation,

@@ -24,6 +24,7 @@ __all__ = [
     "check_device",
     "float_operand",
     "host_integers",
+    "known_value",
     "operand",
     "operands",
     "promoted",
@@ -195,3 +196,14 @@ def refuse_out(function: str, out: Any) -> None:
 def zero_like(x: Any) -> Any:
     """The scalar zero of an operand's dtype."""
     return dtype_of(x).type(0)
+
+
+def known_value(x: Any, function: str, argument: str) -> np.ndarray:
+    """The values of an operand, for decisions that Python takes; raises where they are not known."""
+    concrete = concrete_value(x)
+    if concrete is None:
+        raise ConcretizationError(
+            f"{function}: the shape or dtype of the result depends on the values of {argument}, which are not known here: {x!r}. "
+            f"It comes from: {x.origin()}. Compute it outside jit and vmap, or write the choice with fad.numpy.where."
+        )
+    return concrete

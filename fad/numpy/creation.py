@@ -8,8 +8,9 @@ import numpy as np
 
 from fad.core.array import Array, buffer_from, wrap
 from fad.core.avals import PYTHON_SCALARS, canonical_dtype, dtype_of, shape_of
+from fad.core.errors import ArgumentError
 from fad.core.trace import Tracer
-from fad.numpy.conversion import check_device, operand, shape_tuple
+from fad.numpy.conversion import check_device, known_value, operand, shape_tuple
 from fad.primitives import structural
 from fad.primitives.structural import broadcast_to, convert, reshape
 
@@ -17,7 +18,9 @@ __all__ = [
     "array",
     "asanyarray",
     "asarray",
+    "asarray_chkfinite",
     "ascontiguousarray",
+    "asfortranarray",
     "astype",
     "copy",
     "empty",
@@ -127,6 +130,38 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
     Array([1., 2.])
     """
     return array(a, dtype, ndmin=1)
+
+
+def asfortranarray(a: Any, dtype: Any = None) -> Array:
+    """:func:`asarray`; the layout in memory is not the user's concern.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.asfortranarray([1.0, 2.0])
+    Array([1., 2.])
+    """
+    return array(a, dtype)
+
+
+def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Array:
+    """:func:`asarray`, with an error where an element is infinite or NaN; the values must be known.
+
+    Raises
+    ------
+    ArgumentError
+        If an element is not finite.
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.asarray_chkfinite([1.0, 2.0])
+    Array([1., 2.])
+    """
+    found = array(a, dtype)
+    if not bool(np.isfinite(known_value(operand(found), "asarray_chkfinite", "a")).all()):
+        raise ArgumentError("asarray_chkfinite: the array has infinities or NaN")
+    return found
 
 
 def copy(a: Any, order: Any = None, subok: bool = False) -> Array:

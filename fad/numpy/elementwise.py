@@ -20,9 +20,8 @@ from fad.core.avals import (
     shape_of,
     weak_operand,
 )
-from fad.core.errors import ArgumentError, ConcretizationError, DTypeError
-from fad.core.trace import concrete_value
-from fad.numpy.conversion import operand, operands, refuse_out, zero_like
+from fad.core.errors import ArgumentError, DTypeError
+from fad.numpy.conversion import known_value, operand, operands, refuse_out, zero_like
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.arithmetic import select as choose_bind
 from fad.primitives.structural import broadcast_to, convert
@@ -150,17 +149,6 @@ def real_if_close(a: Any, tol: float = 100) -> Array:
     bound = tol * np.finfo(dtype_of(x)).eps if tol > 1 else tol
     small = bool(np.all(np.abs(known_value(x, "real_if_close", "a").imag) < bound))
     return wrap(arithmetic.real.bind(x) if small else x)
-
-
-def known_value(x: Any, function: str, argument: str) -> np.ndarray:
-    """The values of an operand, for decisions that Python takes; raises where they are not known."""
-    concrete = concrete_value(x)
-    if concrete is None:
-        raise ConcretizationError(
-            f"{function}: the shape or dtype of the result depends on the values of {argument}, which are not known here: {x!r}. "
-            f"It comes from: {x.origin()}. Compute it outside jit and vmap, or write the choice with fad.numpy.where."
-        )
-    return concrete
 
 
 def round(a: Any, decimals: int = 0, out: Any = None) -> Array:

@@ -13,8 +13,7 @@ import numpy as np
 
 from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, inexact_dtype, is_complex
-from fad.numpy.conversion import operand
-from fad.numpy.elementwise import known_value
+from fad.numpy.conversion import known_value, operand
 from fad.primitives import math_functions
 from fad.primitives.structural import convert
 

@@ -8,26 +8,31 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, shape_of
+from fad.core.avals import bfloat16, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.trace import Tracer
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import operand
 from fad.numpy.indexing import iterate
 from fad.primitives import arithmetic, math_functions
-from fad.primitives.object_arrays import Element
+from fad.primitives.object_arrays import Element, check_stays_real
 
 __all__ = ["install"]
 
-_NUMBERS = frozenset(t for t in np.sctypeDict.values() if issubclass(t, np.number | np.bool_))
+_NUMBERS = frozenset(
+    t for t in np.sctypeDict.values() if issubclass(t, np.number | np.bool_) and not issubclass(t, np.complexfloating)
+)
 _ndarray = np.ndarray
 _BFLOAT16 = bfloat16.type
 _new = object.__new__
 
 
-def _other(function: str, value: Any) -> Any:
+def _other(function: str, own: Any, value: Any) -> Any:
     """The other operand of an operator; ``NotImplemented`` where the other type should get its chance."""
-    if type(value) in PYTHON_SCALARS:
+    if isinstance(value, complex | np.complexfloating):
+        check_stays_real(own)
+        return value
+    if type(value) is bool:
         return value
     if isinstance(value, Array | Element | list | tuple | np.ndarray | np.generic) or value is None:
         return operand(value, function)
@@ -52,7 +57,7 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             if other.dtype.kind not in "fiubc":
                 other = operand(other, symbol)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
-            other = _other(symbol, other)
+            other = _other(symbol, own, other)
             if other is NotImplemented:
                 return other
         out = bind(own, other)
@@ -72,7 +77,7 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             if other.dtype.kind not in "fiubc":
                 other = operand(other, symbol)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
-            other = _other(symbol, other)
+            other = _other(symbol, own, other)
             if other is NotImplemented:
                 return other
         out = bind(other, own)

@@ -10,8 +10,7 @@ from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, inexact_dtype, is_complex, shape_of
 from fad.core.errors import ArgumentError, ShapeError
 from fad.numpy import calculus, joining, linalg, matrices
-from fad.numpy.conversion import operand, operands, promoted
-from fad.numpy.elementwise import known_value
+from fad.numpy.conversion import known_value, operand, operands, promoted
 from fad.primitives import arithmetic, slicing
 from fad.primitives.slicing import slice_axis
 from fad.primitives.structural import convert, reduce_sum, reshape

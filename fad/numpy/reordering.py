@@ -10,14 +10,22 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, shape_of
 from fad.core.errors import ShapeError
-from fad.numpy.conversion import axis_number, axis_numbers, axis_or_flat, host_integers, operand, shape_tuple
+from fad.numpy.conversion import (
+    axis_number,
+    axis_numbers,
+    axis_or_flat,
+    host_integers,
+    known_value,
+    operand,
+    shape_tuple,
+)
 from fad.primitives import structural
 from fad.primitives.indexing import gather
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.slicing import flip as flip_axes
 from fad.primitives.structural import permute
 
-__all__ = ["flip", "fliplr", "flipud", "repeat", "resize", "roll", "rot90", "tile"]
+__all__ = ["flip", "fliplr", "flipud", "repeat", "resize", "roll", "rot90", "tile", "trim_zeros"]
 
 
 def flip(m: Any, axis: Any = None) -> Array:
@@ -214,3 +222,36 @@ def resize(a: Any, new_shape: Any) -> Array:
     copies = -(-needed // given)
     flat = concatenate([flat] * copies, 0)
     return wrap(structural.reshape(slice_axis(flat, 0, 0, needed), shape))
+
+
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Array:
+    """The array without the zeros at its front and back; they must be known, as they decide the shape.
+
+    Parameters
+    ----------
+    filt : array_like
+        The array.
+    trim : {'fb', 'f', 'b'}
+        Whether to trim the front, the back or both.
+    axis : int or sequence of int, optional
+        Along which axes; all by default.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import fad.numpy as fnp
+    >>> fnp.trim_zeros([0, 0, 1, 0, 2, 0])
+    Array([1, 0, 2])
+    """
+    x = operand(filt, "trim_zeros")
+    filled = np.nonzero(known_value(x, "trim_zeros", "filt"))
+    for n in axis_numbers(tuple(axis) if isinstance(axis, list) else axis, len(shape_of(x)), "trim_zeros"):
+        size = shape_of(x)[n]
+        low, high = (int(filled[n].min()), int(filled[n].max()) + 1) if len(filled[n]) else (0, 0)
+        if len(filled[n]):
+            low, high = low if "f" in trim.lower() else 0, high if "b" in trim.lower() else size
+        x = slice_axis(x, n, low, high)
+    return wrap(x)

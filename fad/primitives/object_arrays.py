@@ -22,7 +22,7 @@ from fad.primitives.indexing import basic_index
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
 
-__all__ = ["Element", "holds_values", "object_array", "stacked"]
+__all__ = ["Element", "check_stays_real", "holds_values", "object_array", "stacked"]
 
 _LARGEST = 10_000
 
@@ -50,7 +50,8 @@ class Element:
         return basic_index(self._source, tuple(int(i) for i in place))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        # Without a dtype, NumPy's mean and std do not convert the sum of elements to a float.
+        if name.startswith("__") or name == "dtype":
             raise AttributeError(f"an element of a traced array has no {name}")
         value = getattr(wrap(self.operand), name)
         if not callable(value):
@@ -101,6 +102,16 @@ def _element(value: Any) -> Any:
     if is_complex(value.dtype):
         raise DTypeError(_complex_message())
     return Element(value)
+
+
+def check_stays_real(x: Any) -> None:
+    """Raise if ``x``, about to meet a complex number, may stand in an object array.
+
+    NumPy keeps 0-d tracers in a list as they are, not as elements, so they must not become complex there; where exactly they are cannot be
+    known, only that their trace has given some away.
+    """
+    if isinstance(x, Tracer) and not x.shape and getattr(x.interpreter, "scattered", False) and not is_complex(x.dtype):
+        raise DTypeError(_complex_message())
 
 
 def _complex_message() -> str:
@@ -167,6 +178,8 @@ def object_array(tracer: Any, dtype: Any = None) -> np.ndarray:
         )
     if kind == "c":
         raise DTypeError(_complex_message())
+    if not tracer.shape:
+        tracer.interpreter.scattered = True
     if tracer.size > _LARGEST:
         raise tracer._refuse(
             f"numpy.asarray of {tracer.size} numbers",
