@@ -16,9 +16,9 @@ import numpy as np
 from fad.core.avals import ShapedArray, dtype_of, inexact_dtype, result_dtype, shape_of, weak_operand
 from fad.core.primitive import Primitive
 from fad.core.samples import case, f32, f64, reals
-from fad.primitives.arithmetic import greater, less, logical_and, select
+from fad.primitives.arithmetic import equal, greater, less, logical_and, select, sign
 from fad.primitives.elementwise_rules import broadcast_shapes
-from fad.primitives.math_functions import exp, log, log1p
+from fad.primitives.math_functions import exp, log, log1p, sqrt
 from fad.primitives.special import betaln, digamma, lgamma, special_function, xlog1py, xlogy
 from fad.primitives.structural import convert, expand_front, match, match_out
 
@@ -31,6 +31,8 @@ __all__ = [
     "gammainc",
     "gammaincc",
     "gammaincinv",
+    "stdtr",
+    "stdtrit",
 ]
 
 _DOUBLE = np.dtype(np.float64)
@@ -349,4 +351,40 @@ betaincinv = special_function(
     reals((0.8, 4), (0.8, 4), (0.2, 0.8)),
     singular=True,
     doc="The x at which I_x(a, b) = y.",
+)
+
+
+# --- Student's distribution ---------------------------------------------------------------------------------------------------------
+
+
+@_in_doubles
+def _student_density(df: Any, t: Any) -> Any:
+    return exp.bind(-0.5 * (df + 1) * log1p.bind(t * t / df) - betaln.bind(0.5 * df, 0.5)) / sqrt.bind(df)
+
+
+@_in_doubles
+def _student_by_df(df: Any, t: Any) -> Any:
+    """By F(t) = I_x(df / 2, 1/2) / 2 for t < 0 with x = df / (df + t**2), and symmetry."""
+    centered = equal.bind(t, 0)
+    square = select.bind(centered, 1.0, t * t)
+    x = df / (df + square)
+    below = 0.25 * _beta_by_a(0.5 * df, 0.5, x) + 0.5 * _beta_density(0.5 * df, 0.5, x) * x * (1 - x) / df
+    return select.bind(centered, 0.0, -sign.bind(t) * below)
+
+
+stdtr = special_function(
+    "stdtr",
+    [lambda _, df, t: _student_by_df(df, t), lambda _, df, t: _student_density(df, t)],
+    [*reals((0.5, 4), (-3, -0.2)), *reals((3, 9), (0.2, 3))],
+    doc="The distribution function of Student's t with df degrees of freedom.",
+)
+stdtrit = special_function(
+    "stdtrit",
+    [
+        lambda out, df, _p: -_student_by_df(df, out) / _student_density(df, out),
+        lambda out, df, _p: 1 / _student_density(df, out),
+    ],
+    reals((1.5, 6), (0.1, 0.9)),
+    singular=True,
+    doc="The t at which stdtr(df, t) = p.",
 )
