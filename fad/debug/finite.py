@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import host_buffer
-from fad.core.avals import aval_of, is_inexact
+from fad.core.avals import ShapedArray, aval_of, is_inexact
 from fad.core.config import config
+from fad.core.cotangents import IndexedCotangent
 from fad.core.errors import FadError, NonFiniteError
 from fad.core.pytrees import flatten_with_paths, path_text
 from fad.core.trace import REPLAYED, EvalTrace, Source, Tracer, user_source
@@ -25,6 +26,8 @@ __all__ = ["install_checks", "nan_report"]
 
 def _problem(value: Any, nans: bool, infs: bool) -> str | None:
     """What is not finite in a buffer, ``None`` if nothing is or it cannot be known yet."""
+    if type(value) is IndexedCotangent:
+        value = value.value
     if isinstance(value, Tracer) or not hasattr(value, "dtype") or not is_inexact(value.dtype) or not value.size:
         return None
     host = host_buffer(value)
@@ -38,6 +41,10 @@ def _problem(value: Any, nans: bool, infs: bool) -> str | None:
     return " and ".join(found) or None
 
 
+def _type(value: Any) -> str:
+    return str(ShapedArray(value.shape, value.dtype) if type(value) is IndexedCotangent else aval_of(value))
+
+
 def _raise_if_bad(values: Sequence[Any], made: Callable[[int], str], sources: Sequence[Any]) -> None:
     nans, infs = config.check_nans, config.check_infs
     if not (nans or infs):
@@ -48,7 +55,7 @@ def _raise_if_bad(values: Sequence[Any], made: Callable[[int], str], sources: Se
             continue
         had = [i for i, source in enumerate(sources) if _problem(source, nans, infs)]
         origin = f"argument {had[0]} contained it already" if had else "all its arguments were finite"
-        types = ", ".join(str(aval_of(s)) for s in sources)
+        types = ", ".join(_type(s) for s in sources)
         raise NonFiniteError(f"{made(k)} contains {problem}; {origin}: ({types}).", user_source())
 
 
@@ -64,7 +71,9 @@ def _checked_forward(self: Any, primitive: Any, args: Any, params: dict[str, Any
     out = _plain[JVPTrace](self, primitive, args, params)
     outs = out if primitive.multiple_results else [out]
     tangents = [o.tangent for o in outs if type(o) is JVPTracer and o.interpreter is self]
-    sources = [a for own in args if type(own) is JVPTracer and own.interpreter is self for a in (own.primal, own.tangent)]
+    sources = [
+        a for own in args if type(own) is JVPTracer and own.interpreter is self for a in (own.primal, own.tangent)
+    ]
     _raise_if_bad(tangents, lambda k: f"the tangent of {primitive.name}", sources)
     return out
 
@@ -89,7 +98,7 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
             found = pullback(cotangent)
             given = cotangent if isinstance(cotangent, list) else [cotangent]
             _raise_if_bad(
-                found,
+                found if isinstance(found, list | tuple) else [found],
                 lambda k: f"in the backward pass of {primitive.name} the cotangent of argument {k}",
                 [c for c in given if c is not None],
             )

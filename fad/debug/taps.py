@@ -51,7 +51,7 @@ tap_p = Primitive(
     jvp=lambda primals, tangents, *, function: (tap_p.bind(*primals, function=function), list(tangents)),
     vjp=_tap_vjp,
     batch=_tap_batch,
-    kernel="identity",
+    kernel=None,
     samples=[case(f64(2, 3), f64(), function=lambda *cotangents: list(cotangents))],
     multiple_results=True,
     doc="The identity, whose pullback calls a function with the cotangents.",

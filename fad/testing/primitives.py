@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import PYTHON_SCALARS, aval_of, dtype_of, is_inexact, shape_of
+from fad.core.cotangents import as_value
 from fad.core.errors import ArgumentError
 from fad.core.primitive import Primitive
 from fad.core.samples import Case
@@ -287,7 +288,14 @@ def _selected(trial: Trial, active: tuple[int, ...]) -> Callable[[Any], Any]:
         pullback = primitive.pullback_from(primitive.bind(*args, **trial.params), args, active, trial.params)
     else:
         pullback = primitive.vjp_selected(active, args, trial.params)[1]  # type: ignore[misc]
-    return pullback or (lambda cotangent: [None] * len(active))
+    if pullback is None:
+        return lambda cotangent: [None] * len(active)
+    return lambda cotangent: [as_value(c) for c in _listed(pullback(cotangent))]
+
+
+def _listed(cotangents: Any) -> Sequence[Any]:
+    """The cotangents of all active arguments; the tape takes a single one as it is."""
+    return cotangents if isinstance(cotangents, list | tuple) else [cotangents]
 
 
 def _pullback(trial: Trial) -> Callable[[Any], Any]:
@@ -307,7 +315,7 @@ def _pullback(trial: Trial) -> Callable[[Any], Any]:
 
 def _pull(trial: Trial, pullback: Callable[[Any], Any], full: Sequence[Any]) -> list[Any]:
     """Cotangents of all arguments, their types checked."""
-    pulled = list(pullback(list(full) if trial.primitive.multiple_results else full[0]))
+    pulled = [as_value(c) for c in pullback(list(full) if trial.primitive.multiple_results else full[0])]
     if len(pulled) != len(trial.args):
         raise trial.fail("vjp", f"the pullback gives {len(pulled)} cotangents for {len(trial.args)} arguments")
     for k, (ct, arg) in enumerate(zip(pulled, trial.args, strict=True)):

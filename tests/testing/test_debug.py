@@ -299,3 +299,12 @@ def test_nan_report():
         "  ['a'][0] float64[3]: NaN (1 of 3 elements, first at index (1,)) and infinity (1 of 3 elements, first at index (2,))"
     )
     assert nan_report([1.0, 2]) == "all 2 leaves are finite"
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero encountered:RuntimeWarning")  # the infinity under test
+def test_checks_understand_cotangents_of_elements():
+    x = np.array([1.0, 4.0])
+    with fad.config.using(check_nans=True, check_infs=True):
+        np.testing.assert_allclose(fad.grad(lambda x: fnp.sqrt(x[0]) * x[1])(x), [2.0, 1.0])
+        with pytest.raises(NonFiniteError, match="backward pass of sqrt"):
+            fad.grad(lambda x: fnp.sqrt(x[0] - 1.0) * x[1])(x)
