@@ -11,7 +11,7 @@ import numpy as np
 from fad.core.array import Array, buffer_from, host_buffer, wrap
 from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ImmutableArrayError, ShapeError
-from fad.core.trace import Tracer, concrete_value
+from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.primitives.object_arrays import Element, holds_values, stacked
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
@@ -22,6 +22,7 @@ __all__ = [
     "axis_numbers",
     "axis_or_flat",
     "check_device",
+    "constant",
     "float_operand",
     "host_integers",
     "known_value",
@@ -36,13 +37,16 @@ __all__ = [
 ]
 
 
+_COPIED_BYTES = 1 << 16
+
+
 def operand(value: Any, function: str = "fad.numpy") -> Any:
     """The buffer or tracer of an array-like; nested sequences may hold tracers."""
     kind = type(value)
     if kind is Array:
         return value._buffer
     if kind is np.ndarray and value.dtype.kind in "fiubc" and value.dtype.isnative:
-        return value
+        return value if CURRENT.get() is EVAL else constant(value)
     if isinstance(value, Tracer) or kind in PYTHON_SCALARS:
         return value
     if isinstance(value, list | tuple):
@@ -57,6 +61,18 @@ def operand(value: Any, function: str = "fad.numpy") -> Any:
         return buffer_from(value)
     except FadError as error:
         raise type(error)(f"{function}: {error}") from None
+
+
+def constant(value: np.ndarray) -> np.ndarray:
+    """A NumPy array that somebody else may write, as a transform should keep it.
+
+    Functions fill scratch arrays again and again; what the backward pass reads must be what was there when it was used. Large arrays are
+    not copied: a function that writes into those after use has to copy them itself.
+    """
+    if value.flags.writeable and value.nbytes <= _COPIED_BYTES:
+        value = value.copy()
+        value.flags.writeable = False
+    return value
 
 
 def _sequence(value: Sequence[Any], function: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import bfloat16, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
-from fad.core.trace import Tracer
+from fad.core.trace import CURRENT, EVAL, Tracer
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import operand
 from fad.numpy.indexing import iterate
@@ -54,7 +54,7 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         elif kind is Array:
             other = other._buffer
         elif kind is _ndarray:
-            if other.dtype.kind not in "fiubc":
+            if other.dtype.kind not in "fiubc" or CURRENT.get() is not EVAL:
                 other = operand(other, symbol)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)
@@ -74,7 +74,7 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             if own.dtype is bfloat16:
                 other = _BFLOAT16(other)
         elif kind is _ndarray:
-            if other.dtype.kind not in "fiubc":
+            if other.dtype.kind not in "fiubc" or CURRENT.get() is not EVAL:
                 other = operand(other, symbol)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)

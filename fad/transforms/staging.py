@@ -83,11 +83,14 @@ class StageTrace(Trace):
             return self.captured[id(x)][1]
         if type(x) in PYTHON_SCALARS or (isinstance(x, np.generic)):
             return Literal(x)
-        if id(x) not in self.constants:
-            # A snapshot: somebody else may write into the array after the trace.
+        found = self.constants.get(id(x))
+        if found is None or (found[1] is not x and not (found[1] == x).all()):
+            # A snapshot: somebody else may write into the array after the trace, or had done so since the last use.
             kept = x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
-            self.constants[id(x)] = (x, kept, Var(aval_of(x)))
-        return self.constants[id(x)][2]
+            if found is not None:
+                self.constants[-len(self.constants)] = found
+            found = self.constants[id(x)] = (x, kept, Var(aval_of(x)))
+        return found[2]
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
