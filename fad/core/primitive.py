@@ -12,7 +12,8 @@ Rules
 ``vjp``
     ``f(*primals, **params) -> out, pullback`` with ``pullback(cotangent) -> [cotangent or None, ...]``, one for each argument.
     A rule may come instead as ``vjp_selected(active, primals, params)``, whose pullback gives only the active arguments' cotangents, or, for
-    an operation whose pullback follows from its result, as ``pullback_from(out, primals, active, params)``.
+    an operation whose pullback follows from its result, as ``pullback_from(out, primals, active, params)``,
+    whose pullback gives the bare cotangent where one argument is active.
 ``batch``
     ``f(size, args, mapped, **params) -> out, mapped``: the mapped axis is axis 0 of each argument with ``mapped[k]`` true.
     An operation that is ``higher_order`` (its params hold Programs or functions) also gets ``axis_name``.

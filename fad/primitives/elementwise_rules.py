@@ -11,6 +11,7 @@ Zero stays zero: where a partial is infinite or NaN (``sqrt`` at 0), a cotangent
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,17 +91,17 @@ def _needs(partials: Sequence[Partial]) -> tuple[bool, ...]:
     return tuple(needed)
 
 
-def _times(factor: Any, partial: Partial, values: Sequence[Any], singular: bool) -> Any:
-    if partial == 1:
+def _times(factor: Any, slope_of: Partial, values: Sequence[Any], singular: bool) -> Any:
+    if slope_of == 1:
         return factor
-    if partial == -1:
+    if slope_of == -1:
         return -factor
     try:
-        slope = partial(*values)  # type: ignore[operator,misc]
+        slope = slope_of(*values)  # type: ignore[operator,misc]
     except ZeroDivisionError:  # of Python scalars, where arrays give an infinity
         dtype = dtype_of(factor)
         with np.errstate(all="ignore"):
-            slope = partial(*[dtype.type(v) if type(v) in (int, float) else v for v in values])  # type: ignore[operator,misc]
+            slope = slope_of(*[dtype.type(v) if type(v) in (int, float) else v for v in values])  # type: ignore[operator,misc]
     if singular and not config.strict_derivatives:
         return zero_safe_multiply.bind(factor, slope)
     return factor * slope
@@ -168,14 +169,14 @@ def _jvp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], primitive: Primitive) -> Any:
         out = primitive.bind(*primals)
         total = None
-        for tangent, partial in zip(tangents, partials, strict=True):
-            if tangent is None or partial is None:
+        for tangent, slope_of in zip(tangents, partials, strict=True):
+            if tangent is None or slope_of is None:
                 continue
             if singular:
                 with np.errstate(all="ignore"):
-                    term = _times(tangent, partial, (out, *primals), singular)
+                    term = _times(tangent, slope_of, (out, *primals), singular)
             else:
-                term = _times(tangent, partial, (out, *primals), singular)
+                term = _times(tangent, slope_of, (out, *primals), singular)
             total = term if total is None else total + term
         if total is None:
             return out, None
@@ -193,7 +194,8 @@ def _vjp_rule(partials: Sequence[Partial]) -> Callable[..., Any]:
         selected = primitive.pullback_from(out, primals, active, {})  # type: ignore[misc]
 
         def pullback(cotangent: Any) -> list[Any]:
-            given = dict(zip(active, selected(cotangent), strict=True))
+            found = selected(cotangent)
+            given = dict(zip(active, [found] if len(active) == 1 else found, strict=True))
             return [given.get(k) for k in range(len(primals))]
 
         return out, pullback
@@ -201,22 +203,39 @@ def _vjp_rule(partials: Sequence[Partial]) -> Callable[..., Any]:
     return vjp
 
 
-def _term(partial: Partial, singular: bool) -> Callable[[Any, Sequence[Any]], Any]:
-    """``f(cotangent, (out, *args))``: the cotangent times the partial."""
-    if partial == 1:
-        return lambda cotangent, kept: cotangent
-    if partial == -1:
-        return lambda cotangent, kept: -cotangent
+def _identity(kept: Any, cotangent: Any) -> Any:
+    return cotangent
+
+
+def _negated(kept: Any, cotangent: Any) -> Any:
+    return -cotangent
+
+
+def _term(slope_of: Partial, singular: bool) -> Callable[[Sequence[Any], Any], Any]:
+    """``f((out, *args), cotangent)``: the cotangent times the partial."""
+    if slope_of == 1:
+        return _identity
+    if slope_of == -1:
+        return _negated
     if singular:
-        return lambda cotangent, kept: _times(cotangent, partial, kept, True)
-    return lambda cotangent, kept: cotangent * partial(*kept)  # type: ignore[operator,misc]
+        return lambda kept, cotangent: _times(cotangent, slope_of, kept, True)
+    return lambda kept, cotangent: cotangent * slope_of(*kept)  # type: ignore[operator,misc]
+
+
+def _matched(pull: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype, cotangent: Any) -> Any:
+    return match(pull(cotangent), shape, dtype)
+
+
+def _both(first: Callable[[Any], Any], second: Callable[[Any], Any], cotangent: Any) -> tuple[Any, Any]:
+    return first(cotangent), second(cotangent)
 
 
 def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
     """``f(out, primals, active, params)`` gives the pullback for the active arguments, or ``None`` if no cotangent reaches them.
 
     This is the hot path of eager reverse mode: what can be decided at declaration is decided here, and a pullback keeps only the values
-    that its partials read.
+    that its partials read. Pullbacks are ``functools.partial`` objects, not closures: a closure is five objects to the garbage
+    collector, which visits all of a long tape again and again.
     """
     terms = [None if p is None else _term(p, singular) for p in partials]
     needs = [_needs([p if k == j else None for j, p in enumerate(partials)]) for k in range(len(partials))]
@@ -231,21 +250,16 @@ def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[.
             x, y = primals
             kept: Sequence[Any] = (out if reads_out else None, x if reads_x else None, y if reads_y else None)
         else:
-            kept = [v if n else None for v, n in zip((out, *primals), need)]
+            kept = tuple([v if n else None for v, n in zip((out, *primals), need)])
+        pull = partial(term, kept)  # type: ignore[arg-type]
         shape, dtype = shape_of(primal), dtype_of(primal)
-        if shape == out.shape and dtype == out.dtype:
-            return lambda cotangent: term(cotangent, kept)  # type: ignore[misc]
-        return lambda cotangent: match(term(cotangent, kept), shape, dtype)  # type: ignore[misc]
+        return pull if shape == out.shape and dtype == out.dtype else partial(_matched, pull, shape, dtype)
 
     def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any] | None:
         if len(active) == 1:
-            if terms[active[0]] is None:
-                return None
-            single = one(active[0], out, primals)
-            return lambda cotangent: (single(cotangent),)
+            return None if terms[active[0]] is None else one(active[0], out, primals)
         if len(active) == 2 and no_none:
-            first, second = one(active[0], out, primals), one(active[1], out, primals)
-            return lambda cotangent: (first(cotangent), second(cotangent))
+            return partial(_both, one(active[0], out, primals), one(active[1], out, primals))
         pulls = [None if terms[k] is None else one(k, out, primals) for k in active]
         if not any(pulls):
             return None
@@ -260,8 +274,7 @@ def _unary_factory(term: Any, need: tuple[bool, ...]) -> Callable[..., Any]:
         return lambda out, primals, active, params: None
 
     def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any]:
-        kept = (out if needs_out else None, primals[0] if needs_x else None)
-        return lambda cotangent: (term(cotangent, kept),)
+        return partial(term, (out if needs_out else None, primals[0] if needs_x else None))
 
     return factory
 

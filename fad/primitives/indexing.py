@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import host_buffer
-from fad.core.avals import ShapedArray, dtype_name, dtype_of, shape_of
+from fad.core.avals import ShapedArray, aval_of, dtype_name, dtype_of, shape_of
+from fad.core.cotangents import IndexedCotangent
 from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
@@ -64,6 +65,17 @@ def basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArra
     return ShapedArray((*shape, *sizes), x.dtype)
 
 
+def _basic_index_pullback(out: Any, primals: Any, active: Any, params: dict[str, Any]) -> Any:
+    aval, index = aval_of(primals[0]), params["index"]
+
+    def pullback(ct: Any) -> Any:
+        if isinstance(ct, (np.ndarray, np.generic)):
+            return IndexedCotangent(ct, native_index(index), aval.shape, aval.dtype)
+        return basic_index_transpose_p.bind(ct, shape=aval.shape, index=index)
+
+    return pullback
+
+
 basic_index_p = linear_unary(
     "basic_index",
     impl=lambda xp, x, *, index: x[native_index(index)],
@@ -84,6 +96,7 @@ basic_index_p = linear_unary(
         case(b1(3), index=((2, -1, -1),)),
         case(f64(), index=(None,)),
     ],
+    pullback_from=_basic_index_pullback,
     doc="Integers, slices as (start, stop, step) and new axes; a stop of -1 with a negative step means past the first element.",
 )
 

@@ -43,6 +43,7 @@ def linear_unary(
     kernel: Any,
     samples: Any,
     doc: str = "",
+    pullback_from: Callable[..., Any] | None = None,
 ) -> Primitive:
     """Declare an operation that is linear in its one argument.
 
@@ -57,11 +58,9 @@ def linear_unary(
     def batch_rule(size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         return batch(size, args[0], **params), True
 
-    def pullback_from(
-        out: Any, primals: Sequence[Any], active: Any, params: dict[str, Any]
-    ) -> Callable[[Any], tuple[Any]]:
+    def transposing(out: Any, primals: Sequence[Any], active: Any, params: dict[str, Any]) -> Callable[[Any], Any]:
         aval = aval_of(primals[0])
-        return lambda cotangent: (transpose(cotangent, aval, **params),)
+        return lambda cotangent: transpose(cotangent, aval, **params)
 
     primitive = Primitive(
         name,
@@ -69,7 +68,7 @@ def linear_unary(
         shape=shape,
         jvp=linear,
         vjp=vjp,
-        pullback_from=pullback_from,
+        pullback_from=pullback_from or transposing,
         batch=batch_rule,
         kernel=kernel,
         samples=samples,

@@ -1,7 +1,8 @@
 """Reverse mode: a tape in creation order, so there is no sorting and no recursion, whatever the length.
 
-An entry of the tape is ``None`` for an input, or ``(pullback, active, count, avals)`` at the index of an operation's first result:
-``pullback`` maps the cotangents of its ``count`` results to those of the values at the indices ``active``.
+An entry of the tape is ``None`` for an input, or stands at the index of an operation's first result: ``(pullback, j)`` for an operation with one result that
+depends on the value at index ``j`` alone, whose pullback gives that one cotangent; ``(pullback, indices)`` if it depends on several, whose pullback
+gives one for each; and ``(pullback, indices, count, avals)`` if it has ``count`` results.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
+from fad.core.cotangents import IndexedCotangent, SumInPlace, accumulate, settled
 from fad.core.errors import NonDifferentiableError
 from fad.core.trace import CURRENT, Trace, Tracer
 from fad.primitives.structural import convert, zeros
@@ -75,7 +77,9 @@ class VJPTrace(Trace):
         if primitive.pullback_from is not None:
             out = self.parent.process(primitive, primals, params)
             pullback = primitive.pullback_from(out, primals, active, params)
-            return out if pullback is None else self.recorded(out, pullback, indices)
+            if pullback is None:
+                return out
+            return self.recorded(out, pullback, indices if len(indices) > 1 else indices[0])
         rule = primitive.vjp_selected
         if rule is None:
             return self.parent.process(primitive, primals, params)
@@ -104,7 +108,7 @@ class VJPTrace(Trace):
             primals[k] = args[k].primal
         return primals, tuple(positions), tuple([args[k].index for k in positions])
 
-    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...]) -> VJPTracer:
+    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...] | int) -> VJPTracer:
         """Put an operation with one result on the tape."""
         tracer = _new(VJPTracer)
         tracer.interpreter = self
@@ -152,20 +156,27 @@ def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool)
                 if cotangent is None:
                     continue
                 cotangents[i] = None
+                cotangent = settled(cotangent) if type(cotangent) is SumInPlace else cotangent
             else:
                 count, avals = entry[2], entry[3]
-                cotangent = cotangents[i : i + count]
+                cotangent = [settled(c) for c in cotangents[i : i + count]]
                 if all(c is None for c in cotangent):
                     continue
                 cotangents[i : i + count] = [None] * count
                 if avals is not None:
                     cotangent = [zeros(a) if c is None else c for c, a in zip(cotangent, avals, strict=True)]
-            for j, contribution in zip(entry[1], entry[0](cotangent)):
-                if contribution is not None:
-                    seen = cotangents[j]
+            pullback, j = entry[0], entry[1]
+            contributions = ((j, pullback(cotangent)),) if type(j) is int else zip(j, pullback(cotangent))
+            for j, contribution in contributions:
+                if contribution is None:
+                    continue
+                seen = cotangents[j]
+                if type(contribution) is IndexedCotangent or type(seen) is SumInPlace:
+                    cotangents[j] = accumulate(seen, contribution)
+                else:
                     cotangents[j] = contribution if seen is None else seen + contribution
-            del entry, cotangent
-    return cotangents[:inputs]
+            del entry, cotangent, pullback, contributions
+    return [settled(c) for c in cotangents[:inputs]]
 
 
 class Pullback:

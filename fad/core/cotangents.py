@@ -1,0 +1,63 @@
+"""Cotangents of pieces: what reading ``x[i]`` sends back, kept small until it is added to the rest.
+
+A loop that reads a vector element by element would otherwise make a vector of zeros for every element.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["IndexedCotangent", "SumInPlace", "accumulate", "as_value", "settled"]
+
+
+class IndexedCotangent:
+    """A cotangent that is zero but at a basic index: ``value`` at ``index`` of zeros of a shape and dtype."""
+
+    __slots__ = ("dtype", "index", "shape", "value")
+
+    def __init__(self, value: Any, index: tuple[Any, ...], shape: tuple[int, ...], dtype: np.dtype):
+        self.value, self.index, self.shape, self.dtype = value, index, shape, dtype
+
+
+class SumInPlace:
+    """A sum of cotangents in a buffer that nobody else has seen, so that adding to it may write into it."""
+
+    __slots__ = ("buffer",)
+
+    def __init__(self, buffer: np.ndarray):
+        self.buffer = buffer
+
+
+def accumulate(seen: Any, piece: Any) -> Any:
+    """The sum of what arrived so far (or ``None``) and another cotangent, either of which may be kept small."""
+    if type(seen) is SumInPlace:
+        if type(piece) is IndexedCotangent:
+            seen.buffer[piece.index] += piece.value
+            return seen
+        if type(piece) is np.ndarray and piece.shape == seen.buffer.shape and piece.dtype == seen.buffer.dtype:
+            seen.buffer += piece
+            return seen
+        return seen.buffer + piece
+    if type(piece) is not IndexedCotangent:
+        return seen + piece
+    if seen is None:
+        buffer = np.zeros(piece.shape, piece.dtype)
+        buffer[piece.index] = piece.value
+        return SumInPlace(buffer)
+    if type(seen) is np.ndarray and seen.dtype == piece.dtype:
+        buffer = seen.copy()
+        buffer[piece.index] += piece.value
+        return SumInPlace(buffer)
+    return seen + as_value(piece)
+
+
+def as_value(cotangent: Any) -> Any:
+    """The cotangent as an ordinary value, whatever form it was kept in."""
+    return settled(accumulate(None, cotangent)) if type(cotangent) is IndexedCotangent else settled(cotangent)
+
+
+def settled(cotangent: Any) -> Any:
+    """The cotangent as an ordinary value."""
+    return cotangent.buffer if type(cotangent) is SumInPlace else cotangent
