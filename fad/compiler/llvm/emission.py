@@ -81,6 +81,11 @@ class Emitter:
         return len(self.scopes) - 1
 
     @property
+    def entry(self) -> ir.IRBuilder:
+        """Writes into the function's entry, which runs once."""
+        return self._entry
+
+    @property
     def builder(self) -> ir.IRBuilder:
         """Writes into the innermost scope."""
         return self.scopes[-1].builder
@@ -180,6 +185,16 @@ class Emitter:
         builder = self.scopes[depth].builder
         holds = builder.icmp_signed(comparison, self.raw(x), self.raw(y))
         return Index(builder.select(holds, self.raw(x), self.raw(y)), depth)
+
+    minimum, maximum = smaller, larger
+
+    def leave_unless_zero(self, code: ir.Value) -> None:
+        """Return from the function with the number of an error."""
+        leave = self.function.append_basic_block("leave")
+        following = self.function.append_basic_block("following")
+        self.builder.cbranch(self.builder.icmp_signed("!=", code, ir.Constant(code.type, 0)), leave, following)
+        ir.IRBuilder(leave).ret(code)
+        self.builder.position_at_end(following)
 
     # -- temporaries ----------------------------------------------------------------------------------------------------
 
