@@ -12,7 +12,7 @@ from fad.core.avals import ShapedArray, aval_of, dtype_name, dtype_of, shape_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
-from fad.numpy.conversion import operand
+from fad.numpy.conversion import constant, operand
 from fad.primitives.arithmetic import add, maximum, minimum, multiply
 from fad.primitives.indexing import (
     basic_index,
@@ -84,6 +84,8 @@ def getitem(x: Any, index: Any) -> Any:
         if entries is not None:
             return wrap(basic_index(value, entries))
     elif kind is np.ndarray and index.ndim and index.dtype.kind in "iu" and value.shape:
+        if CURRENT.get() is not EVAL:
+            index = constant(index)
         mode = config.out_of_bounds
         if mode == "raise":
             check_staged(value.shape, (0,), [index])

@@ -6,6 +6,7 @@ NumPy itself where no derivative can be lost, that is, where all values are conc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from fad.core.array import Array, host_buffer, wrap
 from fad.core.errors import ArgumentError, DTypeError, ImmutableArrayError, NonDifferentiableError
 from fad.core.trace import Tracer
+from fad.numpy.conversion import refuse_out
 from fad.numpy.ufuncs import UFUNCS, UFunc
 from fad.primitives.object_arrays import object_array
 
@@ -43,14 +45,28 @@ def register_functions(source: ModuleType, names: Iterable[str], functions: dict
 
 
 def _array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-    function = _ufuncs.get(ufunc)
+    function = _ufuncs.get(ufunc) or _of_scipy(ufunc)
     if function is None:
         return _unknown_ufunc(ufunc, method, inputs, keywords)
     if method == "__call__":
+        if "out" in keywords:
+            refuse_out(ufunc.__name__, keywords["out"])
         return function(*inputs, **keywords)
     if not isinstance(function, UFunc):
         raise ArgumentError(f"numpy.{ufunc.__name__}.{method} is not defined for fad values")
     return getattr(function, method)(*inputs, **keywords)
+
+
+def _of_scipy(ufunc: np.ufunc) -> Callable[..., Any] | None:
+    """The function of fad.scipy.special that answers for a ufunc of scipy.special, looked up when one is met."""
+    special = sys.modules.get("scipy.special")
+    if special is None or getattr(special, ufunc.__name__, None) is not ufunc:
+        return None
+    own = getattr(sys.modules["fad"].scipy, "special", None)
+    function = getattr(own, ufunc.__name__, None)
+    if function is not None:
+        register_ufunc(ufunc, function)
+    return function
 
 
 def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> Any:

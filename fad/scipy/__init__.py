@@ -9,3 +9,4 @@ Array([[1., 0.],
 """
 
 from fad.scipy import linalg as linalg
+from fad.scipy import special as special
