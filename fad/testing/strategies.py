@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fad import random
 from fad.core.array import wrap
 from fad.core.avals import is_inexact
 from fad.core.errors import ArgumentError, DTypeError, MissingPackageError
@@ -170,5 +171,4 @@ def keys() -> Any:
     >>> test_uniform()
     """
     strategies = _hypothesis("hypothesis.strategies")
-    key = importlib.import_module("fad.random").key
-    return strategies.integers(0, 2**32 - 1).map(key)
+    return strategies.integers(0, 2**32 - 1).map(random.key)

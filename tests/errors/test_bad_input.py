@@ -49,7 +49,11 @@ RESULTS = {
         e.ShapeError,
         ["tuple of length 2", "has_aux=True"],
     ),
-    "grad of an integer": (lambda: fad.grad(lambda x: fnp.argmax(x))(X), e.DTypeError, [r"real floating point, got int64"]),
+    "grad of an integer": (
+        lambda: fad.grad(lambda x: fnp.argmax(x))(X),
+        e.DTypeError,
+        [r"real floating point, got int64"],
+    ),
     "has_aux without aux": (
         lambda: fad.grad(lambda x: x.sum(), has_aux=True)(X),
         e.TreeError,

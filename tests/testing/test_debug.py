@@ -308,3 +308,12 @@ def test_checks_understand_cotangents_of_elements():
         np.testing.assert_allclose(fad.grad(lambda x: fnp.sqrt(x[0]) * x[1])(x), [2.0, 1.0])
         with pytest.raises(NonFiniteError, match="backward pass of sqrt"):
             fad.grad(lambda x: fnp.sqrt(x[0] - 1.0) * x[1])(x)
+
+
+def test_the_report_of_memory_reads_well():
+    report = fad.debug.Memory(8, 8, 1536, 2048, 3 * 1024**2, (("float64[8] of sin", 64),))
+    lines = str(report).splitlines()
+    assert lines[0].split() == ["arguments", "8", "B"]
+    assert any(line.split()[-2:] == ["1.5", "KiB"] for line in lines)
+    assert any("float64[8] of sin" in line and line.endswith("64 B") for line in lines)
+    assert lines[-1].endswith("3.0 MiB")
