@@ -37,13 +37,16 @@ def split(program: Program) -> list[NativeStep | HostStep]:
     native = True
     while pending:
         taken, rest = [], []
+        effects_wait = False  # effects happen in the order in which they were written
         for equation in pending:
-            ready = all(not isinstance(a, Var) or a in known for a in equation.inputs)
+            effect = bool(equation.params.get("effect"))
+            ready = all(not isinstance(a, Var) or a in known for a in equation.inputs) and not (effect and effects_wait)
             if ready and (reasons[id(equation)] is None) == native:
                 taken.append(equation)
                 known.update(equation.outputs)
             else:
                 rest.append(equation)
+                effects_wait = effects_wait or effect
         if taken:
             runs.append(taken)
         pending, native = rest, not native

@@ -133,8 +133,8 @@ def print(fmt: Any, *args: Any, **kwargs: Any) -> None:
     Notes
     -----
     Under ``grad`` and ``jvp`` primals are printed, once, in the forward pass; to see cotangents use :func:`tap_gradient`. Under ``vmap`` one line
-    is printed per example, or one in all if no value depends on the example. Under ``jit`` every call of the compiled function prints. A
-    ``checkpoint`` prints again when it computes again.
+    is printed per example, or one in all if no value depends on the example; a ``cond`` on the example runs, and prints, both branches. Under
+    ``jit`` every call of the compiled function prints, in the order of the code. A ``checkpoint`` prints again when it computes again.
 
     Examples
     --------

@@ -59,6 +59,18 @@ def test_jit_prints_at_every_call_although_nothing_depends_on_it(capsys):
     assert f.traces == 1
 
 
+def test_jit_prints_in_the_order_of_the_code(capsys):
+    @fad.jit
+    def f(x):
+        y = fnp.linalg.inv(fnp.diag(fnp.exp(fnp.sort(fnp.sin(x)))))
+        fad.debug.print("first {}", y.shape[0] + 0 * y.sum())
+        fad.debug.print("second {}", x.sum())
+        return y
+
+    f(np.ones(3))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["first", "second"]
+
+
 def test_vmap_prints_once_what_no_example_changes(capsys):
     fad.vmap(lambda x, y: show(y) + x, in_axes=(0, None))(np.ones(3), 5.0)
     assert capsys.readouterr().out == "x = 5.0\n"
