@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from fad.compiler.access import Access, Axis, Patterns, identity_index
+from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
 from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_REGISTERS
 from fad.core.program import Equation, Program, Var
@@ -280,10 +281,11 @@ class _Planner:
 
 
 def _needed_in_memory(program: Program) -> set[Var]:
-    """Variables that an operation with a lowering of its own reads, and outputs."""
+    """Variables that an operation reads as a whole, not element by element, and outputs."""
     found = {v for v in program.outputs if isinstance(v, Var)}
     for equation in program.equations:
-        if rule_of(equation) is None and equation.primitive.kernel not in REDUCTIONS:
+        kernel = equation.primitive.kernel
+        if rule_of(equation) is None and kernel not in REDUCTIONS and kernel not in FAMILIES:
             found.update(a for a in equation.inputs if isinstance(a, Var))
     return found
 

@@ -17,8 +17,10 @@ from fad.compiler.fusion import Group, Opaque, Plan, Straight, is_small, plan_st
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter
+from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.movement import write_concatenate
+from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
@@ -166,7 +168,11 @@ class Lowering:
                 self.elements.storage[var] = outputs[var]
             else:
                 self.new_place(var)
-        OPAQUE[step.equation.primitive.kernel](self, step.equation)
+        kernel = step.equation.primitive.kernel
+        if kernel in FAMILIES:
+            write_outlined(self, step.equation, FAMILIES[kernel].write)
+        else:
+            OPAQUE[kernel](self, step.equation)
 
     def _deliver(self, var: Var, place: Memory) -> None:
         """Copy a result to its place where it was not written there at once."""

@@ -72,7 +72,9 @@ class Outlined:
     def loops(self, shape: Sequence[int]) -> Iterator[Ixs]:
         """Loops over all indices of a shape, the last axis innermost; their body is written inside the block."""
         with ExitStack() as stack:
-            yield tuple([0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape])
+            yield tuple(
+                [0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape]
+            )
 
     @contextmanager
     def only_if(self, condition: ir.Value) -> Iterator[None]:
@@ -139,7 +141,6 @@ def write_outlined(lowering: Any, equation: Equation, write: Callable[[Outlined,
     for (var, (_, held)), argument in zip(passed.items(), function.args, strict=False):
         if isinstance(held, Memory):
             argument.add_attribute("noalias")
-            argument.add_attribute("readonly")
             elements.storage[var] = held._replace(pointer=argument, floor=0)
         else:
             elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})

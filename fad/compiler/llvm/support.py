@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fad.compiler.fusion import REDUCTIONS
+from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.products import supports_product
 from fad.compiler.llvm.rules import rule_of
 from fad.compiler.nested import nested_programs
@@ -29,6 +30,8 @@ def refusal(equation: Equation) -> str | None:
         return "reductions of float16" if half else None
     if rule_of(equation) is not None:
         return None
+    if kernel in FAMILIES:
+        return FAMILIES[kernel].refusal(equation)
     if kernel == "dot_general":
         return supports_product(equation)
     if kernel == "concatenate":

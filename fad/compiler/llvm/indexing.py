@@ -1,0 +1,225 @@
+"""Reading and writing by index: ``gather``, its transpose, ``scatter_*``, and windows at positions known at run time.
+
+An index outside its axis is noted as an error and replaced by 0, so that no address outside an array is ever formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import llvmlite.ir as ir
+import numpy as np
+
+from fad.compiler.llvm.emission import I64, Index, Ix
+from fad.compiler.llvm.outlined import Outlined
+from fad.compiler.llvm.rules import Ixs, aligned
+from fad.compiler.llvm.scalar_value import Value
+from fad.core.program import Atom, Equation
+from fad.primitives.indexing import index_position
+
+__all__ = [
+    "scatter_refusal",
+    "write_dynamic_slice",
+    "write_dynamic_update_slice",
+    "write_gather",
+    "write_gather_transpose",
+    "write_scatter",
+]
+
+_INT64 = np.dtype(np.int64)
+_ZERO = ir.Constant(I64, 0)
+
+
+class _Place(NamedTuple):
+    """Positions inside the indexed axes; whether they are what was asked for, ``None`` if they always are."""
+
+    positions: list[Ix]
+    inside: ir.Value | None
+
+
+def _position(kernel: Outlined, atom: Atom, index: Ixs, size: int, mode: str) -> tuple[Index, ir.Value | None]:
+    """One index as a position inside its axis, which is not empty."""
+    emitter = kernel.emitter
+    found = kernel.elements.element(atom, aligned(index, atom.aval.shape))
+    depth = max(found.depth, emitter.floor)
+    scope = emitter.scopes[depth]
+    builder, end = scope.builder, emitter.raw(emitter.size(size))
+    raw = scope.scalar.astype(found.value, _INT64).ir
+    # NumPy wraps negative indices around; a large unsigned one is not negative.
+    unsigned = found.value.dtype.kind == "u" and mode == "raise"
+    wrapped = raw if unsigned else builder.select(builder.icmp_signed("<", raw, _ZERO), builder.add(raw, end), raw)
+    inside = builder.icmp_unsigned("<", wrapped, end)
+    if mode == "clip":
+        above = builder.select(builder.icmp_signed("<", wrapped, _ZERO), _ZERO, builder.sub(end, ir.Constant(I64, 1)))
+        return Index(builder.select(inside, wrapped, above), depth), None
+    if mode == "raise":
+        kernel.fail_if(builder.not_(inside), depth)
+    return Index(builder.select(inside, wrapped, _ZERO), depth), inside if mode == "drop" else None
+
+
+def _place(
+    kernel: Outlined, indices: Sequence[Atom], index: Ixs, shape: tuple[int, ...], axes: tuple[int, ...], mode: str
+) -> _Place:
+    """Where the indices point for one element of their common shape."""
+    positions: list[Ix] = []
+    inside: ir.Value | None = None
+    for atom, axis in zip(indices, axes, strict=True):
+        position, holds = _position(kernel, atom, index, shape[axis], mode)
+        positions.append(position)
+        if holds is not None:
+            builder = kernel.emitter.builder
+            inside = holds if inside is None else builder.and_(inside, holds)
+    return _Place(positions, inside)
+
+
+def _index_axes(indices: Sequence[Atom], axes: tuple[int, ...]) -> slice:
+    """Which axes of the result belong to the indices."""
+    first = index_position(axes)
+    return slice(first, first + max(a.aval.ndim for a in indices))
+
+
+def _whole_index(rest: Sequence[Ix], positions: Sequence[Ix], axes: tuple[int, ...], ndim: int) -> Ixs:
+    """An index with the positions at their axes and the rest at the others."""
+    others, placed = iter(rest), dict(zip(axes, positions, strict=True))
+    return tuple([placed[a] if a in placed else next(others) for a in range(ndim)])
+
+
+def _no_elements(kernel: Outlined, shape: tuple[int, ...], axes: tuple[int, ...], mode: str) -> bool:
+    """Whether an indexed axis is empty; any index is then outside."""
+    if all(shape[a] for a in axes):
+        return False
+    if mode != "drop":
+        kernel.fail_if(ir.Constant(ir.IntType(1), 1), 0)
+    return True
+
+
+def write_gather(kernel: Outlined, equation: Equation) -> None:
+    """Write ``gather``."""
+    x, *indices = equation.inputs
+    axes, mode = equation.params["axes"], equation.params["mode"]
+    out = equation.outputs[0].aval
+    if 0 in out.shape:
+        return
+    if _no_elements(kernel, x.aval.shape, axes, mode):
+        fill(kernel, out.shape, 0)
+        return
+    own = _index_axes(indices, axes)
+    with kernel.loops(out.shape) as index:
+        place = _place(kernel, indices, index[own], x.aval.shape, axes, mode)
+        rest = (*index[: own.start], *index[own.stop :])
+        value = kernel.value(x, _whole_index(rest, place.positions, axes, x.aval.ndim))
+        if place.inside is not None:
+            k = kernel.emitter.scalar
+            value = Value(k.builder.select(place.inside, value.ir, k.zero(value).ir), value.dtype)
+        kernel.store(value, index)
+
+
+def fill(kernel: Outlined, shape: tuple[int, ...], number: Any, output: int = 0) -> None:
+    """Set every element of a result to a number."""
+    with kernel.loops(shape) as index:
+        kernel.store(kernel.emitter.scalar.constant(number, kernel.outputs[output].dtype), index, output)
+
+
+def copy_input(kernel: Outlined, atom: Atom) -> None:
+    """Copy an input into the first result, which has its shape."""
+    with kernel.loops(atom.aval.shape) as index:
+        kernel.store(kernel.value(atom, index, kernel.outputs[0].dtype), index)
+
+
+Combine = Callable[[Any, Value, Value], Value]
+
+_COMBINE: dict[str, Combine] = {
+    "scatter_set": lambda k, old, new: new,
+    "scatter_add": lambda k, old, new: k.add(old, new),
+    "scatter_mul": lambda k, old, new: k.multiply(old, new),
+    "scatter_min": lambda k, old, new: k.minimum(old, new),
+    "scatter_max": lambda k, old, new: k.maximum(old, new),
+}
+
+
+def _put(kernel: Outlined, updates: Atom, indices: Sequence[Atom], shape: Any, params: Any, combine: Combine) -> None:
+    """Combine updates with the elements of the first result that the indices point to, in C order of the updates."""
+    axes, mode = params["axes"], params["mode"]
+    if 0 in updates.aval.shape or _no_elements(kernel, shape, axes, mode):
+        return
+    own = _index_axes(indices, axes)
+    with kernel.loops(updates.aval.shape) as index:
+        place = _place(kernel, indices, index[own], shape, axes, mode)
+        target = _whole_index((*index[: own.start], *index[own.stop :]), place.positions, axes, len(shape))
+        if place.inside is None:
+            _combine_one(kernel, updates, index, target, combine)
+        else:
+            with kernel.only_if(place.inside):
+                _combine_one(kernel, updates, index, target, combine)
+
+
+def _combine_one(kernel: Outlined, updates: Atom, index: Ixs, target: Ixs, combine: Combine) -> None:
+    new = kernel.value(updates, index, kernel.outputs[0].dtype)
+    kernel.store(combine(kernel.emitter.scalar, kernel.load(target), new), target)
+
+
+def write_scatter(kernel: Outlined, equation: Equation) -> None:
+    """Write any ``scatter_*``."""
+    x, updates, *indices = equation.inputs
+    copy_input(kernel, x)
+    _put(kernel, updates, indices, x.aval.shape, equation.params, _COMBINE[equation.primitive.name])
+
+
+def write_gather_transpose(kernel: Outlined, equation: Equation) -> None:
+    """Write the transpose of ``gather``: zeros, with values added."""
+    ct, *indices = equation.inputs
+    shape = equation.params["shape"]
+    fill(kernel, shape, 0)
+    _put(kernel, ct, indices, shape, equation.params, _COMBINE["scatter_add"])
+
+
+def scatter_refusal(equation: Equation) -> str | None:
+    """``None`` if the writes can be compiled, else why not."""
+    dtype, name = equation.outputs[0].aval.dtype, equation.primitive.name
+    if dtype.kind == "b" and name != "scatter_set":
+        return f"{name} of booleans"
+    return None
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def _window(kernel: Outlined, starts: Sequence[Atom], shape: tuple[int, ...], sizes: tuple[int, ...], mode: str) -> Ixs:
+    """The first index of a window inside an array."""
+    emitter, found = kernel.emitter, []
+    builder = emitter.builder
+    for atom, n, size in zip(starts, shape, sizes, strict=True):
+        raw = kernel.value(atom, (), _INT64).ir
+        end = emitter.raw(emitter.size(n))
+        last = emitter.raw(emitter.subtract(emitter.size(n), emitter.size(size)))
+        below = builder.icmp_signed("<", raw, _ZERO)
+        first = builder.select(below, builder.add(raw, end), raw)
+        above = builder.icmp_signed(">", first, last)
+        outside = builder.or_(above, builder.icmp_signed("<", first, _ZERO))
+        if mode != "clip":
+            kernel.fail_if(outside, emitter.depth)
+        nearest = builder.select(above, last, _ZERO)
+        found.append(Index(builder.select(outside, nearest, first), 0))
+    return tuple(found)
+
+
+def write_dynamic_slice(kernel: Outlined, equation: Equation) -> None:
+    """Write a window read at positions known at run time."""
+    x, *starts = equation.inputs
+    sizes = equation.params["sizes"]
+    first = _window(kernel, starts, x.aval.shape, sizes, equation.params["mode"])
+    add = kernel.emitter.add
+    with kernel.loops(sizes) as index:
+        kernel.store(kernel.value(x, tuple([add(a, b) for a, b in zip(first, index, strict=True)])), index)
+
+
+def write_dynamic_update_slice(kernel: Outlined, equation: Equation) -> None:
+    """Write an array with a window of it replaced."""
+    x, update, *starts = equation.inputs
+    first = _window(kernel, starts, x.aval.shape, update.aval.shape, equation.params["mode"])
+    copy_input(kernel, x)
+    add = kernel.emitter.add
+    with kernel.loops(update.aval.shape) as index:
+        value = kernel.value(update, index, kernel.outputs[0].dtype)
+        kernel.store(value, tuple([add(a, b) for a, b in zip(first, index, strict=True)]))
