@@ -58,7 +58,10 @@ def ufunc_dtype(name: str, ufunc: np.ufunc, avals: Sequence[ShapedArray]) -> np.
     key = (ufunc, *[weak_operand(a) for a in avals])
     if key not in _resolved:
         try:
-            _resolved[key] = ufunc.resolve_dtypes((*key[1:], *[None] * ufunc.nout))[-1]
+            # resolve_dtypes knows Python's int, float and complex as weak, but not its bool.
+            _resolved[key] = ufunc.resolve_dtypes(
+                (*[np.dtype(bool) if d is bool else d for d in key[1:]], *[None] * ufunc.nout)
+            )[-1]
         except TypeError:
             seen = ", ".join(str(a) for a in avals)
             raise DTypeError(
