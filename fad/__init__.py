@@ -16,6 +16,7 @@ from fad.core.config import config
 from fad.core.placement import block_until_ready, device_put, devices
 from fad.core.program import Program
 from fad.transforms.associative import associative_scan
+from fad.transforms.autocasting import autocast
 from fad.transforms.branching import cond, switch
 from fad.transforms.checkpointing import checkpoint, checkpoint_name, save_contractions, save_names, save_nothing
 from fad.transforms.collectives import all_gather, axis_index, pmax, pmean, pmin, psum
@@ -40,6 +41,7 @@ __all__ = [
     "ShapedArray",
     "all_gather",
     "associative_scan",
+    "autocast",
     "axis_index",
     "block_until_ready",
     "checkpoint",

@@ -179,7 +179,7 @@ def save_contractions(primitive: Primitive, params: dict[str, Any]) -> bool:
     >>> fad.grad(f)(3.0)
     Array(6.)
     """
-    return primitive.name in {"matmul", "dot_general", "convolution", "conv_general", "triangular_solve"}
+    return primitive.name in {"dot_general", "convolve", "convolve_input", "convolve_kernel", "triangular_solve"}
 
 
 def save_names(*names: str) -> Policy:

@@ -54,6 +54,7 @@ HEAVY = (
 # Modules whose `__all__` is the public surface. Each name needs a docstring with an example, and a test.
 PUBLIC_MODULES = (
     "fad",
+    "fad.data",
     "fad.debug",
     "fad.extend",
     "fad.io",
@@ -69,5 +70,7 @@ PUBLIC_MODULES = (
     "fad.scipy.special",
     "fad.scipy.stats",
     "fad.testing",
+    "fad.train",
     "fad.tree",
+    "fad.viz",
 )
