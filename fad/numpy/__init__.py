@@ -32,6 +32,7 @@ from fad.numpy import logic as _logic
 from fad.numpy import manipulation as _manipulation
 from fad.numpy import matrices as _matrices
 from fad.numpy import methods as _methods
+from fad.numpy import namespace_info as _namespace_info
 from fad.numpy import nan_reductions as _nan_reductions
 from fad.numpy import operators as _operators
 from fad.numpy import padding as _padding
@@ -65,7 +66,6 @@ from fad.numpy.joining import *  # noqa: F403
 from fad.numpy.logic import *  # noqa: F403
 from fad.numpy.manipulation import *  # noqa: F403
 from fad.numpy.matrices import *  # noqa: F403
-from fad.numpy.namespace_info import __array_namespace_info__  # noqa: F401  (looked up by the standard's name)
 from fad.numpy.nan_reductions import *  # noqa: F403
 from fad.numpy.padding import *  # noqa: F403
 from fad.numpy.polynomials import *  # noqa: F403
@@ -79,6 +79,8 @@ from fad.numpy.statistics import *  # noqa: F403
 from fad.numpy.taking import *  # noqa: F403
 from fad.numpy.universal import *  # noqa: F403
 from fad.numpy.windows import *  # noqa: F403
+
+__array_namespace_info__ = _namespace_info.__array_namespace_info__
 
 _MODULES = (
     _calculus,
