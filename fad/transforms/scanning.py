@@ -354,10 +354,10 @@ def promoted_init(operands: list[Any], weak: Sequence[bool], outs: Sequence[Shap
 
 
 def _scan_length(fun: Any, xs: Sequence[Any], length: Any) -> int:
-    sizes = {shape_of(x)[0] if shape_of(x) else None for x in xs}
     name = function_name(fun)
-    if None in sizes:
+    if not all(shape_of(x) for x in xs):
         raise ShapeError(f"scan({name}): every leaf of xs needs a leading axis to scan over, got a 0-d array")
+    sizes = {shape_of(x)[0] for x in xs}
     if length is not None:
         sizes.add(int(length))
     if len(sizes) > 1:

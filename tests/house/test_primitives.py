@@ -16,7 +16,11 @@ def test_every_primitive_has_samples():
     load_every_primitive()
     # A primitive that carries Programs (a scan, a jitted call) has no arrays of its own to sample, and a collective has a meaning
     # only inside a vmap that names its axis: tests/transforms checks both kinds.
-    without = [name for name, primitive in REGISTRY.items() if not primitive.samples and not (primitive.higher_order or primitive.collective)]
+    without = [
+        name
+        for name, primitive in REGISTRY.items()
+        if not primitive.samples and not (primitive.higher_order or primitive.collective)
+    ]
     assert not without, f"give each at least one case in its `samples`: {without}"
 
 
