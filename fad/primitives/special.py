@@ -131,27 +131,22 @@ def special_function(
     )
 
 
-def _refuse_derivative(*args: Any, function: str, argument: str) -> Any:
-    raise NonDifferentiableError(
-        f"{function} has no derivative rule in its argument {argument}; hold {argument} constant with fad.stop_gradient"
-    )
+def _refuse_derivative(*args: Any, reason: str) -> Any:
+    raise NonDifferentiableError(reason)
 
 
-_refuse_derivative.missing_rule = "it marks arguments in which a function has no derivative rule"  # type: ignore[attr-defined]
+_refuse_derivative.missing_rule = "it marks values in which a function has no derivative rule"  # type: ignore[attr-defined]
 
 held_constant = Primitive(
     "held_constant",
-    impl=lambda xp, x, *, function, argument: x,
-    shape=lambda x, *, function, argument: x,
+    impl=lambda xp, x, *, reason: x,
+    shape=lambda x, *, reason: x,
     jvp=_refuse_derivative,
     vjp=_refuse_derivative,
-    batch=lambda size, args, mapped, *, function, argument: (
-        held_constant.bind(args[0], function=function, argument=argument),
-        True,
-    ),
+    batch=lambda size, args, mapped, *, reason: (held_constant.bind(args[0], reason=reason), True),
     kernel="identity",
-    samples=[case(f64(2, 3), function="zeta", argument="x"), case(f32(), function="zeta", argument="x")],
-    doc="The argument itself, of a function that cannot be differentiated in it.",
+    samples=[case(f64(2, 3), reason="an example"), case(f32(), reason="an example")],
+    doc="The value itself, where a derivative by it must be refused: the reason is the message.",
 )
 
 

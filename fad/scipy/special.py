@@ -261,6 +261,9 @@ def expn(n: Any, x: Any) -> Array:
     return wrap(rules.expn.bind(_integer_order("expn", n), operand(x, "fad.scipy.special.expn")))
 
 
+_ZETA = "fad.scipy.special.zeta has no derivative rule in its argument x; hold x constant with fad.stop_gradient"
+
+
 def zeta(x: Any, q: Any = 1.0) -> Array:
     """Hurwitz's zeta function, the sum of ``(k + q)**-x`` over k >= 0; with ``q = 1`` Riemann's.
 
@@ -289,7 +292,7 @@ def zeta(x: Any, q: Any = 1.0) -> Array:
     """
     exponent, shift = operands("fad.scipy.special.zeta", x, q)
     if isinstance(exponent, Tracer) and dtype_of(exponent).kind == "f":
-        exponent = rules.held_constant.bind(exponent, function="fad.scipy.special.zeta", argument="x")
+        exponent = rules.held_constant.bind(exponent, reason=_ZETA)
     return wrap(rules.zeta.bind(exponent, shift))
 
 
