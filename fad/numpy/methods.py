@@ -138,8 +138,8 @@ def _to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
 def _missing(self: Any, name: str) -> Any:
     """Elementwise functions as methods for the loops of NumPy's object arrays, which call ``value.sin()`` for ``np.sin``."""
     function = UFUNCS.get(name)
-    if function is not None and function.nin == 1 and function.nout == 1 and isinstance(self, Tracer):
-        return lambda: function(self)
+    if function is not None and function.nout == 1 and isinstance(self, Tracer):
+        return lambda *others: function(self, *others)
     raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 

@@ -73,6 +73,7 @@ def test_array_of_traced_scalars():
         lambda x: np.array([x[0], x[2]]) % 0.3,
         lambda x: np.mean(np.asarray(x)) * x,
         lambda x: np.maximum(np.asarray(x), 0.1),
+        lambda x: np.arctan2(np.array([x[0], x[1]]), 1.0) + np.hypot(np.asarray(x)[:2], 2.0),
         lambda x: np.sort(np.asarray(x)) * X,
         lambda x: np.array([v.sum() for v in (x, x * 2)]),
     ],
