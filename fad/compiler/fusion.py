@@ -285,7 +285,8 @@ def _needed_in_memory(program: Program) -> set[Var]:
     found = {v for v in program.outputs if isinstance(v, Var)}
     for equation in program.equations:
         kernel = equation.primitive.kernel
-        if rule_of(equation) is None and kernel not in REDUCTIONS and kernel not in FAMILIES:
+        by_element = kernel in REDUCTIONS or (kernel in FAMILIES and not FAMILIES[kernel].whole)
+        if rule_of(equation) is None and not by_element:
             found.update(a for a in equation.inputs if isinstance(a, Var))
     return found
 

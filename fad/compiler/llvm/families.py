@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from fad.compiler.llvm.convolution import (
+    convolution_refusal,
+    kernel_copy,
+    write_convolve,
+    write_convolve_input,
+    write_convolve_kernel,
+)
 from fad.compiler.llvm.indexing import (
     scatter_refusal,
     write_dynamic_slice,
@@ -22,17 +31,38 @@ def _never(equation: Equation) -> str | None:
     return None
 
 
+def _nothing(equation: Equation) -> list[tuple[tuple[int, ...], np.dtype]]:
+    return []
+
+
 class Family(NamedTuple):
-    """How operations are written, see :mod:`fad.compiler.llvm.outlined`, and why one of them cannot be (``None`` if it can)."""
+    """How operations are written, see :mod:`fad.compiler.llvm.outlined`.
+
+    Attributes
+    ----------
+    write : callable
+        ``write(kernel, equation)`` writes the function's body.
+    refusal : callable
+        Why an operation cannot be written, ``None`` if it can.
+    scratch : callable
+        Shapes and dtypes of the temporary arrays that it needs.
+    whole : bool
+        Whether its inputs must lie in memory.
+    """
 
     write: Callable[[Any, Equation], None]
     refusal: Callable[[Equation], str | None] = _never
+    scratch: Callable[[Equation], list[tuple[tuple[int, ...], np.dtype]]] = _nothing
+    whole: bool = False
 
 
 FAMILIES: dict[str, Family] = {
     "gather": Family(write_gather),
     "gather_transpose": Family(write_gather_transpose, scatter_refusal),
     **{f"scatter_{op}": Family(write_scatter, scatter_refusal) for op in ("set", "add", "mul", "min", "max")},
+    "convolve": Family(write_convolve, convolution_refusal, whole=True),
+    "convolve_input": Family(write_convolve_input, convolution_refusal, kernel_copy, whole=True),
+    "convolve_kernel": Family(write_convolve_kernel, convolution_refusal, whole=True),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }

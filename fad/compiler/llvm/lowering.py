@@ -170,7 +170,7 @@ class Lowering:
                 self.new_place(var)
         kernel = step.equation.primitive.kernel
         if kernel in FAMILIES:
-            write_outlined(self, step.equation, FAMILIES[kernel].write)
+            write_outlined(self, step.equation, FAMILIES[kernel])
         else:
             OPAQUE[kernel](self, step.equation)
 

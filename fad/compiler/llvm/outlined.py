@@ -5,7 +5,7 @@ What an operation reads it reads element by element through :class:`~fad.compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -37,11 +37,14 @@ class Outlined:
         Gives elements of what the operation reads.
     outputs : list of Memory
         Where the results go.
+    scratch : list of Memory
+        Temporary arrays.
     """
 
     def __init__(self, emitter: Emitter, elements: Elements):
         self.emitter, self.elements = emitter, elements
         self.outputs: list[Memory] = []
+        self.scratch: list[Memory] = []
         self._failed: ir.Value | None = None
 
     @property
@@ -127,10 +130,12 @@ def _arguments(lowering: Any, variables: Sequence[Var]) -> dict[Var, tuple[ir.Va
     return passed
 
 
-def write_outlined(lowering: Any, equation: Equation, write: Callable[[Outlined, Equation], None]) -> None:
+def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     """Write an operation as a function and call it; where it finds an error, leave the segment's function."""
     passed = _arguments(lowering, _leaves(lowering, equation))
     outs = [lowering.elements.storage[v] for v in equation.outputs]
+    for shape, dtype in family.scratch(equation):
+        outs.append(Memory(lowering.temporary(shape, dtype)[0], shape, dtype))
     types = [p.type for p, _ in passed.values()] + [o.pointer.type for o in outs] + [lowering.sizes.type]
     name = lowering.module.get_unique_name(f"{lowering.name}_{equation.primitive.name}")
     function = ir.Function(lowering.module, ir.FunctionType(I64, types), name)
@@ -147,7 +152,9 @@ def write_outlined(lowering: Any, equation: Equation, write: Callable[[Outlined,
     for argument, out in zip(function.args[len(passed) :], outs, strict=False):
         argument.add_attribute("noalias")
         kernel.outputs.append(out._replace(pointer=argument, floor=0))
-    write(kernel, equation)
+    count = len(equation.outputs)
+    kernel.outputs, kernel.scratch = kernel.outputs[:count], kernel.outputs[count:]
+    family.write(kernel, equation)
     emitter.finish(kernel.result())
     arguments = [p for p, _ in passed.values()] + [o.pointer for o in outs] + [lowering.sizes]
     code = lowering.emitter.builder.call(function, arguments)
