@@ -8,5 +8,8 @@ Array([[1., 0.],
        [0., 1.]])
 """
 
+from fad.scipy import integrate as integrate
 from fad.scipy import linalg as linalg
+from fad.scipy import optimize as optimize
 from fad.scipy import special as special
+from fad.scipy import stats as stats
