@@ -1,0 +1,248 @@
+"""Programs and parameter trees as graphs: Mermaid and Graphviz text, and SVG drawn here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import fad
+import fad.tree as tree
+from fad import errors
+from fad.viz.layout import Box, drawing
+
+__all__ = ["graphviz", "mermaid", "svg"]
+
+_COLOURS = {"input": "#dbeafe", "constant": "#f3f4f6", "operation": "#ffffff", "output": "#dcfce7"}
+
+
+@dataclass
+class Graph:
+    """Nodes with label, kind and group; edges, dashed ones to the Programs inside an operation."""
+
+    nodes: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    edges: list[tuple[str, str, bool]] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    def add(self, label: str, kind: str, group: str) -> str:
+        """A new node; gives its name."""
+        name = f"n{len(self.nodes)}"
+        self.nodes[name] = (label, kind, group)
+        return name
+
+
+def _shown(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str | tuple) and len(str(value)) <= 24
+
+
+def _programs_in(params: dict[str, Any]) -> list[tuple[str, fad.Program]]:
+    found = []
+    for key, value in params.items():
+        several = isinstance(value, tuple) and bool(value)
+        for k, part in enumerate(value if several else (value,)):
+            if isinstance(part, fad.Program):
+                found.append((f"{key}[{k}]" if several else key, part))
+    return found
+
+
+def _number(atom: Any) -> str:
+    return f"{np.asarray(atom.value).item():.6g}" if np.asarray(atom.value).dtype.kind != "c" else str(atom.value)
+
+
+def _add_program(graph: Graph, program: fad.Program, group: str) -> str | None:
+    """Add a Program's equations; gives its first node."""
+    made: dict[Any, str] = {}
+    count = len(graph.nodes)
+    for k, v in enumerate(program.inputs):
+        made[v] = graph.add(f"input {k}\n{v.aval.update()}", "input", group)
+    for v in program.constants:
+        made[v] = graph.add(f"constant\n{v.aval.update()}", "constant", group)
+    for equation in program.equations:
+        literals = [_number(a) for a in equation.inputs if hasattr(a, "value")]
+        settings = [f"{k}={v}" for k, v in equation.params.items() if v not in ((), None) and _shown(v)]
+        note = ", ".join([*literals, *settings])
+        label = f"{equation.primitive.name}{f' ({note})' if note and len(note) < 48 else ''}"
+        types = ", ".join(str(v.aval.update()) for v in equation.outputs)
+        node = graph.add(f"{label}\n{types}", "operation", group)
+        graph.edges += [(made[a], node, False) for a in dict.fromkeys(equation.inputs) if a in made]
+        made.update(dict.fromkeys(equation.outputs, node))
+        for key, inner in _programs_in(equation.params):
+            inside = f"g{len(graph.groups)}"
+            graph.groups[inside] = f"{equation.primitive.name}: {key}"
+            first = _add_program(graph, inner, inside)
+            if first is not None:
+                graph.edges.append((node, first, True))
+    for k, v in enumerate(program.outputs):
+        constant = "" if v in made else f" = {_number(v)}"
+        node = graph.add(f"output {k}{constant}\n{v.aval.update()}", "output", group)
+        if v in made:
+            graph.edges.append((made[v], node, False))
+    return f"n{count}" if len(graph.nodes) > count else None
+
+
+def _add_tree(graph: Graph, params: Any) -> None:
+    """Add a parameter tree: a node for each key on the way to a leaf."""
+    made = {(): graph.add("parameters", "input", "")}
+
+    def note(path: tuple[Any, ...], leaf: Any) -> None:
+        for k in range(1, len(path) + 1):
+            part = path[:k]
+            if part not in made:
+                kind = f"\n{np.asarray(leaf).dtype}{list(np.shape(leaf))}".replace(" ", "") if k == len(path) else ""
+                made[part] = graph.add(f"{path[k - 1]}{kind}", "operation" if kind else "constant", "")
+                graph.edges.append((made[part[:-1]], made[part], False))
+
+    tree.map_with_path(note, params)
+
+
+def _graph(what: Any, function: str) -> Graph:
+    graph = Graph()
+    if isinstance(what, fad.Program):
+        _add_program(graph, what, "")
+        return graph
+    leaves = tree.leaves(what)
+    if not leaves or any(callable(leaf) for leaf in leaves):
+        raise errors.ArgumentError(
+            f"fad.viz.{function} draws a Program or a pytree of arrays, and got {type(what).__name__}; for a function f, pass fad.make_program(f)(*args)"
+        )
+    _add_tree(graph, what)
+    return graph
+
+
+def mermaid(what: Any) -> str:
+    """A Program or a tree of parameters as Mermaid text, which Markdown pages and many editors draw.
+
+    Parameters
+    ----------
+    what : Program or pytree
+        What ``fad.make_program(f)(*args)`` gives, or parameters.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        For anything else, such as a function.
+
+    Examples
+    --------
+    >>> import fad, fad.viz
+    >>> import fad.numpy as fnp
+    >>> print(fad.viz.mermaid(fad.make_program(lambda x: fnp.sin(x) * 2.0)(1.0)))
+    flowchart TD
+      n0["input 0<br/>float64[]"]:::input
+      n1["sin<br/>float64[]"]:::operation
+      n2["multiply (2)<br/>float64[]"]:::operation
+      n3["output 0<br/>float64[]"]:::output
+      n0 --> n1
+      n1 --> n2
+      n2 --> n3
+      classDef input fill:#dbeafe,stroke:#555
+      classDef constant fill:#f3f4f6,stroke:#555
+      classDef operation fill:#ffffff,stroke:#555
+      classDef output fill:#dcfce7,stroke:#555
+    """
+    graph = _graph(what, "mermaid")
+    lines = ["flowchart TD"]
+
+    def quoted(label: str) -> str:
+        return label.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;").replace("\n", "<br/>")
+
+    def nodes(group: str, indent: str) -> None:
+        for name, (label, kind, own) in graph.nodes.items():
+            if own == group:
+                lines.append(f'{indent}{name}["{quoted(label)}"]:::{kind}')
+
+    nodes("", "  ")
+    for group, title in graph.groups.items():
+        lines.append(f'  subgraph {group}["{quoted(title)}"]')
+        nodes(group, "    ")
+        lines.append("  end")
+    lines += [f"  {a} {'-.->' if dashed else '-->'} {b}" for a, b, dashed in graph.edges]
+    lines += [f"  classDef {kind} fill:{colour},stroke:#555" for kind, colour in _COLOURS.items()]
+    return "\n".join(lines)
+
+
+def graphviz(what: Any) -> str:
+    r"""A Program or a tree of parameters in the DOT language of Graphviz.
+
+    Parameters
+    ----------
+    what : Program or pytree
+        What ``fad.make_program(f)(*args)`` gives, or parameters.
+
+    Returns
+    -------
+    str
+        To be drawn by ``dot -Tsvg``.
+
+    Raises
+    ------
+    ArgumentError
+        For anything else, such as a function.
+
+    Examples
+    --------
+    >>> import fad.viz, numpy as np
+    >>> print(fad.viz.graphviz({"w": np.zeros((2, 3))}))
+    digraph {
+      node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=10]
+      n0 [label="parameters", fillcolor="#dbeafe"]
+      n1 [label="w\nfloat64[2,3]", fillcolor="#ffffff"]
+      n0 -> n1
+    }
+    """
+    graph = _graph(what, "graphviz")
+    lines = ["digraph {", '  node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=10]']
+
+    def quoted(label: str) -> str:
+        return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+    def nodes(group: str, indent: str) -> None:
+        for name, (label, kind, own) in graph.nodes.items():
+            if own == group:
+                lines.append(f'{indent}{name} [label="{quoted(label)}", fillcolor="{_COLOURS[kind]}"]')
+
+    nodes("", "  ")
+    for group, title in graph.groups.items():
+        lines.append(f'  subgraph cluster_{group} {{ label="{quoted(title)}"')
+        nodes(group, "    ")
+        lines.append("  }")
+    lines += [f"  {a} -> {b}{' [style=dashed]' if dashed else ''}" for a, b, dashed in graph.edges]
+    return "\n".join([*lines, "}"])
+
+
+def svg(what: Any) -> str:
+    """A Program or a tree of parameters as an SVG picture, without any other program.
+
+    Parameters
+    ----------
+    what : Program or pytree
+        What ``fad.make_program(f)(*args)`` gives, or parameters.
+
+    Returns
+    -------
+    str
+        The text of an ``.svg`` file; each operation stands below what it needs.
+
+    Raises
+    ------
+    ArgumentError
+        For anything else, such as a function.
+
+    Examples
+    --------
+    >>> import fad, fad.viz
+    >>> picture = fad.viz.svg(fad.make_program(lambda x: fad.numpy.sin(x) + 1.0)(2.0))
+    >>> picture[:4], picture.count("<rect")
+    ('<svg', 4)
+    """
+    graph = _graph(what, "svg")
+    boxes = {
+        name: Box(label.split("\n") + ([f"in {graph.groups[group]}"] if group else []), _COLOURS[kind])
+        for name, (label, kind, group) in graph.nodes.items()
+    }
+    return drawing(boxes, graph.edges)

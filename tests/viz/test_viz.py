@@ -1,0 +1,124 @@
+"""Plots and graphs: what they show, and that their texts are sound."""
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+import fad.optim
+import fad.viz
+from fad import errors
+from fad.train import History
+
+
+def program():
+    def f(w, x):
+        return fad.scan(lambda c, row: (fnp.tanh(c @ w + row), None), fnp.zeros(3), x)[0].sum() * 2.0
+
+    return fad.make_program(f)(np.ones((3, 3)), np.ones((4, 3)))
+
+
+def history():
+    made = History()
+    for step in range(1, 201):
+        made.record(step, {"loss": 1.0 / step, "gradient_norm": 1.0})
+        if step % 50 == 0:
+            made.record(step, {"held out": 2.0 / step})
+    return made
+
+
+def test_loss_curves_smooth_what_is_long():
+    axes = fad.viz.loss_curves(history(), log=True).axes[0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["loss (mean of 4)", "held out"]
+    assert axes.get_yscale() == "log"
+    raw, smooth, held_out = axes.lines
+    np.testing.assert_allclose(raw.get_ydata(), 1.0 / np.arange(1, 201))
+    np.testing.assert_allclose(smooth.get_ydata()[10], np.mean(1.0 / np.arange(8, 12)))
+    np.testing.assert_allclose(smooth.get_ydata()[1], 0.75)
+    np.testing.assert_array_equal(held_out.get_xdata(), [50, 100, 150, 200])
+
+
+def test_loss_curves_misuse():
+    with pytest.raises(errors.ArgumentError, match=r"no metric \['los'\].*'loss'"):
+        fad.viz.loss_curves(history(), names=["los"])
+    with pytest.raises(errors.ArgumentError, match="empty"):
+        fad.viz.loss_curves(History())
+
+
+def test_gradient_histograms_count_everything():
+    gradient = {"w": fnp.asarray([1e-8, 0.0, -2.0, np.inf]), "b": fnp.asarray([1 + 1j]), "n": fnp.zeros(0)}
+    figure = fad.viz.gradient_histograms(gradient)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["b", "n", "w: 1 zero, 1 infinite"]
+    assert [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes] == [1, 0, 2]
+    with pytest.raises(errors.ArgumentError, match="no arrays"):
+        fad.viz.gradient_histograms({})
+
+
+def test_layer_norms_of_one_tree_and_over_steps():
+    bars = fad.viz.layer_norms({"w": np.array([3.0, 4.0]), "b": np.array([1.0])}).axes[0]
+    assert [patch.get_width() for patch in bars.patches] == [1.0, 5.0]
+    steps = [fad.optim.norms({"w": np.ones(4) * k, "b": np.ones(1)}) for k in (1, 2)]
+    lines = fad.viz.layer_norms(steps).axes[0].lines
+    np.testing.assert_allclose(lines[1].get_ydata(), [2.0, 4.0])
+    with pytest.raises(errors.ArgumentError, match="different names"):
+        fad.viz.layer_norms([{"a": 1.0}, {"b": 1.0}])
+
+
+def test_figures_can_be_saved(tmp_path):
+    fad.viz.loss_curves(history()).savefig(tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_mermaid_has_every_operation_and_the_loop_inside():
+    text = fad.viz.mermaid(program())
+    assert text.startswith("flowchart TD")
+    for part in (
+        "input 1<br/>float64[4,3]",
+        "scan: program",
+        "dot_general",
+        "tanh<br/>float64[3]",
+        "multiply (2)",
+        "-.->",
+    ):
+        assert part in text
+    assert text.count("subgraph") == text.count("\n  end") == 1
+
+
+def test_graphviz_is_balanced_and_quoted():
+    text = fad.viz.graphviz(program())
+    assert text.count("{") == text.count("}")
+    assert text.count('"') % 2 == 0
+    assert "subgraph cluster_g0" in text
+    assert "[style=dashed]" in text
+
+
+def test_svg_is_sound_and_boxes_do_not_overlap():
+    root = ElementTree.fromstring(fad.viz.svg(program()))
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = [[float(r.get(k)) for k in ("x", "y", "width", "height")] for r in root.iter(f"{space}rect")]
+    texts = [t.text for t in root.iter(f"{space}text")]
+    assert "scan" in " ".join(texts)
+    assert "in scan: program" in texts
+    for k, (x, y, w, h) in enumerate(boxes):
+        assert 0 <= x and x + w <= float(root.get("width"))
+        assert 0 <= y and y + h <= float(root.get("height"))
+        for x2, y2, w2, h2 in boxes[:k]:
+            assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_a_model_is_drawn_by_its_parameters():
+    params = {"layers": [{"w": fnp.ones((2, 3)), "b": fnp.zeros(3)}, {"w": fnp.ones((3, 1))}]}
+    text = fad.viz.mermaid(params)
+    assert text.count("-->") == 6
+    assert "w<br/>float64[2,3]" in text
+    assert ElementTree.fromstring(fad.viz.svg(params)).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("draw", [fad.viz.mermaid, fad.viz.graphviz, fad.viz.svg])
+def test_a_function_is_not_a_program(draw):
+    with pytest.raises(errors.ArgumentError, match="make_program"):
+        draw(fnp.sin)
