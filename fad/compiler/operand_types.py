@@ -37,6 +37,7 @@ def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:
 def _operand_dtypes(primitive: Primitive, operands: tuple[Any, ...], out: np.dtype) -> tuple[np.dtype, ...]:
     if all(isinstance(d, type) for d in operands):
         operands = tuple([np.dtype(d) for d in operands])
+    operands = tuple([np.dtype(bool) if d is bool else d for d in operands])
     ufunc = getattr(np, primitive.impl, None) if isinstance(primitive.impl, str) else None
     if isinstance(ufunc, np.ufunc):
         try:
@@ -62,11 +63,14 @@ def computes_natively(equation: Equation) -> str | None:
         equation.primitive,
         tuple([weak_operand(a.aval) for a in equation.inputs]),
         equation.outputs[0].aval.dtype,
+        tuple(equation.params.items()),
     )
 
 
 @lru_cache(maxsize=4096)
-def _refusal(primitive: Primitive, operands: tuple[Any, ...], out: np.dtype) -> str | None:
+def _refusal(
+    primitive: Primitive, operands: tuple[Any, ...], out: np.dtype, params: tuple[tuple[str, Any], ...]
+) -> str | None:
     """Build the operation once in a scratch function and see."""
     import llvmlite.ir as ir
 
@@ -81,7 +85,9 @@ def _refusal(primitive: Primitive, operands: tuple[Any, ...], out: np.dtype) -> 
         types = [llvm_type(d) for d in dtypes]
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), types), "trial")
         k = ScalarBuilder(ir.IRBuilder(function.append_basic_block()))
-        result = primitive.kernel(k, *[k.wrap(a, d) for a, d in zip(function.args, dtypes, strict=True)])
+        result = primitive.kernel(
+            k, *[k.wrap(a, d) for a, d in zip(function.args, dtypes, strict=True)], **dict(params)
+        )
         k.astype(result, out)
     except (DTypeError, AttributeError, TypeError, KeyError) as error:
         return str(error)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fad.compiler.llvm.support import refusal
-from fad.core.program import Atom, Equation, Program, Var
+from fad.core.program import Atom, Equation, Program, Var, has_effect
 
 __all__ = ["HostStep", "NativeStep", "split"]
 
@@ -39,7 +39,7 @@ def split(program: Program) -> list[NativeStep | HostStep]:
         taken, rest = [], []
         effects_wait = False  # effects happen in the order in which they were written
         for equation in pending:
-            effect = bool(equation.params.get("effect"))
+            effect = has_effect(equation)
             ready = all(not isinstance(a, Var) or a in known for a in equation.inputs) and not (effect and effects_wait)
             if ready and (reasons[id(equation)] is None) == native:
                 taken.append(equation)

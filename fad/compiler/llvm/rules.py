@@ -61,7 +61,7 @@ def _elementwise(emitter: Emitter, equation: Equation, index: Ixs, values: list[
     for atom, located, dtype in zip(equation.inputs, values, operand_dtypes(equation), strict=True):
         exponent = _whole_exponent(equation, atom, len(operands))
         operands.append(k.astype(located.value, dtype) if exponent is None else exponent)
-    result = equation.primitive.kernel(k, *operands)
+    result = equation.primitive.kernel(k, *operands, **equation.params)
     return Located(k.astype(result, equation.outputs[0].aval.dtype), depth)
 
 

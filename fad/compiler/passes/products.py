@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fad.compiler.matrices import free_axes
 from fad.compiler.passes.redundancy import rebuilt
 from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.avals import ShapedArray
@@ -29,18 +30,13 @@ def expand_products(program: Program) -> Program:
     return rebuilt(program, equations, program.outputs)
 
 
-def _free(equation: Equation, position: int) -> tuple[int, ...]:
-    taken = {*equation.params["contract"][position], *equation.params["batch"][position]}
-    return tuple(a for a in range(equation.inputs[position].aval.ndim) if a not in taken)
-
-
 def _is_expanded(equation: Equation) -> bool:
     if equation.primitive.name != "dot_general" or equation.outputs[0].aval.dtype.kind not in "fiu":
         return False
     if equation.outputs[0].aval.dtype.itemsize == 2:
         return False
     x, y = (a.aval.shape for a in equation.inputs)
-    free = [math.prod(s[a] for a in _free(equation, k)) for k, s in enumerate((x, y))]
+    free = [math.prod(s[a] for a in free_axes(equation, k)) for k, s in enumerate((x, y))]
     inner = math.prod(x[a] for a in equation.params["contract"][0])
     sizes = [*x, *y]
     tiny = all(n <= LARGEST_STATIC for n in sizes) and free[0] * free[1] * inner <= _SMALL_PRODUCT
@@ -81,7 +77,7 @@ class _Writer:
 
 def _expanded(equation: Equation) -> list[Equation]:
     shapes = [a.aval.shape for a in equation.inputs]
-    sizes = [math.prod(s[a] for a in _free(equation, k)) for k, s in enumerate(shapes)]
+    sizes = [math.prod(s[a] for a in free_axes(equation, k)) for k, s in enumerate(shapes)]
     if 1 in sizes and equation.params["contract"][0]:
         return _vector_product(equation, 0 if sizes[1] == 1 else 1)
     return _general_product(equation)
@@ -97,7 +93,7 @@ def _vector_product(equation: Equation, major: int) -> list[Equation]:
         for which in ("batch", "contract")
         for m, v in zip(equation.params[which][major], equation.params[which][1 - major], strict=True)
     }
-    order = (*[shared[a] for a in sorted(shared)], *_free(equation, 1 - major))
+    order = (*[shared[a] for a in sorted(shared)], *free_axes(equation, 1 - major))
     spread = tuple(n if a in shared else 1 for a, n in enumerate(matrix.aval.shape))
     shape = matrix.aval.shape
     factors = [
@@ -108,7 +104,7 @@ def _vector_product(equation: Equation, major: int) -> list[Equation]:
     axes = tuple(sorted(equation.params["contract"][major]))
     kept = [a for a in range(len(shape)) if a not in axes]
     result = writer.apply("reduce_sum", [product], ShapedArray(tuple(shape[a] for a in kept), dtype), axes=axes)
-    wanted = [*equation.params["batch"][major], *_free(equation, major)]
+    wanted = [*equation.params["batch"][major], *free_axes(equation, major)]
     permutation = tuple(kept.index(a) for a in wanted)
     return writer.finish(writer.ordered(result, permutation, tuple(shape[a] for a in wanted), dtype), out)
 
@@ -117,7 +113,7 @@ def _general_product(equation: Equation) -> list[Equation]:
     """Both operands in the order (batch, free of x, free of y, contracted), multiplied and summed."""
     out, writer = equation.outputs[0], _Writer(equation.source)
     contract, batch = equation.params["contract"], equation.params["batch"]
-    frees = (_free(equation, 0), _free(equation, 1))
+    frees = (free_axes(equation, 0), free_axes(equation, 1))
     ordered = []
     for k, atom in enumerate(equation.inputs):
         shape = atom.aval.shape

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.passes.inlining import separate_scopes
-from fad.core.program import Atom, Equation, Literal, Program, Var, used_equations
+from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect, used_equations
 
 __all__ = ["merge_equal", "remove_dead", "substituted"]
 
@@ -45,7 +45,7 @@ def literal_key(value: Any) -> Hashable:
 
 
 def _key(equation: Equation, inputs: list[Atom], scope: int) -> Hashable | None:
-    if equation.params.get("effect"):
+    if has_effect(equation):
         return None
     atoms = tuple(a if isinstance(a, Var) else literal_key(a.value) for a in inputs)
     # 1 == 1.0 == True, but they are different parameters.

@@ -1,0 +1,91 @@
+"""Loops and branches as native code: values and derivatives equal evaluation, nothing left to Python."""
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad import cond, fori_loop, scan, switch, while_loop
+from tests.compiler.compiled_programs import check_compiled
+
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(20, 30))
+V = RNG.normal(size=30)
+W = RNG.normal(size=(30, 30)) * 0.1
+
+
+def recurrent(c, a, w):
+    c = fnp.tanh(w @ c + a)
+    return c, c * 2.0
+
+
+CASES = {
+    "scalar carry": (lambda x: scan(lambda c, a: (c * 0.5 + a, c), 0.0, x), V),
+    "reversed": (lambda x: scan(lambda c, a: (c * 0.5 + a, fnp.sin(c)), fnp.zeros(30), x, reverse=True), X),
+    "array carry": (lambda x, w: scan(lambda c, a: recurrent(c, a, w), fnp.zeros(30), x), X, W),
+    "no stacked input": (lambda x: scan(lambda c, _: (c * 1.1, c.sum()), x, None, length=12), V),
+    "no turns": (lambda x: scan(lambda c, a: (c + a, c), fnp.ones(30), x[:0]), X),
+    "carry passes through": (lambda x: scan(lambda c, a: ((c[1], c[0]), a), (1.0, 2.0), x), V),
+    "array carries change places": (lambda x: scan(lambda c, a: ((c[1], c[0] + a), 1.0), (V, V * 2), x), X),
+    "small state": (lambda x: scan(lambda c, a: (fnp.stack([c[1], -c[0] * a]), c[0]), fnp.ones(2), x), V),
+    "nested scan": (lambda x: scan(lambda c, a: scan(lambda d, b: (d * b + c, d), a, x), 1.0, x), V[:12]),
+    "body has constants": (lambda x: scan(lambda c, a: (c * 0.5 + V, fnp.sum(c * V)), fnp.zeros(30), x), X),
+    "counted loop": (lambda x: fori_loop(0, 5, lambda i, c: c * 1.1 + i, x), V),
+    "choice in a scan": (
+        lambda x: scan(lambda c, a: (cond(a > 0.0, lambda c: fnp.sin(c), lambda c: c * a, c), c), 1.0, x),
+        V,
+    ),
+    "choice of arrays in a scan": (
+        lambda x: scan(lambda c, a: (cond(a[0] > 0.0, lambda c: fnp.sin(c), lambda c: c * a, c), c.sum()), V, x),
+        X,
+    ),
+}
+CONDITIONS = {
+    "while over scalars": (lambda x: while_loop(lambda c: c[0] < 10, lambda c: (c[0] + 1, c[1] * 1.1), (0, x)), 0.5),
+    "while over arrays": (lambda x: while_loop(lambda c: fnp.sum(c * c) < 1000.0, lambda c: c * 1.1, x), V),
+    "while that never runs": (lambda x: while_loop(lambda c: c[0] > 0.0, lambda c: c * 1.1, x), -fnp.abs(fnp.array(V))),
+    "loop with traced bound": (lambda n, x: fori_loop(0, n, lambda i, c: c * 1.1 + i, x), 7, V),
+    "choice, first": (lambda p, x: cond(p > 0, lambda x: fnp.sin(x), lambda x: x * 2.0, x), 1, V),
+    "choice, second": (lambda p, x: cond(p > 0, lambda x: fnp.sin(x), lambda x: x * 2.0, x), -1, V),
+    "choice of scalars": (lambda p, x: cond(p > 0.0, lambda x: fnp.sin(x), lambda x: x * 2.0, x), -1.5, 0.3),
+    "switch": (lambda k, x: switch(k, [lambda x: x, lambda x: x * 2.0, lambda x: fnp.sum(x) + x], x), 1, V),
+    "switch, too large": (lambda k, x: switch(k, [lambda x: x, lambda x: x * 2.0], x), 5, V),
+    "switch, negative": (lambda k, x: switch(k, [lambda x: x, lambda x: x * 2.0], x), -5, V),
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, *CONDITIONS])
+def test_value(name):
+    function, *args = {**CASES, **CONDITIONS}[name]
+    check_compiled(function, *args)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient(name):
+    function, *args = CASES[name]
+
+    def loss(*xs):
+        return sum(fnp.sum(fnp.sin(leaf)) for leaf in fad.tree.leaves(function(*xs)))
+
+    check_compiled(fad.grad(loss, argnums=tuple(range(len(args)))), *args, tolerance=1e-11)
+
+
+def test_second_derivative_of_a_scan():
+    check_compiled(fad.hessian(lambda x: scan(lambda c, a: (c * a + fnp.sin(a), None), 1.0, x)[0]), V[:5])
+
+
+def test_gradient_of_a_while_loop():
+    def f(x):
+        return while_loop(lambda c: fnp.sum(c * c) < 1000.0, lambda c: c * 1.1 + fnp.tanh(c), x).sum()
+
+    check_compiled(fad.grad(f), V, native=False)
+
+
+def test_an_untaken_branch_is_not_run():
+    # The other branch would never end.
+    def forever(x):
+        return while_loop(lambda c: c < 2.0, lambda c: c * 0.5, x)
+
+    f = fad.jit(lambda p, x: cond(p, lambda x: x * 2.0, forever, x))
+    assert float(f(True, 1.0)) == 2.0
+    assert float(f(True, 1.0)) == 2.0

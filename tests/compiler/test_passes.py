@@ -1,0 +1,124 @@
+"""Each pass keeps the meaning of a Program and does what it is for."""
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad.compiler.passes.folding import fold
+from fad.compiler.passes.inlining import inline
+from fad.compiler.passes.pipeline import PASSES, simplified
+from fad.compiler.passes.products import expand_products
+from fad.compiler.passes.redundancy import merge_equal, remove_dead
+from fad.compiler.passes.verifier import verify
+from fad.core.errors import FadError
+from fad.core.program import Equation, Program, Var, evaluate
+
+X = np.linspace(-1.0, 2.0, 12).reshape(3, 4)
+
+
+def staged(function, *args):
+    return fad.make_program(function)(*args)
+
+
+def names(program):
+    return [e.primitive.name for e in program.equations]
+
+
+FUNCTIONS = [
+    lambda x: fad.jit(lambda y: fnp.sin(y) * fnp.sin(y))(x) + fnp.sin(x),
+    fad.grad(lambda x: fnp.sum(fnp.tanh(x @ x.T) ** 2) / x.shape[0]),
+    fad.grad(fad.checkpoint(lambda x: fnp.sum(fnp.sin(fnp.cos(x))))),
+    lambda x: (x.T.T.reshape(12).reshape(2, 6) * 1.0 - 0.0) / 1.0,
+    lambda x: fnp.einsum("ij,kj->ik", x, x[:1]) + x @ x[0],
+    fad.hessian(lambda x: fnp.sum(x[0] * fnp.exp(x[1]))),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PASSES)))
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_pass_keeps_the_meaning(function, number):
+    program = staged(function, X)
+    before = evaluate(program, X)
+    for transform in PASSES[: number + 1]:
+        program = verify(transform(program), transform.__name__)
+    for seen, expected in zip(evaluate(program, X), before, strict=True):
+        np.testing.assert_allclose(seen, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_inlining_writes_out_nested_calls():
+    inner = fad.jit(fad.jit(fnp.sin))
+    assert names(inline(staged(lambda x: inner(inner(x)), X))) == ["sin", "sin"]
+
+
+def test_dead_code_is_removed():
+    def f(x):
+        fnp.exp(x)
+        return fnp.sin(x)
+
+    program = staged(f, X)
+    with_dead = Program(program.inputs, [*staged(f, X).equations, *program.equations], program.outputs)
+    assert names(remove_dead(with_dead)) == ["sin"]
+
+
+def test_equal_values_are_computed_once():
+    assert names(merge_equal(staged(lambda x: fnp.sin(x) * fnp.sin(x), X))) == ["sin", "multiply"]
+
+
+def test_literals_of_different_types_are_not_equal():
+    program = merge_equal(staged(lambda x: (x * 1, x * 1.0, x * 1, x * True), np.arange(3)))
+    assert len(program.equations) == 3
+
+
+def test_what_a_checkpoint_computes_again_stays():
+    f = fad.checkpoint(lambda x: fnp.sum(fnp.sin(fnp.exp(x)) ** 2))
+    with_checkpoint = simplified(staged(fad.value_and_grad(f), X))
+    without = simplified(staged(fad.value_and_grad(lambda x: fnp.sum(fnp.sin(fnp.exp(x)) ** 2)), X))
+    assert names(with_checkpoint).count("exp") == 2
+    assert names(without).count("exp") == 1
+
+
+def test_folding_computes_scalars():
+    program = fold(staged(lambda x: x * (fnp.sqrt(fnp.float64(2.0) * 8.0) + 1.0), X))
+    assert len(program.equations) == 1
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x * 1.0, lambda x: 1.0 * x, lambda x: x / 1.0, lambda x: x - 0.0, lambda x: +x]
+)
+def test_neutral_operations_vanish(function):
+    assert names(fold(staged(function, X))) == []
+
+
+@pytest.mark.parametrize("function", [lambda x: x + 0.0, lambda x: x * 0.0, lambda x: x - (-0.0), lambda x: 0.0 - x])
+def test_what_changes_signed_zeros_or_nan_stays(function):
+    assert len(fold(staged(function, X)).equations) == 1
+
+
+def test_views_of_views_become_one():
+    assert names(remove_dead(fold(staged(lambda x: x.reshape(12).reshape(2, 6), X)))) == ["reshape"]
+    assert names(remove_dead(fold(fold(staged(lambda x: x.T.T, X))))) in ([], ["transpose"])
+
+
+def test_vector_products_become_sums():
+    assert "dot_general" not in names(expand_products(staged(lambda x: x @ x[0], X)))
+    large = np.ones((20, 30))
+    assert "dot_general" in names(expand_products(staged(lambda x: x @ x.T, large)))
+
+
+def test_the_verifier_finds_broken_programs():
+    program = staged(lambda x: fnp.sin(x) + 1.0, X)
+    first, second = program.equations
+    with pytest.raises(FadError, match="reads a variable that is not defined"):
+        verify(Program(program.inputs, [second, first], program.outputs), "a test")
+    with pytest.raises(FadError, match="its shape rule gives"):
+        wrong = Equation(first.primitive, first.inputs, {}, [Var(first.outputs[0].aval.update((7,)))], None)
+        verify(Program(program.inputs, [wrong], wrong.outputs), "a test")
+    with pytest.raises(FadError, match="defined already"):
+        verify(Program(program.inputs, [first, first], first.outputs), "a test")
+    with pytest.raises(FadError, match="is not defined"):
+        verify(Program(program.inputs, [], program.outputs), "a test")
+    with pytest.raises(FadError, match="named twice"):
+        verify(Program([*program.inputs, *program.inputs], [], program.inputs), "a test")
+    with pytest.raises(FadError, match="outputs where its shape rule"):
+        verify(Program(program.inputs, [Equation(first.primitive, first.inputs, {}, [], None)], []), "a test")
