@@ -9,6 +9,7 @@ Kingma and Welling, "Auto-Encoding Variational Bayes", 2014; Burda, Grosse and S
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def decode(params: Any, z: Any) -> tuple[Any, Any]:
 def log_normal(x: Any, mean: Any, log_deviation: Any) -> Any:
     """Log density of independent normals, summed over the last axis."""
     standard = (x - mean) * fnp.exp(-log_deviation)
-    return -0.5 * fnp.sum(standard**2 + 2.0 * log_deviation + np.float32(np.log(2 * np.pi)), axis=-1)
+    return -0.5 * fnp.sum(standard**2 + 2.0 * log_deviation + math.log(2 * math.pi), axis=-1)
 
 
 def log_weights(params: Any, x: Any, key: Any) -> Any:
