@@ -1,32 +1,41 @@
-"""Convolution and its two gradients, computed directly in register tiles: no copy of the windows is made.
+"""Convolution and its two gradients, computed in register tiles without a copy of the windows.
 
 The three operations are sums over one trilinear form, see :mod:`fad.primitives.convolution`. Each runs over tiles whose rows are positions
-along the last spatial axis (or, for the kernel's gradient, the elements of a row of the window), and whose columns are features (or
-channels), so that vectors are read and written as they lie in memory.
+along the last spatial axis (for the kernel's gradient: elements of a row of the window), and whose columns are features or channels. The
+operand that is read in vectors is first copied panel by panel, so that it is read in the order of memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.elements import Memory
-from fad.compiler.llvm.emission import Ix
+from fad.compiler.llvm.emission import I64, Ix
 from fad.compiler.llvm.indexing import fill
 from fad.compiler.llvm.outlined import Outlined
-from fad.compiler.llvm.tiles import Columns, Tile, each_panel, each_row_block, with_tile_shape
+from fad.compiler.llvm.rules import Ixs
+from fad.compiler.llvm.tiles import Operands, Tiles, panel_width
 from fad.core.program import Equation
 
 __all__ = [
     "convolution_refusal",
-    "kernel_copy",
+    "input_scratch",
+    "kernel_scratch",
+    "result_scratch",
     "write_convolve",
     "write_convolve_input",
     "write_convolve_kernel",
 ]
+
+Scratch = list[tuple[tuple[int, ...], np.dtype]]
+_INT64 = np.dtype(np.int64)
+_CHUNK = 256
+"""How many positions of a result are summed over at a time in the kernel's gradient: their panel stays in the first-level cache."""
 
 
 def convolution_refusal(equation: Equation) -> str | None:
@@ -37,250 +46,317 @@ def convolution_refusal(equation: Equation) -> str | None:
     return None
 
 
-class _Form(NamedTuple):
-    """The sizes of a convolution: spatial axes, channels and features of one group, how windows are placed."""
+def _fixed(count: int) -> tuple[int, ...]:
+    """A shape of a fixed number of elements, a power of two. Each of its sizes is small, so none is taken for a size of the Program."""
+    return (*(8,) * ((count.bit_length() - 1) // 3), 1 << (count.bit_length() - 1) % 3)
 
-    space: tuple[int, ...]
+
+def result_scratch(equation: Equation) -> Scratch:
+    """What ``convolve`` needs: a panel of its kernel, the offsets of the elements of a window."""
+    w = equation.inputs[1].aval
+    return [((*w.shape[:-1], *_fixed(panel_width(w.dtype))), w.dtype), (w.shape[:-2], _INT64)]
+
+
+def input_scratch(equation: Equation) -> Scratch:
+    """What ``convolve_input`` needs: a panel of its kernel with channels and features swapped."""
+    w = equation.inputs[0].aval
+    return [((*w.shape[:-2], w.shape[-1], *_fixed(panel_width(w.dtype))), w.dtype), ((1,), _INT64)]
+
+
+def kernel_scratch(equation: Equation) -> Scratch:
+    """What ``convolve_kernel`` needs: a panel of some positions of the result, the offsets of their rows in the input."""
+    dtype = equation.outputs[0].aval.dtype
+    return [(_fixed(_CHUNK * panel_width(dtype)), dtype), (_fixed(_CHUNK), _INT64)]
+
+
+class _Form(NamedTuple):
+    """The sizes of a convolution: the window, positions, how windows are placed, channels of one group."""
+
     window: tuple[int, ...]
     counts: tuple[int, ...]
     strides: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
     channels: int
-    features: int
-
-    @property
-    def merges(self) -> bool:
-        """Whether a row of the window lies in memory as it does in the kernel."""
-        return self.dilation[-1] == 1 and self.groups == 1
-
-
-def _form(x: Sequence[int], w: Sequence[int], y: Sequence[int], params: dict[str, Any]) -> _Form:
-    groups = params["groups"]
-    return _Form(
-        tuple(x[1:-1]),
-        tuple(w[:-2]),
-        tuple(y[1:-1]),
-        params["strides"],
-        params["dilation"],
-        groups,
-        w[-2],
-        w[-1] // groups if groups > 1 else w[-1],
-    )
 
 
 class _Writer:
     """What the three operations share: addresses in the input ``x``, the kernel ``w`` and the result ``y``."""
 
-    def __init__(self, kernel: Outlined, form: _Form, x: Memory, w: Memory, y: Memory):
-        self.kernel, self.emitter, self.form = kernel, kernel.emitter, form
+    def __init__(self, kernel: Outlined, params: dict[str, Any], x: Memory, w: Memory, y: Memory):
+        self.kernel, self.emitter = kernel, kernel.emitter
         self.x, self.w, self.y = x, w, y
-        self.dtype = y.dtype
+        self.form = form = _Form(
+            w.shape[:-2], y.shape[1:-1], params["strides"], params["dilation"], params["groups"], w.shape[-2]
+        )
+        # A row of the window lies in the input as it does in the kernel.
+        self.merges = form.dilation[-1] == 1 and form.groups == 1
+        self.terms = form.window[:-1] if self.merges else form.window
+        self.channels = self.emitter.size(form.channels)
+        self.features, _ = self.emitter.divide(self.emitter.size(y.shape[-1]), self.emitter.size(form.groups))
 
-    def features(self) -> Ix:
-        """The number of features of a group."""
-        if self.form.groups == 1:
-            return self.emitter.size(self.form.features)
-        quotient, _ = self.emitter.divide(self.emitter.size(self.y.shape[-1]), self.emitter.size(self.form.groups))
-        return quotient
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to multiply."""
+        return 0 in self.x.shape or 0 in self.w.shape or 0 in self.y.shape
 
-    def along(self, axis: int, position: Ix, tap: Ix) -> Ix:
-        """Where an element of a window lies along a spatial axis of the input."""
-        emitter, form = self.emitter, self.form
-        return emitter.add(
-            emitter.multiply(position, emitter.size(form.strides[axis])),
-            emitter.multiply(tap, emitter.size(form.dilation[axis])),
+    def inner(self) -> Ix:
+        """How many neighbouring elements a row of the window reads: all channels of its elements, or of one of them."""
+        return (
+            self.emitter.multiply(self.emitter.size(self.form.window[-1]), self.channels)
+            if self.merges
+            else self.channels
         )
 
-    def x_position(self, n: Ix, outer: Sequence[Ix], last: Ix, taps: Sequence[Ix], channel: Ix) -> Ix:
-        """The number of an element of the input."""
-        inner = [self.along(a, i, t) for a, (i, t) in enumerate(zip((*outer, last), taps, strict=True))]
-        return self.kernel.elements.position(self.x, (n, *inner, channel))
+    def taps(self, index: Ixs) -> Ixs:
+        """An element of the window from the index of a term."""
+        return (*index, 0) if self.merges else index
 
-    def address(self, place: Memory, position: Ix) -> ir.Value:
-        """The address of an element by its number."""
-        return self.emitter.builder.gep(place.pointer, [self.emitter.raw(position)], inbounds=True)
+    def in_x(self, n: Ix, position: Sequence[Ix], taps: Sequence[Ix], channel: Ix) -> ir.Value:
+        """The address of an element of the input."""
+        return self.address(self.x, (n, *self.moved(position, taps), channel))
 
-    def w_position(self, taps: Sequence[Ix], channel: Ix, feature: Ix) -> Ix:
-        """The number of an element of the kernel."""
-        return self.kernel.elements.position(self.w, (*taps, channel, feature))
+    def moved(self, position: Sequence[Ix], taps: Sequence[Ix]) -> list[Ix]:
+        """Where an element of a window lies in the input."""
+        emitter, form = self.emitter, self.form
+        return [
+            emitter.add(emitter.multiply(i, emitter.size(s)), emitter.multiply(t, emitter.size(d)))
+            for i, t, s, d in zip(position, taps, form.strides, form.dilation, strict=True)
+        ]
 
-    def channel_of(self, group: Ix) -> Ix:
-        """The first input channel of a group."""
-        return self.emitter.multiply(group, self.emitter.size(self.form.channels))
+    def address(self, place: Memory, index: Ixs) -> ir.Value:
+        """The address of an element."""
+        return self.kernel.elements.pointer(place, index)
 
-    def feature_of(self, group: Ix, start: Ix) -> Ix:
-        """The first feature of a panel of a group."""
-        return self.emitter.add(self.emitter.multiply(group, self.features()), start)
+    def number(self, shape: tuple[int, ...], index: Ixs) -> Ix:
+        """The number of an element in C order."""
+        return self.kernel.elements.position(Memory(self.x.pointer, shape, self.x.dtype), index)
+
+    def panel_row(self, panel: Memory, number: Ix) -> ir.Value:
+        """The address of a row of a panel."""
+        offset = self.emitter.multiply(number, panel_width(panel.dtype))
+        return self.emitter.builder.gep(panel.pointer, [self.emitter.raw(offset)], inbounds=True)
+
+    def x_step(self) -> Ix:
+        """The distance in the input between neighbouring positions."""
+        emitter = self.emitter
+        return emitter.multiply(emitter.size(self.form.strides[-1]), emitter.size(self.x.shape[-1]))
+
+    def write_offsets(self, offsets: Memory) -> Ix:
+        """Write the offset in the input of each term of a window; gives how many there are."""
+        zeros = (0,) * len(self.form.counts)
+        with self.kernel.loops(self.terms) as index:
+            moved = self.moved(zeros, self.taps(index))
+            offset = self.kernel.elements.position(self.x, (0, *moved, 0))
+            place = self.emitter.builder.gep(offsets.pointer, [self.emitter.raw(self.number(self.terms, index))])
+            self.emitter.builder.store(self.emitter.raw(offset), place)
+        return self.emitter.product(self.terms)
+
+
+def _memory(kernel: Outlined, equation: Equation) -> list[Memory]:
+    found = [kernel.storage(a) for a in equation.inputs]
+    assert all(m is not None for m in found)
+    return found  # type: ignore[return-value]
+
+
+def _copy_panel(writer: _Writer, source: Memory, index: Ixs, target: ir.Value, columns: Ix, width: int) -> None:
+    """Copy neighbouring elements to the start of a row of the panel, and zeros behind them."""
+    emitter, elements = writer.emitter, writer.kernel.elements
+    row = Memory(target, (width,), source.dtype, emitter.depth)
+    *lead, first = index
+
+    def copy(count: Ix) -> None:
+        with emitter.loop(0, count) as i:
+            elements.store(elements.load(source, (*lead, emitter.add(first, i))), row, (i,))
+
+    if isinstance(columns, int):
+        copy(columns)
+        _zero_rest(writer, row, columns, width)
+        return
+    is_whole = emitter.builder.icmp_signed("==", columns.value, ir.Constant(I64, width))
+    with emitter.choice(emitter.builder.zext(is_whole, I64), 2) as enter:
+        with enter(1):
+            copy(width)
+        with enter(0):
+            copy(columns)
+            _zero_rest(writer, row, columns, width)
+
+
+def _zero_rest(writer: _Writer, row: Memory, start: Ix, stop: int) -> None:
+    emitter = writer.emitter
+    with emitter.loop(start, stop) as i:
+        writer.kernel.elements.store(emitter.scalar.constant(0, row.dtype), row, (i,))
 
 
 def write_convolve(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve``: tiles of positions by features, summed over the window."""
-    x, w = (kernel.storage(a) for a in equation.inputs)
-    assert x is not None and w is not None
-    y = kernel.outputs[0]
-    if 0 in y.shape:
+    x, w = _memory(kernel, equation)
+    writer, emitter = _Writer(kernel, equation.params, x, w, kernel.outputs[0]), kernel.emitter
+    if writer.is_empty:
+        fill(kernel, writer.y.shape, 0)
         return
-    if 0 in w.shape:
-        fill(kernel, y.shape, 0)
-        return
-    form = _form(x.shape, w.shape, y.shape, equation.params)
-    writer, emitter = _Writer(kernel, form, x, w, y), kernel.emitter
-    positions = emitter.size(form.counts[-1])
+    panel, offsets = kernel.scratch
+    form, count = writer.form, writer.write_offsets(offsets)
+    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.features)
 
-    def write(rows: int, vectors: int) -> None:
-        with kernel.loops((x.shape[0], form.groups)) as (n, group):
+    def write_group(group: Ix) -> None:
+        channel = emitter.multiply(group, writer.channels)
 
-            def panel(columns: Columns) -> None:
-                feature = writer.feature_of(group, columns.start)
-                with kernel.loops(form.counts[:-1]) as outer:
-                    each_row_block(
-                        emitter,
-                        positions,
-                        rows,
-                        lambda last: _convolve_tile(writer, n, outer, last, group, columns, feature),
-                    )
+        def write_panel(start: Ix, columns: Ix) -> None:
+            feature = emitter.add(emitter.multiply(group, writer.features), start)
+            with kernel.loops(w.shape[:-1]) as index:
+                target = writer.panel_row(panel, writer.number(w.shape[:-1], index))
+                _copy_panel(writer, w, (*index, feature), target, columns, tiles.width)
+            with kernel.loops((x.shape[0], *form.counts[:-1])) as (n, *outer):
+                position = (*outer, 0)
+                a = writer.in_x(n, position, (0,) * len(form.window), channel)
+                c = writer.address(writer.y, (n, *position, feature))
+                operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
+                tiles.run(operands, writer.x_step(), emitter.size(writer.y.shape[-1]), columns, False)
 
-            each_panel(emitter, y.dtype, writer.features(), vectors, panel)
+        tiles.panels(write_panel)
 
-    with_tile_shape(emitter, y.dtype, positions, writer.features(), write)
-
-
-def _convolve_tile(
-    writer: _Writer, n: Ix, outer: Sequence[Ix], last: list[Ix], group: Ix, columns: Columns, feature: Ix
-) -> None:
-    emitter, form = writer.emitter, writer.form
-    tile = Tile(emitter, writer.dtype, len(last), columns)
-    looped = form.window[:-1] if form.merges else form.window
-    inner = emitter.product((form.window[-1], form.channels)) if form.merges else emitter.size(form.channels)
-    with writer.kernel.loops(looped) as found:
-        taps = (*found, 0) if form.merges else found
-        channel = writer.channel_of(group)
-        rows = [writer.x_position(n, outer, p, taps, channel) for p in last]
-        column = writer.w_position(taps, 0, feature)
-        with emitter.loop(0, inner, plain=True) as k:
-            numbers = [writer.address(writer.x, emitter.add(r, k)) for r in rows]
-            step = emitter.multiply(k, emitter.size(writer.w.shape[-1]))
-            tile.multiply_add(numbers, writer.address(writer.w, emitter.add(column, step)))
-    index = [(n, *outer, p, feature) for p in last]
-    tile.write([writer.address(writer.y, writer.kernel.elements.position(writer.y, i)) for i in index])
-
-
-# --- the gradient by the input -------------------------------------------------------------------------------------------------------------------
-
-
-def kernel_copy(equation: Equation) -> list[tuple[tuple[int, ...], np.dtype]]:
-    """What ``convolve_input`` needs: room for its kernel with channels and features swapped."""
-    w = equation.inputs[0].aval
-    return [((*w.shape[:-2], w.shape[-1], w.shape[-2]), w.dtype)]
+    with kernel.loops((form.groups,)) as (group,):
+        write_group(group)
 
 
 def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_input``: for each element of the window, tiles of positions by channels, added to where its windows lie."""
-    w, y = (kernel.storage(a) for a in equation.inputs)
-    assert w is not None and y is not None
-    x = kernel.outputs[0]
-    fill(kernel, x.shape, 0)
-    if 0 in x.shape or 0 in w.shape or 0 in y.shape:
+    w, y = _memory(kernel, equation)
+    writer, emitter = _Writer(kernel, equation.params, kernel.outputs[0], w, y), kernel.emitter
+    fill(kernel, writer.x.shape, 0)
+    if writer.is_empty:
         return
-    form = _form(x.shape, w.shape, y.shape, equation.params)
-    swapped = kernel.scratch[0]
-    _swap(kernel, w, swapped)
-    writer, emitter = _Writer(kernel, form, x, swapped, y), kernel.emitter
-    positions, channels = emitter.size(form.counts[-1]), emitter.size(form.channels)
+    panel, offsets = kernel.scratch
+    emitter.builder.store(ir.Constant(I64, 0), offsets.pointer)
+    form = writer.form
+    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.channels)
 
-    def write(rows: int, vectors: int) -> None:
-        with kernel.loops((y.shape[0], form.groups)) as (n, group):
+    def write_group(group: Ix) -> None:
+        feature = emitter.multiply(group, writer.features)
+        swapped = (*form.window, w.shape[-1])
 
-            def panel(columns: Columns) -> None:
-                channel = emitter.add(writer.channel_of(group), columns.start)
-                with kernel.loops(form.counts[:-1]) as outer, kernel.loops(form.window) as taps:
-                    each_row_block(
-                        emitter,
-                        positions,
-                        rows,
-                        lambda last: _input_tile(writer, (n, outer, last), taps, group, columns, channel),
-                    )
+        def write_panel(start: Ix, columns: Ix) -> None:
+            _swap_panel(writer, panel, group, start, columns)
+            channel = emitter.add(emitter.multiply(group, writer.channels), start)
+            with kernel.loops((y.shape[0], *form.counts[:-1])) as (n, *outer), kernel.loops(form.window) as taps:
+                position = (*outer, 0)
+                a = writer.address(y, (n, *position, feature))
+                b = writer.panel_row(panel, writer.number(swapped, (*taps, 0)))
+                c = writer.in_x(n, position, taps, channel)
+                operands = Operands(a, b, c, offsets.pointer, 1, writer.features, 1)
+                tiles.run(operands, emitter.size(y.shape[-1]), writer.x_step(), columns, True)
 
-            each_panel(emitter, x.dtype, channels, vectors, panel)
+        tiles.panels(write_panel)
 
-    with_tile_shape(emitter, x.dtype, positions, channels, write)
-
-
-def _swap(kernel: Outlined, w: Memory, target: Memory) -> None:
-    elements = kernel.elements
-    with kernel.loops(target.shape) as index:
-        *taps, feature, channel = index
-        elements.store(elements.load(w, (*taps, channel, feature)), target, index)
+    with kernel.loops((form.groups,)) as (group,):
+        write_group(group)
 
 
-def _input_tile(
-    writer: _Writer,
-    where: tuple[Ix, Sequence[Ix], list[Ix]],
-    taps: Sequence[Ix],
-    group: Ix,
-    columns: Columns,
-    channel: Ix,
-) -> None:
-    emitter, position = writer.emitter, writer.kernel.elements.position
-    n, outer, last = where
-    tile = Tile(emitter, writer.dtype, len(last), columns)
-    feature = writer.feature_of(group, 0)
-    rows = [position(writer.y, (n, *outer, p, feature)) for p in last]
-    column = position(writer.w, (*taps, feature, columns.start))
-    with emitter.loop(0, writer.features(), plain=True) as k:
-        numbers = [writer.address(writer.y, emitter.add(r, k)) for r in rows]
-        step = emitter.multiply(k, emitter.size(writer.form.channels))
-        tile.multiply_add(numbers, writer.address(writer.w, emitter.add(column, step)))
-    tile.add([writer.address(writer.x, writer.x_position(n, outer, p, taps, channel)) for p in last])
-
-
-# --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------
+def _swap_panel(writer: _Writer, panel: Memory, group: Ix, start: Ix, columns: Ix) -> None:
+    """Some channels of the kernel, for each feature of a group one after another."""
+    emitter, elements, w = writer.emitter, writer.kernel.elements, writer.w
+    first, width = emitter.multiply(group, writer.features), panel_width(w.dtype)
+    shape = (*writer.form.window, w.shape[-1])
+    with writer.kernel.loops(writer.form.window) as taps:
+        with emitter.loop(0, columns) as c, emitter.loop(0, writer.features) as f:
+            value = elements.load(w, (*taps, emitter.add(start, c), emitter.add(first, f)))
+            row = writer.panel_row(panel, writer.number(shape, (*taps, f)))
+            elements.store(value, Memory(row, (width,), w.dtype), (c,))
+        with emitter.loop(0, writer.features) as f:
+            row = writer.panel_row(panel, writer.number(shape, (*taps, f)))
+            _zero_rest(writer, Memory(row, (width,), w.dtype), columns, width)
 
 
 def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
-    """Write ``convolve_kernel``: tiles of the window's elements by features, summed over the positions of one example at a time."""
-    x, y = (kernel.storage(a) for a in equation.inputs)
-    assert x is not None and y is not None
-    w = kernel.outputs[0]
-    fill(kernel, w.shape, 0)
-    if 0 in x.shape or 0 in w.shape or 0 in y.shape:
+    """Write ``convolve_kernel``: tiles of elements of the window by features, summed over some positions at a time."""
+    x, y = _memory(kernel, equation)
+    writer, emitter = _Writer(kernel, equation.params, x, kernel.outputs[0], y), kernel.emitter
+    fill(kernel, writer.w.shape, 0)
+    if writer.is_empty:
         return
-    form = _form(x.shape, w.shape, y.shape, equation.params)
-    writer, emitter = _Writer(kernel, form, x, w, y), kernel.emitter
-    elements = emitter.size(form.channels)
-    if form.merges:
-        elements = emitter.product((form.window[-1], form.channels))
-
-    def write(rows: int, vectors: int) -> None:
-        with kernel.loops((x.shape[0], form.groups)) as (n, group):
-            looped = form.window[:-1] if form.merges else form.window
-            with kernel.loops(looped) as found:
-                taps = (*found, 0) if form.merges else found
-
-                def panel(columns: Columns) -> None:
-                    each_row_block(
-                        emitter, elements, rows, lambda block: _kernel_tile(writer, n, group, taps, block, columns)
-                    )
-
-                each_panel(emitter, w.dtype, writer.features(), vectors, panel)
-
-    with_tile_shape(emitter, w.dtype, elements, writer.features(), write)
+    form = writer.form
+    tiles = Tiles(emitter, y.dtype, writer.inner(), writer.features)
+    with kernel.loops((x.shape[0], *form.counts[:-2])) as (n, *outer):
+        _each_chunk(
+            writer,
+            lambda chunk: _write_chunk(writer, tiles, n, tuple(outer), chunk),
+        )
 
 
-def _kernel_tile(writer: _Writer, n: Ix, group: Ix, taps: Sequence[Ix], block: list[Ix], columns: Columns) -> None:
-    emitter, position, form = writer.emitter, writer.kernel.elements.position, writer.form
-    tile = Tile(emitter, writer.dtype, len(block), columns)
-    feature = writer.feature_of(group, columns.start)
-    with writer.kernel.loops(form.counts[:-1]) as outer:
-        first = writer.x_position(n, outer, 0, taps, writer.channel_of(group))
-        column = position(writer.y, (n, *outer, 0, feature))
-        step = emitter.multiply(emitter.size(form.strides[-1]), emitter.size(writer.x.shape[-1]))
-        with emitter.loop(0, emitter.size(form.counts[-1]), plain=True) as k:
-            base = emitter.add(first, emitter.multiply(k, step))
-            numbers = [writer.address(writer.x, emitter.add(base, m)) for m in block]
-            offset = emitter.multiply(k, emitter.size(writer.y.shape[-1]))
-            tile.multiply_add(numbers, writer.address(writer.y, emitter.add(column, offset)))
-    start = writer.w_position(taps, 0, feature)
-    width = emitter.size(writer.w.shape[-1])
-    tile.add([writer.address(writer.w, emitter.add(start, emitter.multiply(m, width))) for m in block])
+class _Chunk(NamedTuple):
+    """Some rows of positions, and some positions of each."""
+
+    row: Ix
+    first: Ix
+    rows: Ix
+    count: Ix
+
+
+def _each_chunk(writer: _Writer, write: Callable[[_Chunk], None]) -> None:
+    """Run over the positions of the last two axes, at most ``_CHUNK`` at a time."""
+    emitter, counts = writer.emitter, writer.form.counts
+    length = emitter.size(counts[-1])
+    count = emitter.smaller(length, _CHUNK)
+    if len(counts) == 1:
+        with _steps(writer, length, count) as (first, here):
+            write(_Chunk(0, first, 1, here))
+        return
+    height = emitter.size(counts[-2])
+    rows, _ = emitter.divide(_CHUNK, count)
+    with _steps(writer, height, rows) as (row, some), _steps(writer, length, count) as (first, here):
+        write(_Chunk(row, first, some, here))
+
+
+@contextmanager
+def _steps(writer: _Writer, stop: Ix, step: Ix) -> Iterator[tuple[Ix, Ix]]:
+    """A loop over a range in steps; gives the start and the length of each."""
+    emitter = writer.emitter
+    number, _ = emitter.divide(emitter.add(stop, emitter.subtract(step, 1)), step)
+    with emitter.loop(0, number, plain=True) as turn:
+        start = emitter.multiply(turn, step)
+        yield start, emitter.smaller(step, emitter.subtract(stop, start))
+
+
+def _write_chunk(writer: _Writer, tiles: Tiles, n: Ix, outer: Ixs, chunk: _Chunk) -> None:
+    """Add what a chunk of positions contributes to every element of the kernel."""
+    emitter, form, kernel = writer.emitter, writer.form, writer.kernel
+    panel, offsets = kernel.scratch
+    flat = len(form.counts) == 1
+    with emitter.loop(0, chunk.rows, plain=True) as t:
+        if flat:
+            offset: Ix = 0
+        else:
+            height = emitter.product(writer.x.shape[-2:])
+            offset = emitter.multiply(emitter.multiply(t, emitter.size(form.strides[-2])), height)
+        emitter.builder.store(emitter.raw(offset), emitter.builder.gep(offsets.pointer, [emitter.raw(t)]))
+    position = (*outer, chunk.first) if flat else (*outer, chunk.row, chunk.first)
+
+    def write_group(group: Ix) -> None:
+        channel = emitter.multiply(group, writer.channels)
+
+        def write_panel(start: Ix, columns: Ix) -> None:
+            feature = emitter.add(emitter.multiply(group, writer.features), start)
+            _copy_positions(writer, panel, (n, outer, feature), chunk, columns)
+            with kernel.loops(writer.terms) as index:
+                taps = writer.taps(index)
+                a = writer.in_x(n, position, taps, channel)
+                c = writer.address(writer.w, (*taps, 0, feature))
+                operands = Operands(a, panel.pointer, c, offsets.pointer, chunk.rows, chunk.count, writer.x_step())
+                tiles.run(operands, 1, emitter.size(writer.w.shape[-1]), columns, True)
+
+        tiles.panels(write_panel)
+
+    with kernel.loops((form.groups,)) as (group,):
+        write_group(group)
+
+
+def _copy_positions(writer: _Writer, panel: Memory, where: tuple[Ix, Ixs, Ix], chunk: _Chunk, columns: Ix) -> None:
+    """Some features of a chunk of the result."""
+    emitter, (n, outer, feature) = writer.emitter, where
+    with emitter.loop(0, chunk.rows, plain=True) as t, emitter.loop(0, chunk.count, plain=True) as k:
+        row = (emitter.add(chunk.row, t),) if len(writer.form.counts) > 1 else ()
+        number = emitter.add(emitter.multiply(t, chunk.count), k)
+        target = writer.panel_row(panel, number)
+        index = (n, *outer, *row, emitter.add(chunk.first, k), feature)
+        _copy_panel(writer, writer.y, index, target, columns, panel_width(panel.dtype))

@@ -65,10 +65,10 @@ class Engine:
                 self._link(*function)
             return self._add(self._machine.emit_object(self.optimised(module)), name)
 
-    def load_text(self, text: str, name: str) -> int:
-        """Compile assembly as it is, in as little time as possible; gives the address of its function ``name``."""
+    def load_text(self, text: str, name: str, opt: int = 0) -> int:
+        """Compile assembly without LLVM's passes, by default in as little time as possible; gives the address of ``name``."""
         with self._lock:
-            return self._add(_machine(0).emit_object(binding.parse_assembly(text)), name)
+            return self._add(_machine(opt).emit_object(binding.parse_assembly(text)), name)
 
     def _add(self, code: bytes, name: str) -> int:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))

@@ -9,7 +9,9 @@ import numpy as np
 
 from fad.compiler.llvm.convolution import (
     convolution_refusal,
-    kernel_copy,
+    input_scratch,
+    kernel_scratch,
+    result_scratch,
     write_convolve,
     write_convolve_input,
     write_convolve_kernel,
@@ -60,9 +62,9 @@ FAMILIES: dict[str, Family] = {
     "gather": Family(write_gather),
     "gather_transpose": Family(write_gather_transpose, scatter_refusal),
     **{f"scatter_{op}": Family(write_scatter, scatter_refusal) for op in ("set", "add", "mul", "min", "max")},
-    "convolve": Family(write_convolve, convolution_refusal, whole=True),
-    "convolve_input": Family(write_convolve_input, convolution_refusal, kernel_copy, whole=True),
-    "convolve_kernel": Family(write_convolve_kernel, convolution_refusal, whole=True),
+    "convolve": Family(write_convolve, convolution_refusal, result_scratch, whole=True),
+    "convolve_input": Family(write_convolve_input, convolution_refusal, input_scratch, whole=True),
+    "convolve_kernel": Family(write_convolve_kernel, convolution_refusal, kernel_scratch, whole=True),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }
