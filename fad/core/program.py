@@ -18,7 +18,7 @@ from fad.core.errors import NonFiniteError
 from fad.core.primitive import Primitive
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Source
 
-__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "used_equations"]
+__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "has_effect", "used_equations"]
 
 
 class Var:
@@ -190,12 +190,24 @@ def _bind_again(equation: Equation, values: list[Any]) -> Any:
         REPLAYED.reset(token)
 
 
+def has_effect(equation: Equation) -> bool:
+    """Whether running the equation does something besides giving results: it is a callback, or runs a Program that has one."""
+    if equation.params.get("effect"):
+        return True
+    if not equation.primitive.higher_order:
+        return False
+    nested = [p for value in equation.params.values() for p in (value if isinstance(value, tuple) else (value,))]
+    return any(
+        p.cached("effects", lambda p=p: any(map(has_effect, p.equations))) for p in nested if isinstance(p, Program)
+    )
+
+
 def used_equations(program: Program, wanted: Iterable[Atom]) -> list[Equation]:
     """The equations that the wanted variables depend on, in order; effects are always wanted."""
     needed = {v for v in wanted if isinstance(v, Var)}
     kept = []
     for equation in reversed(program.equations):
-        if equation.params.get("effect") or any(v in needed for v in equation.outputs):
+        if any(v in needed for v in equation.outputs) or has_effect(equation):
             kept.append(equation)
             needed.update(v for v in equation.inputs if isinstance(v, Var))
     return kept[::-1]

@@ -329,3 +329,14 @@ def test_the_report_of_memory_reads_well():
     assert any(line.split()[-2:] == ["1.5", "KiB"] for line in lines)
     assert any("float64[8] of sin" in line and line.endswith("64 B") for line in lines)
     assert lines[-1].endswith("3.0 MiB")
+
+
+def test_jit_keeps_loops_and_branches_that_only_print(capsys):
+    @fad.jit
+    def f(x):
+        fad.scan(lambda c, v: (c + show(v), None), 0.0, x)
+        fad.cond(x[0] > 0, show, lambda v: v, x[1])
+        return x * 2.0
+
+    f(np.array([1.0, 2.0]))
+    assert capsys.readouterr().out.splitlines() == ["x = 1.0", "x = 2.0", "x = 2.0"]
