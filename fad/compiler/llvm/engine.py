@@ -70,6 +70,11 @@ class Engine:
         with self._lock:
             return self._add(_machine(opt).emit_object(binding.parse_assembly(text)), name)
 
+    def address(self, name: str) -> int:
+        """The address of a function that was loaded before."""
+        with self._lock:
+            return self._engine.get_function_address(name)
+
     def _add(self, code: bytes, name: str) -> int:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()

@@ -24,9 +24,13 @@ from fad.compiler.llvm.indexing import (
     write_gather_transpose,
     write_scatter,
 )
+from fad.compiler.llvm.rules import RULES
+from fad.compiler.llvm.windows import WINDOW_RULES
 from fad.core.program import Equation
 
 __all__ = ["FAMILIES", "Family"]
+
+RULES.update(WINDOW_RULES)
 
 
 def _never(equation: Equation) -> str | None:

@@ -37,11 +37,26 @@ class KernelWriter:
         The group.
     computed : frozenset of Var
         Variables that are computed on demand: views, and members that are not stored.
+    bounds : tuple of Index
+        The first turn of the outermost loop, and the one after the last.
+
+    Attributes
+    ----------
+    turns : tuple
+        The sizes whose product is the number of turns, and how many elements one turn takes; known after writing.
     """
 
-    def __init__(self, emitter: Emitter, elements: Elements, group: Group, computed: frozenset[Var]):
+    def __init__(
+        self,
+        emitter: Emitter,
+        elements: Elements,
+        group: Group,
+        computed: frozenset[Var],
+        bounds: tuple[Index, Index],
+    ):
         self.emitter, self.elements, self.group = emitter, elements, group
-        self._computed = computed
+        self._computed, self._bounds = computed, bounds
+        self.turns: tuple[tuple[int, ...], int] | None = None
         self._accumulators: dict[Var, Any] = {}
 
     def write(self) -> None:
@@ -109,17 +124,27 @@ class KernelWriter:
             else:
                 runs.append([k])
         for number, run in enumerate(runs):
-            count = self.emitter.product(tuple(sizes[k] for k in run))
+            run_sizes = tuple(sizes[k] for k in run)
+            count = self.emitter.product(run_sizes)
+            outermost = first == 0 and number == 0
             long = math.prod(min(sizes[k], LONG) for k in run) >= LONG
             if number == len(runs) - 1 and long and self._blocked(sums, first + run[-1]):
-                index[run[-1]] = self._open_blocked(stack, count, sums)
+                bounds = self._outer_bounds(run_sizes, _BLOCK) if outermost else None
+                index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
             else:
                 lanes = self._lanes(math.prod(min(sizes[k], LONG) for k in run))
                 if number == len(runs) - 1 and lanes and sums and not any(m.is_reduction for m in sums):
-                    index[run[-1]] = self._open_lanes(stack, count, lanes)
+                    bounds = self._outer_bounds(run_sizes, lanes) if outermost else None
+                    index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
                 else:
-                    index[run[-1]] = stack.enter_context(self.emitter.loop(0, count))
+                    bounds = self._outer_bounds(run_sizes, 1) if outermost else (0, count)
+                    index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds))
         return index
+
+    def _outer_bounds(self, sizes: tuple[int, ...], elements: int) -> tuple[Ix, Ix]:
+        """The bounds of the outermost loop, whose turns take so many elements each."""
+        self.turns = (sizes, elements)
+        return self._bounds
 
     def _lanes(self, least: int) -> int:
         """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer."""
@@ -127,12 +152,12 @@ class KernelWriter:
         lanes = 64 // max(stored) if max(stored) >= 4 else 16
         return lanes if least >= lanes else 8 if least > 8 else 0
 
-    def _open_lanes(self, stack: ExitStack, count: Ix, lanes: int) -> Index:
+    def _open_lanes(self, stack: ExitStack, count: Ix, lanes: int, bounds: tuple[Ix, Ix] | None) -> Index:
         """A loop over whole vectors; the last one starts early enough to fit, so that some elements are computed twice."""
         emitter = self.emitter
         last = emitter.subtract(count, lanes)
         blocks, _ = emitter.divide(emitter.add(count, lanes - 1), lanes)
-        number = stack.enter_context(emitter.loop(0, blocks, plain=True))
+        number = stack.enter_context(emitter.loop(*(bounds or (0, blocks)), plain=True))
         start = emitter.smaller(emitter.multiply(number, lanes), last)
         lane = stack.enter_context(emitter.loop(0, lanes))
         return emitter.add(start, lane)
@@ -145,10 +170,12 @@ class KernelWriter:
         kernel = member.equation.primitive.kernel
         return kernel == "reduce_sum" and member.output.aval.dtype.kind == "f" and not self._in_memory(member)
 
-    def _open_blocked(self, stack: ExitStack, count: Ix, members: Sequence[Member]) -> Index:
+    def _open_blocked(
+        self, stack: ExitStack, count: Ix, members: Sequence[Member], bounds: tuple[Ix, Ix] | None
+    ) -> Index:
         emitter = self.emitter
         blocks, _ = emitter.divide(emitter.add(count, _BLOCK - 1), _BLOCK)
-        number = stack.enter_context(emitter.loop(0, blocks))
+        number = stack.enter_context(emitter.loop(*(bounds or (0, blocks))))
         start = emitter.multiply(number, _BLOCK)
         stop = emitter.smaller(emitter.add(start, _BLOCK), count)
         sums = [m for m in members if self._is_register_sum(m)]

@@ -6,6 +6,7 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,20 +14,22 @@ from typing import Any
 import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
-from fad.compiler.fusion import Group, Opaque, Plan, Straight, is_small, plan_steps
+from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
-from fad.compiler.llvm.emission import I64, POINTER, Emitter
+from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
+from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.nested import nested_constants
+from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "lower_segment"]
@@ -213,7 +216,7 @@ class Lowering:
         computed = frozenset(plan.virtual | (group.members.keys() - stored - reduced))
         reads = self._external_reads(group, computed, stored)
         arguments: dict[Var, tuple[ir.Value, Any]] = {}
-        for var in [*reads, *stored]:
+        for var in [*reads, *[v for v in group.members if v in stored]]:
             held = scratch.get(var) or self.elements.storage[var]
             if isinstance(held, Registers) and var.aval.shape == ():
                 value = held.values[()]
@@ -242,14 +245,14 @@ class Lowering:
     def _call_kernel(
         self, plan: Plan, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]
     ) -> None:
-        types = [a.type for a, _ in arguments.values()]
+        types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
         self._count += 1
-        function = ir.Function(
-            self.module, ir.FunctionType(ir.VoidType(), [*types, self.sizes.type]), f"{self.name}_kernel{self._count}"
-        )
+        name = f"{self.name}_kernel{self._count}"
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         function.linkage = "internal"
         function.attributes.add("noinline")
-        inner = Emitter(function, function.args[-1], self.canonical.symbols)
+        sizes, begin, end = function.args[-3:]
+        inner = Emitter(function, sizes, self.canonical.symbols)
         elements = Elements(inner, self.elements.producers, self.scalars)
         for (var, (_, held)), argument in zip(arguments.items(), function.args, strict=False):
             if isinstance(held, Memory):
@@ -258,10 +261,52 @@ class Lowering:
                 elements.storage[var] = held._replace(pointer=argument, floor=0)
             else:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
-        KernelWriter(inner, elements, group, computed).write()
+        writer = KernelWriter(inner, elements, group, computed, (Index(begin, 0), Index(end, 0)))
+        writer.write()
         inner.finish()
         self.kernels.append(kernel_text(group, plan))
-        self.emitter.builder.call(function, [*[a for a, _ in arguments.values()], self.sizes])
+        passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
+        turns: Ix = 1
+        if writer.turns is not None:
+            run, elements_per_turn = writer.turns
+            turns = self.emitter.add(self.emitter.product(run), elements_per_turn - 1)
+            turns, _ = self.emitter.divide(turns, elements_per_turn)
+        may_be_long = writer.turns is not None and most_work(group) >= 2 * GRAIN
+        call_kernel(self, function, passed, turns, self._work(group), may_be_long)
+
+    def _argument(self, group: Group, var: Var, value: ir.Value) -> Argument:
+        """What the kernel gets for a variable: chunks have scratch memory and partial results of their own."""
+        member = group.members.get(var)
+        if member is None:
+            return Argument(value)
+        if member.is_global:
+            kernel = member.equation.primitive.kernel
+            return Argument(value, self.emitter.product(var.aval.shape), var.aval.dtype, kernel)
+        if var in group.scratch and self.elements.storage.get(var) is None:
+            return Argument(value, self.emitter.product(var.aval.shape[len(group.prefix) :]), var.aval.dtype)
+        return Argument(value)
+
+    def _work(self, group: Group) -> Ix:
+        """The work of a group, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
+        total: Ix = 0
+        for domain in dict.fromkeys(m.domain for m in group.members.values()):
+            weight = sum(member_work(m) for m in group.members.values() if m.domain == domain)
+            total = self.emitter.add(total, self.emitter.multiply(self.emitter.product(domain), weight))
+        return total
+
+
+def member_work(member: Member) -> int:
+    """The work of one element: memory that a result takes counts as much as a few operations."""
+    return 12 if is_costly(member.equation) else 3
+
+
+def most_work(group: Group) -> int:
+    """The most work that a group of this structure may have."""
+    limit = 1 << 40
+    return sum(
+        member_work(m) * math.prod(limit if n >= LONG else n if n <= LARGEST_STATIC else LONG for n in m.domain)
+        for m in group.members.values()
+    )
 
 
 def kernel_text(group: Group, plan: Plan) -> str:

@@ -6,6 +6,7 @@ patterns, where indices are symbolic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,18 +25,23 @@ Sources = list[tuple[Atom, Ixs]]
 
 
 class Rule(NamedTuple):
-    """How one element of an operation's result comes from elements of its inputs."""
+    """How one element of an operation's result comes from elements of its inputs, and for which operations."""
 
     sources: Callable[[Any, Equation, Ixs], Sources]
     combine: Callable[[Emitter, Equation, Ixs, list[Located]], Located]
+    applies: Callable[[Equation], bool] = lambda equation: True
 
 
 def rule_of(equation: Equation) -> Rule | None:
     """The rule of an operation, if it has one."""
     kernel = equation.primitive.kernel
-    if kernel == "concatenate" and equation.outputs[0].aval.size > MOST_REGISTERS:
-        return None
-    return RULES["elementwise"] if callable(kernel) else RULES.get(kernel)
+    if kernel == "concatenate":
+        # One that is written out element by element; a longer one is a step of its own.
+        shape = equation.outputs[0].aval.shape
+        if math.prod(shape) > MOST_REGISTERS or any(n > LARGEST_STATIC for n in shape):
+            return None
+    rule = RULES["elementwise"] if callable(kernel) else RULES.get(kernel)
+    return rule if rule is not None and rule.applies(equation) else None
 
 
 def is_view(equation: Equation) -> bool:

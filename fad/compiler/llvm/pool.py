@@ -1,0 +1,59 @@
+"""Threads of compiled code: a small pool of native threads that share the chunks of large loops.
+
+How a loop is cut into chunks depends on its size alone, never on the number of threads, so results do not either.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+
+import llvmlite.binding as binding
+
+from fad.compiler.llvm.engine import engine
+from fad.compiler.llvm.pool_source import POOL_SOURCE
+from fad.core.config import config
+
+__all__ = ["set_thread_limit", "start_pool", "thread_count"]
+
+_lock = threading.Lock()
+_started: list[int] = []
+
+
+def thread_count() -> int:
+    """How many threads compiled loops may use: ``config.threads``, else ``FAD_NUM_THREADS``, else the cores that this process may use."""
+    if config.threads > 0:
+        return config.threads
+    asked = os.environ.get("FAD_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_pool() -> None:
+    """Compile the pool, once per process, and let code that is compiled from now on find it."""
+    with _lock:
+        if _started:
+            return
+        binding.add_symbol("fad_pool_run", engine().load_text(POOL_SOURCE, "fad_pool_run"))
+        _started.extend(engine().address(f"fad_pool_{name}") for name in ("start", "set_limit", "worker"))
+        _start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_start)
+
+
+def _start() -> None:
+    """Make the pool anew with its workers, which sleep until there is something to do."""
+    limit = thread_count()
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started[0])(limit)
+    create = getattr(ctypes.CDLL(None), "pthread_create", None) if os.name == "posix" else None
+    for _ in range(limit - 1 if create is not None else 0):
+        handle = ctypes.c_void_p()
+        create(ctypes.byref(handle), None, ctypes.c_void_p(_started[2]), None)
+
+
+def set_thread_limit() -> None:
+    """Take over the present settings."""
+    if _started:
+        ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started[1])(thread_count())
