@@ -23,7 +23,7 @@ from fad.primitives.structural import convert, match, reshape, zeros
 from fad.transforms.arguments import as_operand, check_callable, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.programs import stage_function
-from fad.transforms.scanning import is_recording
+from fad.transforms.scanning import is_recording, with_static_residuals
 from fad.transforms.staging import stage
 
 __all__ = ["cond", "cond_p", "switch"]
@@ -56,6 +56,7 @@ def _cond_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, branches: tupl
 def _cond_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: dict[str, Any]) -> Any:
     branches, index = params["branches"], primals[0]
     on = tuple(k + 1 in active for k in range(len(primals) - 1))
+    branches = tuple(with_static_residuals(b, on) for b in branches)
     made = [vjp_programs(b, on) for b in branches]
     count = len(branches[0].outputs)
     depends = _union([m[2] for m in made])

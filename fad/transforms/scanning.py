@@ -17,12 +17,13 @@ from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.primitive import Primitive
-from fad.core.program import Program, evaluate
+from fad.core.program import Program, Var, evaluate
 from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
 from fad.core.trace import CURRENT
 from fad.primitives.structural import broadcast_to, convert, match, move_axis, zeros
 from fad.transforms.arguments import as_operand, check_callable, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
+from fad.transforms.checkpointing import checkpoint_p
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import RecordTrace, stage
 
@@ -137,12 +138,30 @@ def _scan_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) ->
     return values, [None if t is None else by_index[t] for t in t_out_index]
 
 
+def _has_dynamic_residuals(program: Program, on: tuple[bool, ...]) -> bool:
+    """Whether reverse mode would keep something of unknown size, which cannot be stacked."""
+    return any(DYNAMIC in a.shape for a in vjp_programs(program, on)[0].out_avals[len(program.outputs) :])
+
+
+def with_static_residuals(program: Program, on: tuple[bool, ...]) -> Program:
+    """The Program, or if it holds a loop of unknown length one that keeps its inputs and computes the rest again."""
+    if not _has_dynamic_residuals(program, on):
+        return program
+
+    def again(*args: Any) -> list[Any]:
+        return checkpoint_p.bind(*args, program=program, policy=None)
+
+    return program.cached("with_static_residuals", lambda: stage(again, program.in_avals, program.name)[0])
+
+
 def _scan_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: dict[str, Any]) -> Any:
     program, constants, carry = params["program"], params["constants"], params["carry"]
     given = [k in active for k in range(len(primals))]
     on_fixed, on_state, on_xs = _split(given, constants, carry)
     flags = carry_fixpoint(on_state, lambda f: vjp_programs(program, (*on_fixed, *f, *on_xs))[2][:carry])
     on = (*on_fixed, *flags, *on_xs)
+    program = with_static_residuals(program, on)
+    params = {**params, "program": program}
     forward, _, depends, _ = vjp_programs(program, on)
     fixed, state, xs = _split(primals, constants, carry)
     outs_count = len(program.outputs)
@@ -158,7 +177,7 @@ def _scan_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: 
 
     def pullback(cotangents: Sequence[Any]) -> list[Any]:
         received = [c if d else None for c, d in zip(cotangents, depends, strict=True)]
-        grads = _backward_scan(params, on, kept, sources, received, fixed, state)
+        grads = _backward_scan(params, on, kept, sources, received, (fixed, state, xs))
         return [grads[k] for k in active]
 
     return outs, pullback
@@ -178,10 +197,10 @@ def _backward_scan(
     kept: Sequence[Any],
     sources: Sequence[int | None],
     cotangents: Sequence[Any],
-    fixed: Sequence[Any],
-    state: Sequence[Any],
+    groups: tuple[Sequence[Any], Sequence[Any], Sequence[Any]],
 ) -> dict[int, Any]:
     """Run the loop backwards; gives the cotangent of each active input by its number."""
+    fixed, state, xs = groups
     program, constants, carry = params["program"], params["constants"], params["carry"]
     inputs = len(on)
     ct_ys = cotangents[carry:]
@@ -199,14 +218,28 @@ def _backward_scan(
         for k in live_carry
     ]
     start += [zeros(aval_of(fixed[k]).update()) for k in live_fixed]
+    # A loop of unknown length gets its length from what it scans over, even if its body does not read it.
+    measure = list(xs[:1]) if params["length"] is DYNAMIC else []
+    if measure:
+        body = body.cached("measured", lambda: _with_unread_input(body, aval_of_element(xs[0])))
     results = scan_p.bind(
         *[r for r, u in zip(kept, unstacked, strict=True) if u], *start,
-        *[r for r, u in zip(kept, unstacked, strict=True) if not u], *[c for c in ct_ys if c is not None],
+        *[r for r, u in zip(kept, unstacked, strict=True) if not u], *[c for c in ct_ys if c is not None], *measure,
         program=body, length=params["length"], reverse=not params["reverse"],
         constants=sum(unstacked), carry=len(start),
     )  # fmt: skip
     numbers = [*[constants + k for k in live_carry], *live_fixed, *live_xs]
     return {**dict.fromkeys(range(inputs)), **dict(zip(numbers, results, strict=True))}
+
+
+def aval_of_element(x: Any) -> ShapedArray:
+    """The type of one element along the leading axis."""
+    return ShapedArray(shape_of(x)[1:], dtype_of(x))
+
+
+def _with_unread_input(program: Program, aval: ShapedArray) -> Program:
+    """The Program with one more input, which it does not read."""
+    return Program([*program.inputs, Var(aval)], program.equations, program.outputs, program.constants, program.name)
 
 
 def _type(value: Any) -> tuple[tuple[int, ...], np.dtype]:
