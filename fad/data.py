@@ -207,9 +207,7 @@ class Batches:
 
     def resumed(self, state: Any) -> Batches:
         """An iterator over the same data that goes on where a saved ``state`` stands."""
-        return Batches(
-            self._source, self._epochs, self._prefetch, _start_from(state, self._source.key, self._source)
-        )
+        return Batches(self._source, self._epochs, self._prefetch, _start_from(state, self._source.key, self._source))
 
     def __len__(self) -> int:
         if self._epochs is None:
