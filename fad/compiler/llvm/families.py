@@ -16,6 +16,7 @@ from fad.compiler.llvm.convolution import (
     write_convolve_input,
     write_convolve_kernel,
 )
+from fad.compiler.llvm.cumulative import write_argument, write_cumulative, write_recurrence
 from fad.compiler.llvm.indexing import (
     scatter_refusal,
     write_dynamic_slice,
@@ -69,6 +70,10 @@ FAMILIES: dict[str, Family] = {
     "convolve": Family(write_convolve, convolution_refusal, result_scratch, whole=True),
     "convolve_input": Family(write_convolve_input, convolution_refusal, input_scratch, whole=True),
     "convolve_kernel": Family(write_convolve_kernel, convolution_refusal, kernel_scratch, whole=True),
+    **{f"cum{op}": Family(write_cumulative) for op in ("sum", "prod", "max", "min", "logsumexp")},
+    "linear_recurrence": Family(write_recurrence),
+    "argmax": Family(write_argument),
+    "argmin": Family(write_argument),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }
