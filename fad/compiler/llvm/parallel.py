@@ -77,7 +77,8 @@ def _number_of_chunks(emitter: Emitter, arguments: Sequence[Argument], turns: Ix
             # A chunk's partial results are written, read and added once more.
             grain = emitter.add(grain, emitter.multiply(argument.count, 64))
     chunks, _ = emitter.divide(work, grain)
-    chunks = emitter.smaller(emitter.smaller(chunks, _MOST_CHUNKS), turns)
+    # At least one: the number divides, in code that may stand before the choice between one call and several.
+    chunks = emitter.larger(emitter.smaller(emitter.smaller(chunks, _MOST_CHUNKS), turns), 1)
     return chunks if isinstance(chunks, Index) else Index(ir.Constant(I64, chunks), emitter.depth)
 
 
