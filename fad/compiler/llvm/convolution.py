@@ -17,13 +17,14 @@ import numpy as np
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I64, Ix
 from fad.compiler.llvm.indexing import fill
-from fad.compiler.llvm.outlined import Outlined
+from fad.compiler.llvm.outlined import Outlined, Sharing
 from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.tiles import Operands, Tiles, panel_width
 from fad.core.program import Equation
 
 __all__ = [
     "convolution_refusal",
+    "convolution_sharing",
     "input_scratch",
     "kernel_scratch",
     "result_scratch",
@@ -44,6 +45,15 @@ def convolution_refusal(equation: Equation) -> str | None:
     if not (x == y == out) or out.char not in "fd":
         return f"convolution of {x} and {y}"
     return None
+
+
+def convolution_sharing(equation: Equation) -> Sharing:
+    """Threads share the examples; each has a sum of its own for the kernel's gradient."""
+    avals = {"convolve": (0, 1, 2), "convolve_input": (2, 0, 1), "convolve_kernel": (0, 2, 1)}
+    atoms = (*equation.inputs, *equation.outputs)
+    x, w, y = (atoms[k].aval.shape for k in avals[equation.primitive.name])
+    reduction = "reduce_sum" if equation.primitive.name == "convolve_kernel" else ""
+    return Sharing(x[0], (*y, *w[:-1]), (1, 4), reduction)
 
 
 def _fixed(count: int) -> tuple[int, ...]:
@@ -193,7 +203,7 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
     x, w = _memory(kernel, equation)
     writer, emitter = _Writer(kernel, equation.params, x, w, kernel.outputs[0]), kernel.emitter
     if writer.is_empty:
-        fill(kernel, writer.y.shape, 0)
+        fill(kernel, writer.y.shape, 0, shared=True)
         return
     panel, offsets = kernel.scratch
     form, count = writer.form, writer.write_offsets(offsets)
@@ -207,7 +217,7 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
             with kernel.loops(w.shape[:-1]) as index:
                 target = writer.panel_row(panel, writer.number(w.shape[:-1], index))
                 _copy_panel(writer, w, (*index, feature), target, columns, tiles.width)
-            with kernel.loops((x.shape[0], *form.counts[:-1])) as (n, *outer):
+            with kernel.loops((x.shape[0], *form.counts[:-1]), shared=True) as (n, *outer):
                 position = (*outer, 0)
                 a = writer.in_x(n, position, (0,) * len(form.window), channel)
                 c = writer.address(writer.y, (n, *position, feature))
@@ -224,7 +234,7 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_input``: for each element of the window, tiles of positions by channels, added to where its windows lie."""
     w, y = _memory(kernel, equation)
     writer, emitter = _Writer(kernel, equation.params, kernel.outputs[0], w, y), kernel.emitter
-    fill(kernel, writer.x.shape, 0)
+    fill(kernel, writer.x.shape, 0, shared=True)
     if writer.is_empty:
         return
     panel, offsets = kernel.scratch
@@ -239,7 +249,10 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
         def write_panel(start: Ix, columns: Ix) -> None:
             _swap_panel(writer, panel, group, start, columns)
             channel = emitter.add(emitter.multiply(group, writer.channels), start)
-            with kernel.loops((y.shape[0], *form.counts[:-1])) as (n, *outer), kernel.loops(form.window) as taps:
+            with (
+                kernel.loops((y.shape[0], *form.counts[:-1]), shared=True) as (n, *outer),
+                kernel.loops(form.window) as taps,
+            ):
                 position = (*outer, 0)
                 a = writer.address(y, (n, *position, feature))
                 b = writer.panel_row(panel, writer.number(swapped, (*taps, 0)))
@@ -277,7 +290,7 @@ def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
         return
     form = writer.form
     tiles = Tiles(emitter, y.dtype, writer.inner(), writer.features)
-    with kernel.loops((x.shape[0], *form.counts[:-2])) as (n, *outer):
+    with kernel.loops((x.shape[0], *form.counts[:-2]), shared=True) as (n, *outer):
         _each_chunk(
             writer,
             lambda chunk: _write_chunk(writer, tiles, n, tuple(outer), chunk),

@@ -9,6 +9,7 @@ import numpy as np
 
 from fad.compiler.llvm.convolution import (
     convolution_refusal,
+    convolution_sharing,
     input_scratch,
     kernel_scratch,
     result_scratch,
@@ -25,6 +26,7 @@ from fad.compiler.llvm.indexing import (
     write_gather_transpose,
     write_scatter,
 )
+from fad.compiler.llvm.outlined import Sharing
 from fad.compiler.llvm.rules import RULES
 from fad.compiler.llvm.windows import WINDOW_RULES
 from fad.core.program import Equation
@@ -35,6 +37,10 @@ RULES.update(WINDOW_RULES)
 
 
 def _never(equation: Equation) -> str | None:
+    return None
+
+
+def _alone(equation: Equation) -> Sharing | None:
     return None
 
 
@@ -55,21 +61,28 @@ class Family(NamedTuple):
         Shapes and dtypes of the temporary arrays that it needs.
     whole : bool
         Whether its inputs must lie in memory.
+    sharing : callable
+        How threads share the work, ``None`` if they do not.
     """
 
     write: Callable[[Any, Equation], None]
     refusal: Callable[[Equation], str | None] = _never
     scratch: Callable[[Equation], list[tuple[tuple[int, ...], np.dtype]]] = _nothing
     whole: bool = False
+    sharing: Callable[[Equation], Sharing | None] = _alone
 
 
 FAMILIES: dict[str, Family] = {
     "gather": Family(write_gather),
     "gather_transpose": Family(write_gather_transpose, scatter_refusal),
     **{f"scatter_{op}": Family(write_scatter, scatter_refusal) for op in ("set", "add", "mul", "min", "max")},
-    "convolve": Family(write_convolve, convolution_refusal, result_scratch, whole=True),
-    "convolve_input": Family(write_convolve_input, convolution_refusal, input_scratch, whole=True),
-    "convolve_kernel": Family(write_convolve_kernel, convolution_refusal, kernel_scratch, whole=True),
+    "convolve": Family(write_convolve, convolution_refusal, result_scratch, whole=True, sharing=convolution_sharing),
+    "convolve_input": Family(
+        write_convolve_input, convolution_refusal, input_scratch, whole=True, sharing=convolution_sharing
+    ),
+    "convolve_kernel": Family(
+        write_convolve_kernel, convolution_refusal, kernel_scratch, whole=True, sharing=convolution_sharing
+    ),
     **{f"cum{op}": Family(write_cumulative) for op in ("sum", "prod", "max", "min", "logsumexp")},
     "linear_recurrence": Family(write_recurrence),
     "argmax": Family(write_argument),

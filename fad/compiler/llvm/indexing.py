@@ -115,9 +115,9 @@ def write_gather(kernel: Outlined, equation: Equation) -> None:
         kernel.store(value, index)
 
 
-def fill(kernel: Outlined, shape: tuple[int, ...], number: Any, output: int = 0) -> None:
+def fill(kernel: Outlined, shape: tuple[int, ...], number: Any, output: int = 0, shared: bool = False) -> None:
     """Set every element of a result to a number."""
-    with kernel.loops(shape) as index:
+    with kernel.loops(shape, shared) as index:
         kernel.store(kernel.emitter.scalar.constant(number, kernel.outputs[output].dtype), index, output)
 
 

@@ -5,18 +5,22 @@ What an operation reads it reads element by element through :class:`~fad.compile
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
+import numpy as np
 
 from fad.compiler.llvm.elements import Elements, Ixs, Memory, Registers
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
+from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.scalar_value import Value
+from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.program import Atom, Equation, Literal, Var
 
-__all__ = ["Outlined", "depth_of", "write_outlined"]
+__all__ = ["Outlined", "Sharing", "write_outlined"]
 
 _BIT = ir.IntType(1)
 
@@ -39,10 +43,12 @@ class Outlined:
         Where the results go.
     scratch : list of Memory
         Temporary arrays.
+    turns : tuple of int or Index
+        Which turns of the outermost loop this call makes, where several calls share them.
     """
 
-    def __init__(self, emitter: Emitter, elements: Elements):
-        self.emitter, self.elements = emitter, elements
+    def __init__(self, emitter: Emitter, elements: Elements, turns: tuple[Ix, Ix]):
+        self.emitter, self.elements, self.turns = emitter, elements, turns
         self.outputs: list[Memory] = []
         self.scratch: list[Memory] = []
         self._failed: ir.Value | None = None
@@ -72,11 +78,19 @@ class Outlined:
         return place if isinstance(place, Memory) else None
 
     @contextmanager
-    def loops(self, shape: Sequence[int]) -> Iterator[Ixs]:
-        """Loops over all indices of a shape, the last axis innermost; their body is written inside the block."""
+    def loops(self, shape: Sequence[int], shared: bool = False) -> Iterator[Ixs]:
+        """Loops over all indices of a shape, the last axis innermost; their body is written inside the block.
+
+        If ``shared``, the outermost loop makes only the turns of this call.
+        """
         with ExitStack() as stack:
+            first = [stack.enter_context(self.emitter.loop(*self.turns))] if shared and shape else []
             yield tuple(
-                [0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape]
+                first
+                + [
+                    0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n)))
+                    for n in shape[len(first) :]
+                ]
             )
 
     @contextmanager
@@ -97,9 +111,11 @@ class Outlined:
         noted = builder.or_(builder.load(self._failed), builder.zext(condition, I64))
         builder.store(noted, self._failed)
 
-    def result(self) -> ir.Value:
-        """0, or the number of the error."""
-        return ir.Constant(I64, 0) if self._failed is None else self.emitter.builder.load(self._failed)
+    def finish(self, error: ir.Value) -> None:
+        """Close the function; where something is checked it leaves 0 or the number of the error at an address."""
+        if self._failed is not None:
+            self.emitter.builder.store(self.emitter.builder.load(self._failed), error)
+        self.emitter.finish()
 
 
 def _leaves(lowering: Any, equation: Equation) -> list[Var]:
@@ -130,33 +146,88 @@ def _arguments(lowering: Any, variables: Sequence[Var]) -> dict[Var, tuple[ir.Va
     return passed
 
 
+class Sharing(NamedTuple):
+    """How the outermost loop of an operation is shared between threads.
+
+    Attributes
+    ----------
+    turns : int
+        How many turns it has.
+    work : tuple of int
+        Sizes whose product is proportional to the work.
+    weight : tuple of int
+        Numerator and denominator: how much work one unit of that product is, see :data:`~fad.compiler.llvm.parallel.GRAIN`.
+    reduction : str
+        How the results of several calls are combined; empty if each call writes its own part.
+    """
+
+    turns: int
+    work: tuple[int, ...]
+    weight: tuple[int, int]
+    reduction: str = ""
+
+    @property
+    def may_be_long(self) -> bool:
+        """Whether there may be work for several threads, for any sizes that share the code."""
+        bounds = [1 << 40 if n >= LONG else n if n <= LARGEST_STATIC else LONG for n in self.work]
+        return self.turns > 1 and math.prod(bounds) * self.weight[0] >= 2 * GRAIN * self.weight[1]
+
+
 def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     """Write an operation as a function and call it; where it finds an error, leave the segment's function."""
-    passed = _arguments(lowering, _leaves(lowering, equation))
+    inputs = _arguments(lowering, _leaves(lowering, equation))
     outs = [lowering.elements.storage[v] for v in equation.outputs]
-    for shape, dtype in family.scratch(equation):
-        outs.append(Memory(lowering.temporary(shape, dtype)[0], shape, dtype))
-    types = [p.type for p, _ in passed.values()] + [o.pointer.type for o in outs] + [lowering.sizes.type]
+    scratch = [Memory(lowering.temporary(shape, dtype)[0], shape, dtype) for shape, dtype in family.scratch(equation)]
+    error = Memory(lowering.emitter.small_array(np.dtype(np.int64), 1), (), np.dtype(np.int64))
+    places = [*outs, *scratch, error]
+    types = [p.type for p, _ in inputs.values()] + [p.pointer.type for p in places] + [lowering.sizes.type, I64, I64]
     name = lowering.module.get_unique_name(f"{lowering.name}_{equation.primitive.name}")
-    function = ir.Function(lowering.module, ir.FunctionType(I64, types), name)
+    function = ir.Function(lowering.module, ir.FunctionType(ir.VoidType(), types), name)
     function.linkage = "internal"
-    emitter = Emitter(function, function.args[-1], lowering.canonical.symbols)
+    kernel = _start(lowering, function, inputs)
+    for argument, place in zip(function.args[len(inputs) : -3], places, strict=True):
+        argument.add_attribute("noalias")
+        kernel.outputs.append(place._replace(pointer=argument, floor=0))
+    kernel.scratch = kernel.outputs[len(outs) : -1]
+    kernel.outputs, error_place = kernel.outputs[: len(outs)], kernel.outputs[-1]
+    family.write(kernel, equation)
+    kernel.finish(error_place.pointer)
+    sharing = family.sharing(equation)
+    passed = [Argument(value) for value, _ in inputs.values()]
+    passed += [_shared_argument(lowering, p, sharing, (sharing and sharing.reduction) or None) for p in outs]
+    passed += [_shared_argument(lowering, p, sharing, "") for p in scratch]
+    passed.append(_shared_argument(lowering, error, sharing, "reduce_max" if kernel.can_fail else ""))
+    _call(lowering, function, passed, sharing)
+    if kernel.can_fail:
+        lowering.emitter.leave_unless_zero(lowering.emitter.builder.load(error.pointer))
+
+
+def _start(lowering: Any, function: ir.Function, inputs: dict[Var, tuple[ir.Value, Memory | Value]]) -> Outlined:
+    """The function with its inputs known by name."""
+    sizes, begin, end = function.args[-3:]
+    emitter = Emitter(function, sizes, lowering.canonical.symbols)
     elements = Elements(emitter, lowering.elements.producers, lowering.scalars)
-    kernel = Outlined(emitter, elements)
-    for (var, (_, held)), argument in zip(passed.items(), function.args, strict=False):
+    for (var, (_, held)), argument in zip(inputs.items(), function.args, strict=False):
         if isinstance(held, Memory):
             argument.add_attribute("noalias")
             elements.storage[var] = held._replace(pointer=argument, floor=0)
         else:
             elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
-    for argument, out in zip(function.args[len(passed) :], outs, strict=False):
-        argument.add_attribute("noalias")
-        kernel.outputs.append(out._replace(pointer=argument, floor=0))
-    count = len(equation.outputs)
-    kernel.outputs, kernel.scratch = kernel.outputs[:count], kernel.outputs[count:]
-    family.write(kernel, equation)
-    emitter.finish(kernel.result())
-    arguments = [p for p, _ in passed.values()] + [o.pointer for o in outs] + [lowering.sizes]
-    code = lowering.emitter.builder.call(function, arguments)
-    if kernel.can_fail:
-        lowering.emitter.leave_unless_zero(code)
+    return Outlined(emitter, elements, (Index(begin, 0), Index(end, 0)))
+
+
+def _shared_argument(lowering: Any, place: Memory, sharing: Sharing | None, reduction: str | None) -> Argument:
+    """Memory that all calls write parts of, or that each of them has of its own."""
+    if sharing is None or reduction is None:
+        return Argument(place.pointer)
+    return Argument(place.pointer, lowering.emitter.product(place.shape), place.dtype, reduction)
+
+
+def _call(lowering: Any, function: ir.Function, passed: Sequence[Argument], sharing: Sharing | None) -> None:
+    emitter = lowering.emitter
+    if sharing is None:
+        call_kernel(lowering, function, passed, 1, 0, False)
+        return
+    work = emitter.multiply(emitter.product(sharing.work), sharing.weight[0])
+    work, _ = emitter.divide(work, sharing.weight[1])
+    call_kernel(lowering, function, passed, emitter.size(sharing.turns), work, sharing.may_be_long)
