@@ -90,7 +90,14 @@ def like(inner: Iterable[GradientTransformation]) -> type[GradientTransformation
 
 
 class EmptyState(NamedTuple):
-    """The state of a transformation that has none."""
+    """The state of a transformation that has none.
+
+    Examples
+    --------
+    >>> import fad.optim as optim
+    >>> optim.identity().init(None)
+    EmptyState()
+    """
 
 
 class CountState(NamedTuple):

@@ -54,6 +54,20 @@ def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     return mask, maximum.bind(count, 1)
 
 
+_EXTREME_SAMPLES = [
+    case(f64(2, 3, 4), axes=(1,)),
+    case(f64(2, 3, 4), axes=(0, 2)),
+    case(f64(5), axes=(0,)),
+    case(f64(), axes=()),
+    case(f64(1), axes=(0,)),
+    case(f64(0, 3), axes=(1,)),
+    case(f32(2, 3), axes=(0, 1)),
+    case(c128(2, 3), axes=(1,)),
+    case(i64(2, 3), axes=(1,)),
+    case(b1(2, 3), axes=(1,)),
+]
+
+
 def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
     def impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         # The ufunc's method spares the Python layers of numpy.max; CuPy has only the function.
@@ -92,18 +106,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
         vjp=vjp,
         batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
         kernel=name,
-        samples=[
-            case(f64(2, 3, 4), axes=(1,)),
-            case(f64(2, 3, 4), axes=(0, 2)),
-            case(f64(5), axes=(0,)),
-            case(f64(), axes=()),
-            case(f64(1), axes=(0,)),
-            case(f64(0, 3), axes=(1,)),
-            case(f32(2, 3), axes=(0, 1)),
-            case(c128(2, 3), axes=(1,)),
-            case(i64(2, 3), axes=(1,)),
-            case(b1(2, 3), axes=(1,)),
-        ],
+        samples=_EXTREME_SAMPLES,
         doc="Elements that tie share the cotangent equally.",
     )
     return primitive
