@@ -15,6 +15,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
+from fad.compiler.llvm.blas_threads import add_blas_guard
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
@@ -79,6 +80,7 @@ class Lowering:
         self._count = 0
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
+        self.uses_blas = False
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -359,7 +361,7 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
 
 def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical) -> Lowering:
     """Write a Program as a function of its inputs, constants and outputs."""
-    lowering = Lowering(module, name, canonical)
+    lowering = Lowering(module, f"{name}_body", canonical)
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
     first = len(program.inputs) + len(program.constants)
@@ -371,4 +373,8 @@ def lower_segment(module: ir.Module, name: str, program: Program, canonical: Can
     }
     lowering.write_program(program, outputs)
     lowering.emitter.finish(ir.Constant(I64, 0))
+    if lowering.uses_blas:
+        add_blas_guard(module, lowering.emitter.function, name)
+    else:
+        lowering.emitter.function.name = name
     return lowering

@@ -1,23 +1,40 @@
 """Matrix products through BLAS.
 
-The passes have arranged the operands: each is a matrix for every index of the batch axes.
+The passes have arranged the operands: each is a matrix for every index of the batch axes. A large product is cut into blocks of rows or columns,
+a batched one into its matrices, and the thread pool shares them; BLAS itself works with one thread, see :mod:`fad.compiler.llvm.blas_threads`.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.elements import Memory
-from fad.compiler.llvm.emission import I32, POINTER, Ix
+from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.library_calls import declare_address
+from fad.compiler.llvm.parallel import Argument, call_kernel
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
 from fad.core.program import Equation
 
 __all__ = ["supports_product", "write_product"]
+
+_BLOCK = 128
+"""Rows or columns of one block."""
+
+
+class _Product(NamedTuple):
+    """A product of ``rows`` times ``inner`` and ``inner`` times ``columns`` matrices, for each index of a batch."""
+
+    left: Matrix
+    right: Matrix
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    batch: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    inner: tuple[int, ...]
 
 
 def supports_product(equation: Equation) -> str | None:
@@ -32,103 +49,168 @@ def supports_product(equation: Equation) -> str | None:
     return None
 
 
-def write_product(lowering: Any, equation: Equation) -> None:
-    """Write the product: one BLAS call per index of the batch axes."""
-    x, y = (lowering.place(a) for a in equation.inputs)
-    out = lowering.elements.storage[equation.outputs[0]]
-    x_axes, y_axes = product_axes(equation)
-    left, right = as_matrix(x.shape, *x_axes), as_matrix(y.shape, *y_axes)
+def _product_of(equation: Equation) -> _Product:
+    (x, y), (x_axes, y_axes) = (a.aval.shape for a in equation.inputs), product_axes(equation)
+    left, right = as_matrix(x, *x_axes), as_matrix(y, *y_axes)
     assert left is not None and right is not None
+    batch, rows, inner = (tuple(x[a] for a in axes) for axes in x_axes)
+    return _Product(left, right, x, y, batch, rows, tuple(y[a] for a in y_axes[1]), inner)
+
+
+def write_product(lowering: Any, equation: Equation) -> None:
+    """Write the product as a function of its own and call it."""
+    out = lowering.elements.storage[equation.outputs[0]]
     if 0 in out.shape:
         return
+    product = _product_of(equation)
+    places = [*[lowering.place(a) for a in equation.inputs], out]
+    kind = places[0].pointer.type
+    name = lowering.module.get_unique_name(f"{lowering.name}_product")
+    function_type = ir.FunctionType(ir.VoidType(), [kind, kind, kind, lowering.sizes.type, I64, I64])
+    function = ir.Function(lowering.module, function_type, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    emitter = Emitter(function, function.args[3], lowering.canonical.symbols)
+    begin, end = Index(function.args[4], 0), Index(function.args[5], 0)
+    arrays = [p._replace(pointer=a, floor=0) for p, a in zip(places, function.args, strict=False)]
+    if all(n == 1 for n in product.batch):
+        _write_blocks(emitter, product, arrays, begin, end)
+    else:
+        _write_batch(emitter, product, arrays, begin, end)
+    emitter.finish()
+    lowering.uses_blas = True
+    _call(lowering, function, product, [Argument(p.pointer) for p in places])
+
+
+def _call(lowering: Any, function: ir.Function, product: _Product, arguments: list[Argument]) -> None:
     emitter = lowering.emitter
-    rows, columns = (
-        emitter.product(tuple(x.shape[a] for a in x_axes[1])),
-        emitter.product(tuple(y.shape[a] for a in y_axes[1])),
+    rows, columns, inner, batch = (
+        emitter.product(shape) for shape in (product.rows, product.columns, product.inner, product.batch)
     )
-    inner = emitter.product(tuple(x.shape[a] for a in x_axes[2]))
-    batch_shape = tuple(x.shape[a] for a in x_axes[0])
-    with ExitStack() as stack:
-        index = [0 if n == 1 else stack.enter_context(emitter.loop(0, emitter.size(n))) for n in batch_shape]
-        first = _matrix_address(lowering, x, left, index)
-        second = _matrix_address(lowering, y, right, index)
-        result = _matrix_address(lowering, out, Matrix(tuple(range(len(index))), (), (), True), index)
-        _gemm(lowering, (first, second, result), (rows, columns, inner), (left, right), (x, y))
+    turns = batch
+    if all(n == 1 for n in product.batch):
+        turns, _ = emitter.divide(emitter.add(emitter.larger(rows, columns), _BLOCK - 1), _BLOCK)
+    work = emitter.multiply(emitter.multiply(emitter.multiply(rows, columns), inner), batch)
+    # A block of a few rows repeats the preparation of the whole other matrix.
+    work, _ = emitter.divide(work, 2 if turns is batch else 4)
+    small = isinstance(work, int) or isinstance(turns, int)
+    call_kernel(lowering, function, arguments, turns, work, not small)
 
 
-def _matrix_address(lowering: Any, place: Memory, matrix: Matrix, index: list[Ix]) -> ir.Value:
-    position: list[Ix] = [0] * len(place.shape)
+def _sizes(emitter: Emitter, product: _Product) -> tuple[Ix, Ix, Ix]:
+    return emitter.product(product.rows), emitter.product(product.columns), emitter.product(product.inner)
+
+
+def _write_blocks(emitter: Emitter, product: _Product, arrays: list[Memory], begin: Index, end: Index) -> None:
+    """One gemm for the rows, or the columns if there are more of them, in blocks ``begin`` to ``end``."""
+    rows, columns, inner = _sizes(emitter, product)
+    builder = emitter.builder
+    by_rows = builder.icmp_signed(">=", emitter.raw(rows), emitter.raw(columns))
+    extent = emitter.larger(rows, columns)
+    start = emitter.smaller(emitter.multiply(begin, _BLOCK), extent)
+    count = emitter.subtract(emitter.smaller(emitter.multiply(end, _BLOCK), extent), start)
+
+    def choose(x: Ix, y: Ix) -> Ix:
+        return Index(builder.select(by_rows, emitter.raw(x), emitter.raw(y)), 0)
+
+    left_step = _leading(emitter, product.x_shape, product.left) if product.left.free_is_slow else 1
+    right_step = _leading(emitter, product.y_shape, product.right) if product.right.free_is_slow else 1
+    first = _moved(emitter, arrays[0], choose(emitter.multiply(start, left_step), 0))
+    second = _moved(emitter, arrays[1], choose(0, emitter.multiply(start, right_step)))
+    result = _moved(emitter, arrays[2], choose(emitter.multiply(start, columns), start))
+    with emitter.choice(
+        builder.zext(builder.icmp_signed(">", emitter.raw(count), ir.Constant(I64, 0)), I64), 2
+    ) as enter:
+        with enter(0):
+            pass
+        with enter(1):
+            sizes = (choose(count, rows), choose(columns, count), inner)
+            _gemm(emitter, product, arrays[0].dtype, (first, second, result), sizes, columns)
+
+
+def _write_batch(emitter: Emitter, product: _Product, arrays: list[Memory], begin: Index, end: Index) -> None:
+    """One gemm for each of the matrices ``begin`` to ``end``."""
+    rows, columns, inner = _sizes(emitter, product)
+    with emitter.loop(begin, end, plain=True) as number:
+        index: list[Ix] = []
+        rest: Ix = number
+        for n in reversed(product.batch):
+            rest, i = emitter.divide(rest, emitter.size(n))
+            index.insert(0, 0 if n == 1 else i)
+        first = _matrix_address(emitter, arrays[0], product.left, index)
+        second = _matrix_address(emitter, arrays[1], product.right, index)
+        result = _moved(emitter, arrays[2], emitter.multiply(number, emitter.multiply(rows, columns)))
+        _gemm(emitter, product, arrays[0].dtype, (first, second, result), (rows, columns, inner), columns)
+
+
+def _moved(emitter: Emitter, place: Memory, offset: Ix) -> ir.Value:
+    return emitter.builder.gep(place.pointer, [emitter.raw(offset)], inbounds=True)
+
+
+def _matrix_address(emitter: Emitter, place: Memory, matrix: Matrix, index: list[Ix]) -> ir.Value:
+    offset: Ix = 0
     for axis, i in zip(matrix.batch, index, strict=True):
-        position[axis] = i
-    return lowering.elements.pointer(place, tuple(position))
+        offset = emitter.add(offset, emitter.multiply(i, emitter.product(place.shape[axis + 1 :])))
+    return _moved(emitter, place, offset)
 
 
-def _leading(lowering: Any, place: Memory, matrix: Matrix) -> Ix:
+def _leading(emitter: Emitter, shape: tuple[int, ...], matrix: Matrix) -> Ix:
     """The distance in memory between rows of the slow axis."""
-    emitter = lowering.emitter
-    real = [a for a in matrix.slow if place.shape[a] != 1]
-    last = real[-1] if real else None
-    if last is None:
-        return emitter.product(tuple(place.shape[a] for a in matrix.fast))
-    return emitter.product(place.shape[last + 1 :])
+    real = [a for a in matrix.slow if shape[a] != 1]
+    if not real:
+        return emitter.product(tuple(shape[a] for a in matrix.fast))
+    return emitter.product(shape[real[-1] + 1 :])
 
 
 def _gemm(
-    lowering: Any,
-    pointers: tuple[Any, Any, Any],
+    emitter: Emitter,
+    product: _Product,
+    dtype: Any,
+    pointers: tuple[ir.Value, ir.Value, ir.Value],
     sizes: tuple[Ix, Ix, Ix],
-    matrices: tuple[Matrix, Matrix],
-    places: Any,
+    stride: Ix,
 ) -> None:
     """Call gemm. BLAS counts in columns, so it computes the transposed product of the transposed operands."""
-    emitter, dtype = lowering.emitter, places[0].dtype
-    builder, kind = emitter.builder, llvm_type(places[0].dtype)
+    kind = llvm_type(dtype)
     (first, second, result), (rows, columns, inner) = pointers, sizes
-    left, right = matrices
-    name = "dgemm" if dtype.itemsize == 8 else "sgemm"
+    left, right = product.left, product.right
     arguments = [
-        _letter(lowering, "T" if right.free_is_slow else "N"),
-        _letter(lowering, "N" if left.free_is_slow else "T"),
-        *[_integer(lowering, n) for n in (columns, rows, inner)],
-        _number(lowering, kind, 1.0),
+        _letter(emitter, "T" if right.free_is_slow else "N"),
+        _letter(emitter, "N" if left.free_is_slow else "T"),
+        *[_integer(emitter, n) for n in (columns, rows, inner)],
+        _number(emitter, kind, 1.0),
         second,
-        _integer(lowering, _at_least_one(emitter, _leading(lowering, places[1], right))),
+        _integer(emitter, _at_least_one(_leading(emitter, product.y_shape, right))),
         first,
-        _integer(lowering, _at_least_one(emitter, _leading(lowering, places[0], left))),
-        _number(lowering, kind, 0.0),
+        _integer(emitter, _at_least_one(_leading(emitter, product.x_shape, left))),
+        _number(emitter, kind, 0.0),
         result,
-        _integer(lowering, columns),
+        _integer(emitter, stride),
     ]
-    function = _declare(lowering, name, [a.type for a in arguments])
-    builder.call(function, arguments)
+    symbol = declare_address("scipy.linalg.cython_blas", "dgemm" if dtype.itemsize == 8 else "sgemm")
+    module = emitter.function.module
+    if symbol not in module.globals:
+        ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
+    emitter.builder.call(module.globals[symbol], arguments)
 
 
-def _at_least_one(emitter: Any, n: Ix) -> Ix:
+def _at_least_one(n: Ix) -> Ix:
     return max(n, 1) if isinstance(n, int) else n
 
 
-def _declare(lowering: Any, name: str, types: list[ir.Type]) -> ir.Function:
-    symbol = declare_address("scipy.linalg.cython_blas", name)
-    if symbol in lowering.module.globals:
-        return lowering.module.globals[symbol]
-    return ir.Function(lowering.module, ir.FunctionType(ir.VoidType(), types), symbol)
-
-
-def _integer(lowering: Any, n: Ix) -> ir.Value:
-    emitter = lowering.emitter
+def _integer(emitter: Emitter, n: Ix) -> ir.Value:
     place = emitter.variable(I32)
     emitter.builder.store(emitter.builder.trunc(emitter.raw(n), I32), place)
     return place
 
 
-def _number(lowering: Any, kind: ir.Type, value: float) -> ir.Value:
-    place = lowering.emitter.variable(kind)
-    lowering.emitter.builder.store(ir.Constant(kind, value), place)
+def _number(emitter: Emitter, kind: ir.Type, value: float) -> ir.Value:
+    place = emitter.variable(kind)
+    emitter.builder.store(ir.Constant(kind, value), place)
     return place
 
 
-def _letter(lowering: Any, letter: str) -> ir.Value:
-    emitter = lowering.emitter
+def _letter(emitter: Emitter, letter: str) -> ir.Value:
     place = emitter.variable(POINTER.pointee)
     emitter.builder.store(ir.Constant(POINTER.pointee, ord(letter)), place)
     return place
