@@ -10,37 +10,17 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from fad.compiler.outcomes import NativeFailure
 from fad.core.config import config
 from fad.core.errors import FadError
 from fad.core.program import Program, evaluate
 
-__all__ = ["FAILED", "MISS", "CompilerWarning", "NativeFailure", "native_caller", "run_program"]
+__all__ = ["CompilerWarning", "native_caller", "run_program"]
 
 
 class CompilerWarning(UserWarning):
     """A Program could not be compiled and is evaluated operation by operation."""
 
-
-class NativeFailure(Exception):
-    """Native code found an error; evaluating the Program operation by operation raises it with its explanation."""
-
-
-class _Answer:
-    """What a native call returns in place of results."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-MISS = _Answer("MISS")
-"""The arguments do not fit the signature that the code was made for."""
-FAILED = _Answer("FAILED")
-"""The code found an error."""
 
 _warned: set[str] = set()
 
@@ -90,7 +70,7 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
 def native_caller(program: Program, single: bool) -> Any:
     """A C function from the Program's arguments to its results, ``None`` where the Program is not one native segment.
 
-    The results come as a tuple, or alone if they are a ``single`` one; :data:`MISS` or :data:`FAILED` stand for those that it cannot give.
+    The results come as a tuple, or alone if they are a ``single`` one; :data:`~fad.compiler.outcomes.MISS` or ``FAILED`` stand for those that it cannot give.
     """
     native = program.cached("compiled", lambda: None) if compilation_is_on() else None
     return None if native is None else native.native_caller(single)

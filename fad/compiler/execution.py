@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.canonical import Canonical, canonical_form
-from fad.compiler.dispatch import NativeFailure
 from fad.compiler.llvm.caller import make_caller
-from fad.compiler.llvm.engine import engine
+from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.memory_plan import MemoryPlan
 from fad.compiler.nested import body_program, nested_constants
+from fad.compiler.outcomes import NativeFailure
 from fad.compiler.segments import HostStep, split
 from fad.core.program import Literal, Program, Var
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.dispatch import FAILED, MISS, native_caller
+from fad.compiler.dispatch import native_caller
+from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import wrap
 from fad.core.avals import aval_of
 from fad.core.config import config

@@ -76,3 +76,11 @@ PUBLIC_MODULES = (
     "fad.tree",
     "fad.viz",
 )
+
+# Modules of fad that a function imports when it first needs them, each with the reason: "importer -> imported".
+LOADED_ON_USE: dict[str, str] = {
+    "fad.compiler.dispatch -> fad.compiler.execution": "loads LLVM, when the first Program is compiled",
+    "fad.compiler.operand_types -> fad.compiler.llvm.math_library": "loads LLVM, when the first operation is asked for",
+    "fad.compiler.operand_types -> fad.compiler.llvm.scalar": "loads LLVM, when the first operation is asked for",
+    "fad.compiler.operand_types -> fad.compiler.llvm.scalar_value": "loads LLVM, when the first operation is asked for",
+}

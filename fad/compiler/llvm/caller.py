@@ -17,9 +17,9 @@ from typing import Any
 import llvmlite.binding as binding
 import numpy as np
 
-from fad.compiler.dispatch import FAILED, MISS
-from fad.compiler.llvm.caller_source import caller_source
-from fad.compiler.llvm.engine import engine
+from fad.compiler.llvm.caller_text import caller_source
+from fad.compiler.llvm.linking import engine
+from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray
 

@@ -11,7 +11,7 @@ import threading
 
 import llvmlite.binding as binding
 
-from fad.compiler.llvm.engine import engine
+from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.pool_source import POOL_SOURCE
 from fad.core.config import config
 

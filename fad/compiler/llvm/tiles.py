@@ -17,7 +17,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
-from fad.compiler.llvm.engine import engine
+from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.scalar_value import llvm_type
 
