@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import fad.numpy as fnp
 from fad import Array, custom_jvp, errors
 from fad.nn.activations import log_sigmoid, log_softmax, sigmoid
@@ -24,14 +26,18 @@ def _weights(function: str, class_weights: Any, classes: int, like: Array) -> Ar
     return weights
 
 
-def _check_range(function: str, labels: Array, ignored: Any, classes: int) -> None:
+def _check_range(function: str, labels: Array, ignore_index: int | None, classes: int) -> None:
     """Raise for labels out of range where their values are known; a traced label out of range counts as no class."""
-    if type(labels) is not Array or labels.size == 0:
+    if type(labels) is not Array:
         return
-    bad = ((labels < 0) | (labels >= classes)) if ignored is None else ~ignored & ((labels < 0) | (labels >= classes))
-    if bool(bad.any()):
+    # NumPy looks at the values at once, also inside jit, where operations on arrays are staged.
+    values = np.asarray(labels)
+    bad = (values < 0) | (values >= classes)
+    if ignore_index is not None:
+        bad &= values != ignore_index
+    if bad.any():
         raise errors.IndexOutOfBoundsError(
-            f"nn.{function}: labels must lie in 0 ... {classes - 1}, got {int(labels[bad][0])}; use ignore_index for labels to leave out"
+            f"nn.{function}: labels must lie in 0 ... {classes - 1}, got {values[bad][0]}; use ignore_index for labels to leave out"
         )
 
 
@@ -44,8 +50,8 @@ def _from_labels(
         raise errors.ShapeError(
             f"nn.{function}: labels have shape {labels.shape}, expected {logs.shape[:-1]} for predictions of {classes} classes"
         )
-    counted = None if ignore_index is None else labels != ignore_index
-    _check_range(function, labels, None if counted is None else ~counted, classes)
+    counted: Any = None if ignore_index is None else labels != ignore_index
+    _check_range(function, labels, ignore_index, classes)
     safe = labels if counted is None else fnp.where(counted, labels, 0)
     # A comparison fuses with the softmax where an indexed access, and the scatter that is its derivative, would not.
     chosen = safe[..., None] == fnp.arange(classes)

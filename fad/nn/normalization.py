@@ -79,9 +79,9 @@ class BatchNorm(Layer):
             raise errors.ArgumentError(
                 "BatchNorm has running statistics: call model(params, x, state=state) with state = model.init_state(), and keep the state it gives"
             )
-        affine = (params["weight"], params["bias"]) if self.affine else (None, None)
+        weight, bias = (params["weight"], params["bias"]) if self.affine else (None, None)
         if not train or x.size == 0:
-            return batch_norm(x, state["mean"], state["var"], *affine, eps=self.eps), state
+            return batch_norm(x, state["mean"], state["var"], weight, bias, self.eps), state
         axes = tuple(range(x.ndim - 1))
         mean = fnp.mean(x, axis=axes)
         if self.axis_name is not None:
@@ -91,9 +91,9 @@ class BatchNorm(Layer):
         if self.axis_name is not None:
             var = pmean(var, self.axis_name)
         factor = 1 / fnp.sqrt(var + self.eps)
-        y = centred * (factor * affine[0] if self.affine else factor)
+        y = centred * (factor * weight if self.affine else factor)
         new = self._updated(state, mean, var, math.prod(x.shape[:-1]))
-        return (y + affine[1] if self.affine else y), new
+        return (y + bias if self.affine else y), new
 
     def _updated(self, state: Any, mean: Array, var: Array, count: int) -> Params:
         total: Any = count if self.axis_name is None else psum(count, self.axis_name)

@@ -76,7 +76,7 @@ class Layer:
     Array([0., 3.])
     """
 
-    def __call__(self, params: Any, x: Any) -> Any:
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         """What the layer computes."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, params, x)")
 
@@ -133,7 +133,15 @@ class Layer:
     @functools.cached_property
     def random(self) -> bool:
         """Whether the layer takes a key."""
-        return "key" in accepted(type(self))
+        return "key" in self.accepted
+
+    @functools.cached_property
+    def accepted(self) -> frozenset[str]:
+        """Which of ``key``, ``state`` and ``train`` the layer's call names."""
+        parameters = inspect.signature(type(self).__call__).parameters.values()
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return frozenset(("key", "state", "train"))
+        return frozenset(p.name for p in parameters) & {"key", "state", "train"}
 
     def call(
         self,
@@ -196,23 +204,9 @@ def part(params: Mapping[str, Any], name: str, layer: Any) -> Any:
         ) from None
 
 
-@functools.cache
-def accepted(kind: type) -> frozenset[str]:
-    """Which of the protocol's keyword arguments a layer's ``__call__`` names."""
-    parameters = inspect.signature(kind.__call__).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return frozenset(("key", "state", "train"))
-    return frozenset(p.name for p in parameters) & {"key", "state", "train"}
-
-
-@functools.cache
-def _takes_dtype(kind: type) -> bool:
-    return "dtype" in inspect.signature(kind.init).parameters  # type: ignore[attr-defined]
-
-
 def init_layer(layer: Layer, key: Array, dtype: DType) -> Params:
     """Parameters of a layer whose ``init`` may not ask for the dtype."""
-    if _takes_dtype(type(layer)):
+    if "dtype" in inspect.signature(layer.init).parameters:
         return layer.init(key, dtype)
     found = layer.init(key)
     return tree.map(lambda p: fnp.asarray(p).astype(dtype) if fnp.issubdtype(p.dtype, fnp.floating) else p, found)
@@ -266,7 +260,7 @@ def apply(
     >>> nn.apply(nn.Lambda(nn.relu), {}, -1.0)
     (Array(0.), None)
     """
-    wanted = accepted(type(layer))
+    wanted = layer.accepted
     if "state" in wanted:
         options["state"] = state
     if "key" in wanted:
