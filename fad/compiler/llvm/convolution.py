@@ -16,10 +16,10 @@ import numpy as np
 
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I64, Ix
-from fad.compiler.llvm.indexing import fill
 from fad.compiler.llvm.outlined import Outlined, Sharing
 from fad.compiler.llvm.rules import Ixs
-from fad.compiler.llvm.tiles import Operands, Tiles, panel_width
+from fad.compiler.llvm.tile_functions import copy_function, panel_width, swap_function
+from fad.compiler.llvm.tiles import Operands, Tiles
 from fad.core.program import Equation
 
 __all__ = [
@@ -147,6 +147,15 @@ class _Writer:
         offset = self.emitter.multiply(number, panel_width(panel.dtype))
         return self.emitter.builder.gep(panel.pointer, [self.emitter.raw(offset)], inbounds=True)
 
+    def call(self, function: Any, target: ir.Value, source: ir.Value, *numbers: Ix) -> None:
+        """Call one of the functions that copy into panels."""
+        declared = function(self.emitter.function.module, self.w.dtype)
+        self.emitter.builder.call(declared, [target, source, *[self.emitter.raw(n) for n in numbers]])
+
+    def w_step(self) -> Ix:
+        """The distance in the kernel between neighbouring channels."""
+        return self.emitter.size(self.w.shape[-1])
+
     def x_step(self) -> Ix:
         """The distance in the input between neighbouring positions."""
         emitter = self.emitter
@@ -155,7 +164,7 @@ class _Writer:
     def write_offsets(self, offsets: Memory) -> Ix:
         """Write the offset in the input of each term of a window; gives how many there are."""
         zeros = (0,) * len(self.form.counts)
-        with self.kernel.loops(self.terms) as index:
+        with self.kernel.loops(self.terms, plain=True) as index:
             moved = self.moved(zeros, self.taps(index))
             offset = self.kernel.elements.position(self.x, (0, *moved, 0))
             place = self.emitter.builder.gep(offsets.pointer, [self.emitter.raw(self.number(self.terms, index))])
@@ -169,64 +178,36 @@ def _memory(kernel: Outlined, equation: Equation) -> list[Memory]:
     return found  # type: ignore[return-value]
 
 
-def _copy_panel(writer: _Writer, source: Memory, index: Ixs, target: ir.Value, columns: Ix, width: int) -> None:
-    """Copy neighbouring elements to the start of a row of the panel, and zeros behind them."""
-    emitter, elements = writer.emitter, writer.kernel.elements
-    row = Memory(target, (width,), source.dtype, emitter.depth)
-    *lead, first = index
-
-    def copy(count: Ix) -> None:
-        with emitter.loop(0, count) as i:
-            elements.store(elements.load(source, (*lead, emitter.add(first, i))), row, (i,))
-
-    if isinstance(columns, int):
-        copy(columns)
-        _zero_rest(writer, row, columns, width)
-        return
-    is_whole = emitter.builder.icmp_signed("==", columns.value, ir.Constant(I64, width))
-    with emitter.choice(emitter.builder.zext(is_whole, I64), 2) as enter:
-        with enter(1):
-            copy(width)
-        with enter(0):
-            copy(columns)
-            _zero_rest(writer, row, columns, width)
-
-
-def _zero_rest(writer: _Writer, row: Memory, start: Ix, stop: int) -> None:
-    emitter = writer.emitter
-    with emitter.loop(start, stop) as i:
-        writer.kernel.elements.store(emitter.scalar.constant(0, row.dtype), row, (i,))
-
-
 def write_convolve(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve``: tiles of positions by features, summed over the window."""
     x, w = _memory(kernel, equation)
     writer, emitter = _Writer(kernel, equation.params, x, w, kernel.outputs[0]), kernel.emitter
     if writer.is_empty:
-        fill(kernel, writer.y.shape, 0, shared=True)
+        kernel.clear(shared=True)
         return
     panel, offsets = kernel.scratch
     form, count = writer.form, writer.write_offsets(offsets)
     tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.features)
+
+    zeros = (0,) * len(form.window)
 
     def write_group(group: Ix) -> None:
         channel = emitter.multiply(group, writer.channels)
 
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
-            with kernel.loops(w.shape[:-1]) as index:
-                target = writer.panel_row(panel, writer.number(w.shape[:-1], index))
-                _copy_panel(writer, w, (*index, feature), target, columns, tiles.width)
-            with kernel.loops((x.shape[0], *form.counts[:-1]), shared=True) as (n, *outer):
+            source = writer.address(w, (*zeros, 0, feature))
+            writer.call(copy_function, panel.pointer, source, emitter.product(w.shape[:-1]), writer.w_step(), columns)
+            with kernel.loops((x.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer):
                 position = (*outer, 0)
-                a = writer.in_x(n, position, (0,) * len(form.window), channel)
+                a = writer.in_x(n, position, zeros, channel)
                 c = writer.address(writer.y, (n, *position, feature))
                 operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
                 tiles.run(operands, writer.x_step(), emitter.size(writer.y.shape[-1]), columns, False)
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,)) as (group,):
+    with kernel.loops((form.groups,), plain=True) as (group,):
         write_group(group)
 
 
@@ -234,7 +215,7 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_input``: for each element of the window, tiles of positions by channels, added to where its windows lie."""
     w, y = _memory(kernel, equation)
     writer, emitter = _Writer(kernel, equation.params, kernel.outputs[0], w, y), kernel.emitter
-    fill(kernel, writer.x.shape, 0, shared=True)
+    kernel.clear(shared=True)
     if writer.is_empty:
         return
     panel, offsets = kernel.scratch
@@ -250,8 +231,8 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
             _swap_panel(writer, panel, group, start, columns)
             channel = emitter.add(emitter.multiply(group, writer.channels), start)
             with (
-                kernel.loops((y.shape[0], *form.counts[:-1]), shared=True) as (n, *outer),
-                kernel.loops(form.window) as taps,
+                kernel.loops((y.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer),
+                kernel.loops(form.window, plain=True) as taps,
             ):
                 position = (*outer, 0)
                 a = writer.address(y, (n, *position, feature))
@@ -262,35 +243,33 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,)) as (group,):
+    with kernel.loops((form.groups,), plain=True) as (group,):
         write_group(group)
 
 
 def _swap_panel(writer: _Writer, panel: Memory, group: Ix, start: Ix, columns: Ix) -> None:
     """Some channels of the kernel, for each feature of a group one after another."""
-    emitter, elements, w = writer.emitter, writer.kernel.elements, writer.w
-    first, width = emitter.multiply(group, writer.features), panel_width(w.dtype)
-    shape = (*writer.form.window, w.shape[-1])
-    with writer.kernel.loops(writer.form.window) as taps:
-        with emitter.loop(0, columns) as c, emitter.loop(0, writer.features) as f:
-            value = elements.load(w, (*taps, emitter.add(start, c), emitter.add(first, f)))
-            row = writer.panel_row(panel, writer.number(shape, (*taps, f)))
-            elements.store(value, Memory(row, (width,), w.dtype), (c,))
-        with emitter.loop(0, writer.features) as f:
-            row = writer.panel_row(panel, writer.number(shape, (*taps, f)))
-            _zero_rest(writer, Memory(row, (width,), w.dtype), columns, width)
+    first = writer.emitter.multiply(group, writer.features)
+    shape = (*writer.form.window, writer.w.shape[-1])
+    with writer.kernel.loops(writer.form.window, plain=True) as taps:
+        source = writer.address(writer.w, (*taps, start, first))
+        target = writer.panel_row(panel, writer.number(shape, (*taps, 0)))
+        writer.call(swap_function, target, source, writer.features, writer.w_step(), columns)
+
+
+# --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------
 
 
 def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_kernel``: tiles of elements of the window by features, summed over some positions at a time."""
     x, y = _memory(kernel, equation)
     writer, emitter = _Writer(kernel, equation.params, x, kernel.outputs[0], y), kernel.emitter
-    fill(kernel, writer.w.shape, 0)
+    kernel.clear()
     if writer.is_empty:
         return
     form = writer.form
     tiles = Tiles(emitter, y.dtype, writer.inner(), writer.features)
-    with kernel.loops((x.shape[0], *form.counts[:-2]), shared=True) as (n, *outer):
+    with kernel.loops((x.shape[0], *form.counts[:-2]), shared=True, plain=True) as (n, *outer):
         _each_chunk(
             writer,
             lambda chunk: _write_chunk(writer, tiles, n, tuple(outer), chunk),
@@ -351,7 +330,7 @@ def _write_chunk(writer: _Writer, tiles: Tiles, n: Ix, outer: Ixs, chunk: _Chunk
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
             _copy_positions(writer, panel, (n, outer, feature), chunk, columns)
-            with kernel.loops(writer.terms) as index:
+            with kernel.loops(writer.terms, plain=True) as index:
                 taps = writer.taps(index)
                 a = writer.in_x(n, position, taps, channel)
                 c = writer.address(writer.w, (*taps, 0, feature))
@@ -360,16 +339,15 @@ def _write_chunk(writer: _Writer, tiles: Tiles, n: Ix, outer: Ixs, chunk: _Chunk
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,)) as (group,):
+    with kernel.loops((form.groups,), plain=True) as (group,):
         write_group(group)
 
 
 def _copy_positions(writer: _Writer, panel: Memory, where: tuple[Ix, Ixs, Ix], chunk: _Chunk, columns: Ix) -> None:
     """Some features of a chunk of the result."""
     emitter, (n, outer, feature) = writer.emitter, where
-    with emitter.loop(0, chunk.rows, plain=True) as t, emitter.loop(0, chunk.count, plain=True) as k:
+    with emitter.loop(0, chunk.rows, plain=True) as t:
         row = (emitter.add(chunk.row, t),) if len(writer.form.counts) > 1 else ()
-        number = emitter.add(emitter.multiply(t, chunk.count), k)
-        target = writer.panel_row(panel, number)
-        index = (n, *outer, *row, emitter.add(chunk.first, k), feature)
-        _copy_panel(writer, writer.y, index, target, columns, panel_width(panel.dtype))
+        source = writer.address(writer.y, (n, *outer, *row, chunk.first, feature))
+        target = writer.panel_row(panel, emitter.multiply(t, chunk.count))
+        writer.call(copy_function, target, source, chunk.count, emitter.size(writer.y.shape[-1]), columns)

@@ -102,7 +102,7 @@ def write_gather(kernel: Outlined, equation: Equation) -> None:
     if 0 in out.shape:
         return
     if _no_elements(kernel, x.aval.shape, axes, mode):
-        fill(kernel, out.shape, 0)
+        kernel.clear()
         return
     own = _index_axes(indices, axes)
     with kernel.loops(out.shape) as index:
@@ -113,18 +113,6 @@ def write_gather(kernel: Outlined, equation: Equation) -> None:
             k = kernel.emitter.scalar
             value = Value(k.builder.select(place.inside, value.ir, k.zero(value).ir), value.dtype)
         kernel.store(value, index)
-
-
-def fill(kernel: Outlined, shape: tuple[int, ...], number: Any, output: int = 0, shared: bool = False) -> None:
-    """Set every element of a result to a number."""
-    with kernel.loops(shape, shared) as index:
-        kernel.store(kernel.emitter.scalar.constant(number, kernel.outputs[output].dtype), index, output)
-
-
-def copy_input(kernel: Outlined, atom: Atom) -> None:
-    """Copy an input into the first result, which has its shape."""
-    with kernel.loops(atom.aval.shape) as index:
-        kernel.store(kernel.value(atom, index, kernel.outputs[0].dtype), index)
 
 
 Combine = Callable[[Any, Value, Value], Value]
@@ -162,7 +150,7 @@ def _combine_one(kernel: Outlined, updates: Atom, index: Ixs, target: Ixs, combi
 def write_scatter(kernel: Outlined, equation: Equation) -> None:
     """Write any ``scatter_*``."""
     x, updates, *indices = equation.inputs
-    copy_input(kernel, x)
+    kernel.copy(x)
     _put(kernel, updates, indices, x.aval.shape, equation.params, _COMBINE[equation.primitive.name])
 
 
@@ -170,7 +158,7 @@ def write_gather_transpose(kernel: Outlined, equation: Equation) -> None:
     """Write the transpose of ``gather``: zeros, with values added."""
     ct, *indices = equation.inputs
     shape = equation.params["shape"]
-    fill(kernel, shape, 0)
+    kernel.clear()
     _put(kernel, ct, indices, shape, equation.params, _COMBINE["scatter_add"])
 
 
@@ -218,7 +206,7 @@ def write_dynamic_update_slice(kernel: Outlined, equation: Equation) -> None:
     """Write an array with a window of it replaced."""
     x, update, *starts = equation.inputs
     first = _window(kernel, starts, x.aval.shape, update.aval.shape, equation.params["mode"])
-    copy_input(kernel, x)
+    kernel.copy(x)
     add = kernel.emitter.add
     with kernel.loops(update.aval.shape) as index:
         value = kernel.value(update, index, kernel.outputs[0].dtype)

@@ -14,7 +14,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.elements import Elements, Ixs, Memory, Registers
-from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
+from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.size_classes import LARGEST_STATIC, LONG
@@ -78,20 +78,45 @@ class Outlined:
         return place if isinstance(place, Memory) else None
 
     @contextmanager
-    def loops(self, shape: Sequence[int], shared: bool = False) -> Iterator[Ixs]:
+    def loops(self, shape: Sequence[int], shared: bool = False, plain: bool = False) -> Iterator[Ixs]:
         """Loops over all indices of a shape, the last axis innermost; their body is written inside the block.
 
-        If ``shared``, the outermost loop makes only the turns of this call.
+        If ``shared``, the outermost loop makes only the turns of this call. LLVM is asked not to unroll ``plain`` loops.
         """
         with ExitStack() as stack:
-            first = [stack.enter_context(self.emitter.loop(*self.turns))] if shared and shape else []
-            yield tuple(
-                first
-                + [
-                    0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n)))
-                    for n in shape[len(first) :]
-                ]
-            )
+            index: list[Ix] = []
+            for axis, n in enumerate(shape):
+                if shared and axis == 0:
+                    index.append(stack.enter_context(self.emitter.loop(*self.turns, plain=plain)))
+                elif n == 1:
+                    index.append(0)
+                else:
+                    index.append(stack.enter_context(self.emitter.loop(0, self.emitter.size(n), plain=plain)))
+            yield tuple(index)
+
+    def clear(self, shared: bool = False) -> None:
+        """Set every element of the first result to 0; if ``shared``, only those of this call's turns."""
+        emitter, place = self.emitter, self.outputs[0]
+        row = emitter.multiply(emitter.product(place.shape[shared:]), place.dtype.itemsize)
+        begin, count = (self.turns[0], emitter.subtract(self.turns[1], self.turns[0])) if shared else (0, 1)
+        fill = emitter.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
+        builder = emitter.builder
+        first = builder.gep(builder.bitcast(place.pointer, POINTER), [emitter.raw(emitter.multiply(begin, row))])
+        zero, bit = ir.Constant(ir.IntType(8), 0), ir.Constant(ir.IntType(1), 0)
+        builder.call(fill, [first, zero, emitter.raw(emitter.multiply(count, row)), bit])
+
+    def copy(self, atom: Atom) -> None:
+        """Copy an input into the first result, which has its shape."""
+        source, target = self.storage(atom), self.outputs[0]
+        if source is None or source.dtype != target.dtype:
+            with self.loops(atom.aval.shape) as index:
+                self.store(self.value(atom, index, target.dtype), index)
+            return
+        emitter, builder = self.emitter, self.emitter.builder
+        count = emitter.multiply(emitter.product(target.shape), target.dtype.itemsize)
+        copy = emitter.function.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, I64])
+        places = [builder.bitcast(p.pointer, POINTER) for p in (target, source)]
+        builder.call(copy, [*places, emitter.raw(count), ir.Constant(ir.IntType(1), 0)])
 
     @contextmanager
     def only_if(self, condition: ir.Value) -> Iterator[None]:

@@ -1,0 +1,296 @@
+"""Functions on vector registers that are compiled once per process: tiles of matrix products, and copies into panels.
+
+They are written as finished assembly, so LLVM's passes are spared. A panel has rows of :func:`panel_width` elements, zeros behind the columns
+that are there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as binding
+import llvmlite.ir as ir
+import numpy as np
+
+from fad.compiler.llvm.emission import I64
+from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.math_library import host_target
+from fad.compiler.llvm.scalar_value import llvm_type
+
+__all__ = ["ROWS", "VECTORS", "copy_function", "lanes_of", "panel_width", "swap_function", "tile_function"]
+
+I32, BIT = ir.IntType(32), ir.IntType(1)
+ROWS = (8, 7, 4, 1)
+"""The numbers of rows that tiles are compiled for."""
+VECTORS = 2
+"""How many vectors a row of a tile has at most."""
+
+
+def lanes_of(dtype: np.dtype) -> int:
+    """How many elements a vector register holds."""
+    return host_target().vector_bits // (8 * dtype.itemsize)
+
+
+def panel_width(dtype: np.dtype) -> int:
+    """The largest number of columns of a tile; B holds as many for each k, also where fewer are used."""
+    return lanes_of(dtype) * VECTORS
+
+
+class _Text:
+    """One function in a module of its own."""
+
+    def __init__(self, dtype: np.dtype, name: str, arguments: Sequence[ir.Type]):
+        self.size, self.lanes, self.width = dtype.itemsize, lanes_of(dtype), panel_width(dtype)
+        self.element = llvm_type(dtype)
+        self.kind = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.kind, [0.0] * self.lanes)
+        self.module = ir.Module(name)
+        self.module.triple = binding.get_default_triple()
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), list(arguments)), name)
+
+    def _offset(self, builder: ir.IRBuilder, address: Any, offset: Any) -> Any:
+        return builder.gep(address, [offset])
+
+    def _vector(self, builder: ir.IRBuilder, address: Any, v: int) -> Any:
+        place = builder.gep(address, [ir.Constant(I64, v * self.lanes)]) if v else address
+        return builder.bitcast(place, self.kind.as_pointer())
+
+    def _align(self) -> ir.Constant:
+        return ir.Constant(I32, self.size)
+
+    def _read(self, builder: ir.IRBuilder, address: Any, v: int, mask: Any) -> Any:
+        place = self._vector(builder, address, v)
+        if mask is None:
+            return builder.load(place, align=self.size)
+        return builder.call(self._masked("load"), [place, self._align(), mask, self.zero])
+
+    def _mask(self, builder: ir.IRBuilder, v: int, columns: Any) -> Any:
+        """Which lanes of a vector are among some columns."""
+        kind = ir.VectorType(I64, self.lanes)
+        count = self._spread(builder, columns)
+        return builder.icmp_signed("<", ir.Constant(kind, list(range(v * self.lanes, (v + 1) * self.lanes))), count)
+
+    def _spread(self, builder: ir.IRBuilder, number: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
+        single = builder.insert_element(undefined, number, ir.Constant(I32, 0))
+        return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(I32, self.lanes), None))
+
+    def _product_sum(self, builder: ir.IRBuilder, x: Any, y: Any, z: Any) -> Any:
+        function = self._intrinsic("llvm.fmuladd", ir.FunctionType(self.kind, [self.kind] * 3))
+        return builder.call(function, [x, y, z])
+
+    def _masked(self, what: str) -> ir.Function:
+        pointer, mask = self.kind.as_pointer(), ir.VectorType(BIT, self.lanes)
+        if what == "load":
+            kind = ir.FunctionType(self.kind, [pointer, I32, mask, self.kind])
+        else:
+            kind = ir.FunctionType(ir.VoidType(), [self.kind, pointer, I32, mask])
+        return self._intrinsic(f"llvm.masked.{what}", kind, ".p0")
+
+    def _intrinsic(self, name: str, kind: ir.FunctionType, suffix: str = "") -> ir.Function:
+        full = f"{name}.v{self.lanes}f{8 * self.size}{suffix}"
+        return self.module.globals[full] if full in self.module.globals else ir.Function(self.module, kind, full)
+
+
+class _Tile(_Text):
+    """``C[p, :] = sum over t, k of A[p, t, k] * B[t, k, :]``, or added to C.
+
+    Arguments: A, B, C; offsets of the rows in A and in C, of the terms t in A; numbers of t and of k; step of k in A; columns; whether to add.
+    """
+
+    def __init__(self, dtype: np.dtype, name: str, rows: int, vectors: int):
+        super().__init__(dtype, name, [llvm_type(dtype).as_pointer()] * 3 + [I64.as_pointer()] * 3 + [I64] * 5)
+        self.rows, self.vectors = rows, vectors
+        self.a, self.b, self.c, self.a_rows, self.c_rows, self.terms = self.function.args[:6]
+        self.term_count, self.inner_count, self.step, self.columns, self.adds = self.function.args[6:]
+        for argument in self.function.args[:3]:
+            argument.add_attribute("noalias")
+
+    def _number(self, builder: ir.IRBuilder, place: Any, k: int) -> Any:
+        return builder.load(builder.gep(place, [ir.Constant(I64, k)]))
+
+    def write(self) -> str:
+        """The module's text."""
+        entry, outer, inner, after, done = (
+            self.function.append_basic_block(n) for n in ("entry", "term", "k", "after", "done")
+        )
+        builder = ir.IRBuilder(entry)
+        starts = [self._offset(builder, self.a, self._number(builder, self.a_rows, p)) for p in range(self.rows)]
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        t, b = builder.phi(I64), builder.phi(self.b.type)
+        sums = [builder.phi(self.kind) for _ in range(self.rows * self.vectors)]
+        offset = builder.load(builder.gep(self.terms, [t]))
+        rows = [self._offset(builder, start, offset) for start in starts]
+        builder.branch(inner)
+        b_end, new = self._write_inner(ir.IRBuilder(inner), outer, inner, after, rows, b, sums)
+        builder.position_at_end(after)
+        following = builder.add(t, ir.Constant(I64, 1))
+        for phi, start, value in [(t, ir.Constant(I64, 0), following), (b, self.b, b_end)]:
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, after)
+        for phi, value in zip(sums, new, strict=True):
+            phi.add_incoming(self.zero, entry)
+            phi.add_incoming(value, after)
+        builder.cbranch(builder.icmp_signed("<", following, self.term_count), outer, done)
+        builder.position_at_end(done)
+        self._write_end(builder, new)
+        return str(self.module)
+
+    def _write_inner(
+        self,
+        builder: ir.IRBuilder,
+        outer: Any,
+        inner: Any,
+        after: Any,
+        rows: Sequence[Any],
+        b: Any,
+        sums: Sequence[Any],
+    ) -> tuple[Any, list[Any]]:
+        """The loop over k; gives the address behind the vectors read, and the new sums."""
+        k, position, here = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
+        old = [builder.phi(self.kind) for _ in sums]
+        columns = [self._read(builder, here, v, None) for v in range(self.vectors)]
+        new = []
+        for p, row in enumerate(rows):
+            number = self._spread(builder, builder.load(self._offset(builder, row, position)))
+            for v, column in enumerate(columns):
+                new.append(self._product_sum(builder, number, column, old[p * self.vectors + v]))
+        following = builder.add(k, ir.Constant(I64, 1))
+        moved = builder.add(position, self.step)
+        behind = self._offset(builder, here, ir.Constant(I64, self.width))
+        starts = [ir.Constant(I64, 0), ir.Constant(I64, 0), b, *sums]
+        for phi, start, value in zip([k, position, here, *old], starts, [following, moved, behind, *new], strict=True):
+            phi.add_incoming(start, outer)
+            phi.add_incoming(value, inner)
+        builder.cbranch(builder.icmp_signed("<", following, self.inner_count), inner, after)
+        return behind, new
+
+    def _write_end(self, builder: ir.IRBuilder, sums: Sequence[Any]) -> None:
+        """Write or add the sums. All of C is read before anything is written, so that equal rows may have one address."""
+        masks = [self._mask(builder, v, self.columns) for v in range(self.vectors)]
+        places = [self._offset(builder, self.c, self._number(builder, self.c_rows, p)) for p in range(self.rows)]
+        adding, writing = (self.function.append_basic_block(n) for n in ("add", "write"))
+        before = builder.block
+        builder.cbranch(builder.icmp_signed("!=", self.adds, ir.Constant(I64, 0)), adding, writing)
+        builder.position_at_end(adding)
+        old = [self._read(builder, place, v, masks[v]) for place in places for v in range(self.vectors)]
+        added = [builder.fadd(x, y) for x, y in zip(old, sums, strict=True)]
+        builder.branch(writing)
+        builder.position_at_end(writing)
+        for number, (value, total) in enumerate(zip(sums, added, strict=True)):
+            phi = builder.phi(self.kind)
+            phi.add_incoming(value, before)
+            phi.add_incoming(total, adding)
+            added[number] = phi
+        for p, place in enumerate(places):
+            for v in range(self.vectors):
+                arguments = [added[p * self.vectors + v], self._vector(builder, place, v), self._align(), masks[v]]
+                builder.call(self._masked("store"), arguments)
+        builder.ret_void()
+
+
+class _Copy(_Text):
+    """Copy rows into a panel. Arguments: panel, source; number of rows, their distance in the source, columns."""
+
+    def __init__(self, dtype: np.dtype, name: str):
+        super().__init__(dtype, name, [llvm_type(dtype).as_pointer()] * 2 + [I64] * 3)
+
+    def write(self) -> str:
+        """The module's text."""
+        panel, source, rows, distance, columns = self.function.args
+        entry, loop, done = (self.function.append_basic_block(n) for n in ("entry", "row", "done"))
+        builder = ir.IRBuilder(entry)
+        masks = [self._mask(builder, v, columns) for v in range(VECTORS)]
+        builder.cbranch(builder.icmp_signed("<", ir.Constant(I64, 0), rows), loop, done)
+        builder.position_at_end(loop)
+        row, here, there = builder.phi(I64), builder.phi(source.type), builder.phi(panel.type)
+        for v, mask in enumerate(masks):
+            builder.store(self._read(builder, here, v, mask), self._vector(builder, there, v), align=self.size)
+        following = builder.add(row, ir.Constant(I64, 1))
+        moved = [self._offset(builder, here, distance), self._offset(builder, there, ir.Constant(I64, self.width))]
+        starts = [ir.Constant(I64, 0), source, panel]
+        for phi, start, value in zip([row, here, there], starts, [following, *moved], strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, rows), loop, done)
+        ir.IRBuilder(done).ret_void()
+        return str(self.module)
+
+
+class _Swap(_Text):
+    """Copy the columns of a matrix into the rows of a panel. Arguments: panel, source; number of rows, distance of columns, columns."""
+
+    def __init__(self, dtype: np.dtype, name: str):
+        super().__init__(dtype, name, [llvm_type(dtype).as_pointer()] * 2 + [I64] * 3)
+
+    def write(self) -> str:
+        """The module's text."""
+        panel, source, rows, distance, columns = self.function.args
+        entry, outer, inner, after, done = (
+            self.function.append_basic_block(n) for n in ("entry", "row", "column", "after", "done")
+        )
+        builder = ir.IRBuilder(entry)
+        last = builder.sub(columns, ir.Constant(I64, 1))
+        builder.cbranch(builder.icmp_signed("<", ir.Constant(I64, 0), rows), outer, done)
+        builder.position_at_end(outer)
+        row = builder.phi(I64)
+        target = self._offset(builder, panel, builder.mul(row, ir.Constant(I64, self.width)))
+        start = self._offset(builder, source, row)
+        builder.branch(inner)
+        builder.position_at_end(inner)
+        column = builder.phi(I64)
+        inside = builder.icmp_signed("<", column, columns)
+        position = builder.mul(builder.select(inside, column, last), distance)
+        value = builder.load(self._offset(builder, start, position))
+        value = builder.select(inside, value, ir.Constant(self.element, 0.0))
+        builder.store(value, self._offset(builder, target, column))
+        following = builder.add(column, ir.Constant(I64, 1))
+        self._count(builder, column, following, outer, inner)
+        builder.cbranch(builder.icmp_signed("<", following, ir.Constant(I64, self.width)), inner, after)
+        builder.position_at_end(after)
+        following = builder.add(row, ir.Constant(I64, 1))
+        self._count(builder, row, following, entry, after)
+        builder.cbranch(builder.icmp_signed("<", following, rows), outer, done)
+        ir.IRBuilder(done).ret_void()
+        return str(self.module)
+
+    def _count(self, builder: ir.IRBuilder, phi: Any, following: Any, before: Any, block: Any) -> None:
+        phi.add_incoming(ir.Constant(I64, 0), before)
+        phi.add_incoming(following, block)
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _compiled(kind: type, dtype: np.dtype, *shape: int) -> tuple[str, ir.FunctionType]:
+    sizes = "x".join(map(str, shape))
+    name = f"fad{kind.__name__.lower()}{sizes}_f{8 * dtype.itemsize}"
+    text = kind(dtype, name, *shape)
+    binding.add_symbol(name, engine().load_text(text.write(), name, 2))
+    return name, text.function.function_type
+
+
+def _declared(module: ir.Module, kind: type, dtype: np.dtype, *shape: int) -> ir.Function:
+    with _lock:
+        name, function_type = _compiled(kind, dtype, *shape)
+    return module.globals[name] if name in module.globals else ir.Function(module, function_type, name)
+
+
+def tile_function(module: ir.Module, dtype: np.dtype, rows: int, vectors: int) -> ir.Function:
+    """A tile's function, declared in a module: ``(A, B, C, A's rows, C's rows, terms, number of terms, of k, step, columns, adds)``."""
+    return _declared(module, _Tile, dtype, rows, vectors)
+
+
+def copy_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
+    """``(panel, source, rows, distance of rows, columns)``: copy rows into a panel."""
+    return _declared(module, _Copy, dtype)
+
+
+def swap_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
+    """``(panel, source, rows, distance of columns, columns)``: copy columns of the source into the rows of a panel."""
+    return _declared(module, _Swap, dtype)
