@@ -143,6 +143,7 @@ def _produce(source: _Source, positions: Iterator[Position], made: queue.Queue[A
     end = object()
     while not stop.is_set():
         position = next(positions, None)
+        item: tuple[BaseException | None, Position | None, Any]
         try:
             item = (None, position, source.make(position)) if position is not None else (None, None, end)
         except BaseException as error:

@@ -264,8 +264,8 @@ def _catching_interrupts() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         wanted.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, note)
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        previous[caught] = signal.signal(caught, note)
     try:
         yield wanted
     finally:
@@ -465,7 +465,7 @@ def fit(
     (200, 'data', Array(2.))
     """
     path = None if checkpoint is None else Path(checkpoint)
-    every = evaluate_every or getattr(batches, "per_epoch", 100)
+    every: int = evaluate_every or getattr(batches, "per_epoch", None) or 100
     loop = _Loop(
         step, state, batches, evaluate, every, early_stopping, list(callbacks), path, checkpoint_every, check_finite
     )

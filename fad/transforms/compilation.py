@@ -43,6 +43,7 @@ class _Shortcut:
         self._flat = treedef == flatten(((0,) * len(program.inputs), {}))[1]
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        results: Any
         if self._flat:
             results = MISS if kwargs else self._caller(*args)
         else:

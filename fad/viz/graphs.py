@@ -73,11 +73,11 @@ def _add_program(graph: Graph, program: fad.Program, group: str) -> str | None:
             first = _add_program(graph, inner, inside)
             if first is not None:
                 graph.edges.append((node, first, True))
-    for k, v in enumerate(program.outputs):
-        constant = "" if v in made else f" = {_number(v)}"
-        node = graph.add(f"output {k}{constant}\n{v.aval.update()}", "output", group)
-        if v in made:
-            graph.edges.append((made[v], node, False))
+    for k, out in enumerate(program.outputs):
+        constant = "" if out in made else f" = {_number(out)}"
+        node = graph.add(f"output {k}{constant}\n{out.aval.update()}", "output", group)
+        if out in made:
+            graph.edges.append((made[out], node, False))
     return f"n{count}" if len(graph.nodes) > count else None
 
 
