@@ -8,7 +8,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
-from examples import bayesian_logistic, demo, ode_fit, vae
+from examples import bayesian_logistic, char_transformer, demo, digits_convnet, ode_fit, vae
 from fad.testing import check_grads
 
 PNG = b"\x89PNG\r\n"
@@ -138,7 +138,79 @@ class TestVae:
         np.testing.assert_allclose(vae.bounds(params, x, fad.random.key(0), 4), [exact, exact], rtol=1e-10)
 
 
-@pytest.mark.parametrize("example", [demo, bayesian_logistic, ode_fit, vae])
+class TestDigitsConvnet:
+    def test_it_learns(self, tmp_path, capsys):
+        result = digits_convnet.main(["--epochs", "8", "--width", "8", "--folder", str(tmp_path)])
+        assert result["held out"] > 0.9
+        assert_pictures(tmp_path, "digits.png", "loss.png")
+        assert "BatchNorm" in capsys.readouterr().out
+
+    def test_augmentation_keeps_most_of_an_image(self):
+        images = digits_convnet.load(fad.random.key(0))[0]["image"][:50]
+        moved = np.asarray(digits_convnet.augmented(fad.random.key(1), images))
+        assert moved.shape == images.shape
+        assert moved.dtype == np.float32
+        assert not np.array_equal(moved, images)
+        alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(moved, images)]
+        assert np.median(alike) > 0.7
+
+    def test_statistics_are_used_and_kept(self):
+        model = digits_convnet.network(4)
+        params, statistics = model.init(fad.random.key(0)), model.init_state()
+        images = np.random.default_rng(0).uniform(size=(6, 8, 8, 1))
+        _, new = model(params, images, state=statistics, key=fad.random.key(1), train=True)
+        changed = [not np.array_equal(a, b) for a, b in zip(fad.tree.leaves(statistics), fad.tree.leaves(new))]
+        assert all(changed)
+        log_p = digits_convnet.predict(model, params, new, images)
+        np.testing.assert_allclose(np.exp(np.asarray(log_p)).sum(axis=1), 1.0)
+        one_by_one = [digits_convnet.predict(model, params, new, image[None])[0] for image in images]
+        np.testing.assert_allclose(log_p, np.asarray(one_by_one), rtol=1e-10)
+
+
+class TestCharTransformer:
+    SMALL = ["--features", "16", "--heads", "2", "--depth", "2", "--length", "24", "--batch", "8"]
+
+    def test_it_learns_and_writes(self, tmp_path, capsys):
+        result = char_transformer.main(
+            ["--steps", "60", *self.SMALL, "--sample", "30", "--test-windows", "64", "--folder", str(tmp_path)]
+        )
+        assert result["held out"] < 3.6  # of log(96) = 4.56
+        assert len((tmp_path / "sample.txt").read_text()) == len("def ") + 30 + 1
+        assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
+        assert "nats per character" in capsys.readouterr().out
+
+    def test_characters_become_codes_and_back(self):
+        codes = char_transformer.CODES[np.frombuffer("if x:\n\treturn é".encode(), np.uint8)]
+        assert "".join(char_transformer.CHARACTERS[c] for c in codes) == "if x:\n?return ??"
+        train, held_out = char_transformer.load()
+        assert len(train) > 5 * len(held_out) > 100_000
+
+    def test_writing_step_by_step_is_the_network(self):
+        model = char_transformer.Writer(16, 2, 2)
+        params = model.init(fad.random.key(0))
+        codes = np.random.default_rng(0).integers(0, 96, size=12)
+        whole = np.asarray(model(params, codes[None]))[0]
+        caches, found = model.caches(12), []
+        caches = fad.tree.map(lambda c: c.astype(float) if c.ndim else c, caches)
+        first, caches = model.decode(params, codes[:5], caches)
+        found.append(np.asarray(first))
+        for code in codes[5:]:
+            logits, caches = model.decode(params, np.array([code]), caches)
+            found.append(np.asarray(logits))
+        np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-8, atol=1e-10)
+
+    def test_the_future_is_not_seen(self):
+        model = char_transformer.Writer(16, 2, 1)
+        params = model.init(fad.random.key(0))
+        codes = np.arange(10)[None]
+        changed = codes.copy()
+        changed[0, 6] = 50
+        difference = np.abs(np.asarray(model(params, codes)) - np.asarray(model(params, changed))).max(axis=-1)[0]
+        assert difference[:6].max() == 0.0
+        assert difference[6:].min() > 0.0
+
+
+@pytest.mark.parametrize("example", [demo, bayesian_logistic, ode_fit, vae, digits_convnet, char_transformer])
 def test_every_example_says_how_to_run_it(example, capsys):
     with pytest.raises(SystemExit) as caught:
         example.main(["--help"])
