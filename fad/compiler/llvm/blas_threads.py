@@ -9,13 +9,12 @@ from __future__ import annotations
 import ctypes
 import threading
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import llvmlite.binding as binding
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.emission import I64
+from fad.compiler.llvm.library_calls import scipy_openblas
 from fad.compiler.llvm.linking import engine
 
 __all__ = ["add_blas_guard"]
@@ -67,23 +66,10 @@ done:
 _lock = threading.Lock()
 
 
-def _scipy_blas() -> Any:
-    """The BLAS that SciPy brought along, ``None`` if it uses another one."""
-    import scipy
-
-    root = Path(scipy.__file__).parent
-    for folder in (root.parent / "scipy.libs", root / ".dylibs"):
-        for path in sorted(folder.glob("libscipy_openblas*")):
-            library = ctypes.CDLL(str(path))
-            if hasattr(library, "scipy_openblas_set_num_threads"):
-                return library
-    return None
-
-
 @lru_cache(maxsize=1)
 def _load() -> bool:
     """Compile the guard; false where BLAS has no such setting."""
-    library = _scipy_blas()
+    library = scipy_openblas()
     if library is None:
         return False
     for name in ("get", "set"):

@@ -5,14 +5,34 @@ from __future__ import annotations
 import ctypes
 import importlib
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as binding
 
-__all__ = ["capsule_address", "declare_address"]
+__all__ = ["blas_symbol", "scipy_openblas"]
 
 
-@lru_cache(maxsize=256)
-def capsule_address(module: str, name: str) -> int:
+@lru_cache(maxsize=1)
+def scipy_openblas() -> Any:
+    """The BLAS library that SciPy brought along, ``None`` if it uses another one.
+
+    It is found by its file: importing ``scipy.linalg`` for it would take longer than compiling most functions.
+    """
+    spec = find_spec("scipy")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    for folder in (root.parent / "scipy.libs", root / ".dylibs"):
+        for path in sorted(folder.glob("libscipy_openblas*")):
+            library = ctypes.CDLL(str(path))
+            if hasattr(library, "scipy_dgemm_") and hasattr(library, "scipy_openblas_set_num_threads"):
+                return library
+    return None
+
+
+def _capsule_address(module: str, name: str) -> int:
     """The address of a C function that a Cython module offers to others."""
     capsule = importlib.import_module(module).__pyx_capi__[name]
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
@@ -22,8 +42,13 @@ def capsule_address(module: str, name: str) -> int:
 
 
 @lru_cache(maxsize=256)
-def declare_address(module: str, name: str) -> str:
-    """The symbol under which compiled code finds such a function."""
-    symbol = f"fad_{module.rpartition('.')[2]}_{name}"
-    binding.add_symbol(symbol, capsule_address(module, name))
+def blas_symbol(name: str) -> str:
+    """The symbol under which compiled code finds a function of BLAS, such as ``dgemm``."""
+    library = scipy_openblas()
+    if library is not None:
+        address = ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value
+    else:
+        address = _capsule_address("scipy.linalg.cython_blas", name)
+    symbol = f"fad_blas_{name}"
+    binding.add_symbol(symbol, address)
     return symbol

@@ -12,7 +12,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
-from fad.compiler.llvm.library_calls import declare_address
+from fad.compiler.llvm.library_calls import blas_symbol
 from fad.compiler.llvm.parallel import Argument, call_kernel
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
@@ -20,7 +20,7 @@ from fad.core.program import Equation
 
 __all__ = ["supports_product", "write_product"]
 
-_BLOCK = 128
+_BLOCK = 256
 """Rows or columns of one block."""
 
 
@@ -92,7 +92,7 @@ def _call(lowering: Any, function: ir.Function, product: _Product, arguments: li
         turns, _ = emitter.divide(emitter.add(emitter.larger(rows, columns), _BLOCK - 1), _BLOCK)
     work = emitter.multiply(emitter.multiply(emitter.multiply(rows, columns), inner), batch)
     # A block of a few rows repeats the preparation of the whole other matrix.
-    work, _ = emitter.divide(work, 2 if turns is batch else 4)
+    work, _ = emitter.divide(work, 2 if turns is batch else 16)
     small = isinstance(work, int) or isinstance(turns, int)
     call_kernel(lowering, function, arguments, turns, work, not small)
 
@@ -187,7 +187,7 @@ def _gemm(
         result,
         _integer(emitter, stride),
     ]
-    symbol = declare_address("scipy.linalg.cython_blas", "dgemm" if dtype.itemsize == 8 else "sgemm")
+    symbol = blas_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
     module = emitter.function.module
     if symbol not in module.globals:
         ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
