@@ -26,6 +26,14 @@ from fad.compiler.llvm.indexing import (
     write_gather_transpose,
     write_scatter,
 )
+from fad.compiler.llvm.linear import (
+    linear_refusal,
+    linear_sharing,
+    system_scratch,
+    write_cholesky,
+    write_solve,
+    write_solve_triangular,
+)
 from fad.compiler.llvm.outlined import Sharing
 from fad.compiler.llvm.rules import RULES
 from fad.compiler.llvm.windows import WINDOW_RULES
@@ -63,6 +71,8 @@ class Family(NamedTuple):
         Whether its inputs must lie in memory.
     sharing : callable
         How threads share the work, ``None`` if they do not.
+    uses_blas : bool
+        Whether it calls BLAS or LAPACK.
     """
 
     write: Callable[[Any, Equation], None]
@@ -70,6 +80,7 @@ class Family(NamedTuple):
     scratch: Callable[[Equation], list[tuple[tuple[int, ...], np.dtype]]] = _nothing
     whole: bool = False
     sharing: Callable[[Equation], Sharing | None] = _alone
+    uses_blas: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -87,6 +98,12 @@ FAMILIES: dict[str, Family] = {
     "linear_recurrence": Family(write_recurrence),
     "argmax": Family(write_argument),
     "argmin": Family(write_argument),
+    "cholesky": Family(write_cholesky, linear_refusal, sharing=linear_sharing, uses_blas=True),
+    "solve": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_blas=True),
+    "inverse": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_blas=True),
+    "solve_triangular": Family(
+        write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_blas=True
+    ),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }

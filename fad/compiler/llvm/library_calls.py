@@ -1,4 +1,4 @@
-"""Functions of other libraries by address: BLAS from SciPy."""
+"""Functions of other libraries by address: BLAS and LAPACK from SciPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import llvmlite.binding as binding
 
-__all__ = ["blas_symbol", "scipy_openblas"]
+__all__ = ["blas_symbol", "lapack_symbol", "scipy_openblas"]
 
 
 @lru_cache(maxsize=1)
@@ -41,14 +41,23 @@ def _capsule_address(module: str, name: str) -> int:
     return get_pointer(capsule, get_name(capsule))
 
 
-@lru_cache(maxsize=256)
 def blas_symbol(name: str) -> str:
     """The symbol under which compiled code finds a function of BLAS, such as ``dgemm``."""
+    return _symbol("blas", name)
+
+
+def lapack_symbol(name: str) -> str:
+    """The symbol under which compiled code finds a function of LAPACK, such as ``dgesv``, or the triangular solver of BLAS."""
+    return _symbol("blas" if name.endswith("trsm") else "lapack", name)
+
+
+@lru_cache(maxsize=256)
+def _symbol(kind: str, name: str) -> str:
     library = scipy_openblas()
     if library is not None:
         address = ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value
     else:
-        address = _capsule_address("scipy.linalg.cython_blas", name)
-    symbol = f"fad_blas_{name}"
+        address = _capsule_address(f"scipy.linalg.cython_{kind}", name)
+    symbol = f"fad_{kind}_{name}"
     binding.add_symbol(symbol, address)
     return symbol

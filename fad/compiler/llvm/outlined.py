@@ -218,6 +218,7 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     family.write(kernel, equation)
     kernel.finish(error_place.pointer)
     sharing = family.sharing(equation)
+    lowering.uses_blas = lowering.uses_blas or family.uses_blas
     passed = [Argument(value) for value, _ in inputs.values()]
     passed += [_shared_argument(lowering, p, sharing, (sharing and sharing.reduction) or None) for p in outs]
     passed += [_shared_argument(lowering, p, sharing, "") for p in scratch]
