@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.layouts import arrange_products, fold_transposes
+from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
 from fad.compiler.passes.verifier import verify
@@ -20,6 +21,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     remove_dead,
     fold,
     fold_transposes,
+    expand_positions,
     expand_products,
     arrange_products,
     merge_equal,
