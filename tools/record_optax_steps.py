@@ -65,8 +65,14 @@ SEARCHES = {
 }
 
 
-def path_of(optimizer, steps):
-    """Parameters after some of the steps."""
+CALLS = {"steps": OPTIMIZERS, "searches": SEARCHES}
+
+
+def path_of(call, steps):
+    """Parameters after some of the steps of the optimizer that a text stands for."""
+    names = {n: getattr(optax, n) for n in dir(optax) if not n.startswith("_")}
+    names["muon"] = optax.contrib.muon
+    optimizer = eval(call, names)
     params = {k: jnp.asarray(v) for k, v in start().items()}
     optimizer = optax.with_extra_args_support(optimizer)
     state = optimizer.init(params)
@@ -83,12 +89,9 @@ def path_of(optimizer, steps):
 def main():
     """Run every optimizer and write the numbers."""
     recorded = {"optax": optax.__version__, "jax": jax.__version__, "steps": {}, "searches": {}}
-    names = {n: getattr(optax, n) for n in dir(optax) if not n.startswith("_")}
-    names["muon"] = optax.contrib.muon
-    for name, call in OPTIMIZERS.items():
-        recorded["steps"][name] = {"call": call, "path": path_of(eval(call, names), True)}
-    for name, call in SEARCHES.items():
-        recorded["searches"][name] = {"call": call, "path": path_of(eval(call, names), False)}
+    for kind, calls in CALLS.items():
+        for name, call in calls.items():
+            recorded[kind][name] = {"call": call, "path": path_of(call, kind == "steps")}
     folder = Path(__file__).parent.parent / "tests" / "optim"
     folder.mkdir(exist_ok=True)
     (folder / "optax_steps.json").write_text(json.dumps(recorded))

@@ -214,7 +214,11 @@ def adagrad(learning_rate: Any, initial_accumulator_value: float = 0.1, eps: flo
 
 
 def adadelta(
-    learning_rate: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, mask: Any = None
+    learning_rate: Any = 1.0,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    weight_decay_mask: Any = None,
 ) -> GradientTransformation:
     """Adadelta (Zeiler, arXiv:1212.5701).
 
@@ -228,7 +232,9 @@ def adadelta(
     Array([-0.003162])
     """
     return chain(
-        add_decayed_weights(weight_decay, mask), scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate)
+        add_decayed_weights(weight_decay, weight_decay_mask),
+        scale_by_adadelta(rho, eps),
+        scale_by_learning_rate(learning_rate),
     )
 
 

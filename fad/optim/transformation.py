@@ -211,7 +211,7 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
     return like(transformations)(init, update)
 
 
-def scale(factor: Any) -> GradientTransformation:
+def scale(step_size: Any) -> GradientTransformation:
     """Updates times a constant.
 
     Examples
@@ -221,11 +221,11 @@ def scale(factor: Any) -> GradientTransformation:
     >>> optim.scale(-0.5).update(fnp.array([2.0]), ())[0]
     Array([-1.])
     """
-    return stateless(lambda updates, params: tree.map(lambda u: factor * u, updates))
+    return stateless(lambda updates, params: tree.map(lambda u: step_size * u, updates))
 
 
-def scale_by_schedule(schedule: Callable[[Any], Any]) -> GradientTransformation:
-    """Updates times ``schedule(count)``, the count of steps made before this one.
+def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> GradientTransformation:
+    """Updates times ``step_size_fn(count)``, the count of steps made before this one.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def scale_by_schedule(schedule: Callable[[Any], Any]) -> GradientTransformation:
     """
 
     def update(updates: Any, state: CountState, params: Any = None) -> tuple[Any, CountState]:
-        factor = schedule(state.count)
+        factor = step_size_fn(state.count)
         return tree.map(lambda u: in_dtype_of(factor, u) * u, updates), CountState(state.count + 1)
 
     return GradientTransformation(lambda params: CountState(fnp.asarray(0)), update)

@@ -148,12 +148,12 @@ class MultiStepsState(NamedTuple):
     acc_grads: Any
 
 
-def multi_steps(inner: GradientTransformation, every_k_schedule: Any) -> GradientTransformation:
-    """Gradient accumulation: average the gradients of ``k`` calls, then make one step of ``inner``; zero updates in between.
+def multi_steps(opt: GradientTransformation, every_k_schedule: Any) -> GradientTransformation:
+    """Gradient accumulation: average the gradients of ``k`` calls, then make one step of ``opt``; zero updates in between.
 
     Parameters
     ----------
-    inner : GradientTransformation
+    opt : GradientTransformation
         The optimizer.
     every_k_schedule : int or callable
         ``k``, or a function of the count of full steps.
@@ -171,14 +171,14 @@ def multi_steps(inner: GradientTransformation, every_k_schedule: Any) -> Gradien
     period = every_k_schedule if callable(every_k_schedule) else lambda count: every_k_schedule
 
     def init(params: Any) -> MultiStepsState:
-        return MultiStepsState(fnp.asarray(0), fnp.asarray(0), inner.init(params), zeros_like(params))
+        return MultiStepsState(fnp.asarray(0), fnp.asarray(0), opt.init(params), zeros_like(params))
 
     def update(updates: Any, state: MultiStepsState, params: Any = None) -> tuple[Any, MultiStepsState]:
         k = period(state.gradient_step)
         # The running mean, so that nothing overflows that the gradients themselves do not.
         mean = tree.map(lambda g, a: a + (g - a) / (state.mini_step + 1).astype(a.dtype), updates, state.acc_grads)
         full = state.mini_step + 1 >= k
-        moved, inner_state = inner.update(mean, state.inner_opt_state, params)
+        moved, inner_state = opt.update(mean, state.inner_opt_state, params)
         still = tree.map(fnp.zeros_like, mean)
         return chosen_where(full, moved, still), MultiStepsState(
             fnp.where(full, 0, state.mini_step + 1),

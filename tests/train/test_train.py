@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +93,30 @@ def test_killed_and_resumed_is_the_same_run(tmp_path, stop):
     assert_same(resumed.state, whole.state)
     assert resumed.history.to_json() == whole.history.to_json()
     assert resumed.step == whole.step == 24
+
+
+KILLED = """
+import os, signal, sys
+from tests.train.test_train import run
+
+def kill(step, state, metrics):
+    if step == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(checkpoint=sys.argv[1], checkpoint_every=4, callbacks=[kill])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_process_is_resumed(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root, check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert fad.io.load_metadata(path)["step"] == "8"
+    resumed, whole = run(checkpoint=path), run()
+    assert_same(resumed.state, whole.state)
+    assert resumed.history.to_json() == whole.history.to_json()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
