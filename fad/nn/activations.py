@@ -10,7 +10,7 @@ from typing import Any
 
 import fad.numpy as fnp
 from fad import Array, custom_jvp, errors, stop_gradient
-from fad.nn.arguments import floating
+from fad.nn.arguments import coefficient, floating
 from fad.numpy import logsumexp, tanh
 from fad.scipy import special
 
@@ -159,7 +159,7 @@ def prelu(x: Any, weight: Any) -> Array:
     >>> nn.prelu([[-1.0, -1.0]], [0.25, 0.5])
     Array([[-0.25, -0.5 ]])
     """
-    return leaky_relu(x, fnp.asarray(weight))
+    return leaky_relu(x, coefficient(weight))
 
 
 def elu(x: Any, alpha: float = 1.0) -> Array:
@@ -419,8 +419,8 @@ def _log_softmax_jvp(axis: Any, primals: Any, tangents: Any) -> tuple[Array, Arr
 
 
 def _without(x: Array, where: Any) -> Array:
-    """Logits with the masked ones at the least finite number, whose exponential vanishes beside any other."""
-    return fnp.where(where, x, float(fnp.finfo(x.dtype).min))
+    """Logits with the masked ones so low that their exponentials vanish beside any other, and still finite after a shift."""
+    return fnp.where(where, x, float(fnp.finfo(x.dtype).min) / 2)
 
 
 def softmax(x: Any, axis: int | tuple[int, ...] = -1, where: Any = None) -> Array:

@@ -14,7 +14,7 @@ import fad.random
 from fad import Array, errors
 from fad.nn import initializers
 from fad.nn.activations import softmax
-from fad.nn.arguments import floating
+from fad.nn.arguments import coefficient, floating
 from fad.nn.dense import Linear
 from fad.nn.functional import dropout as drop
 from fad.nn.initializers import Initializer
@@ -88,7 +88,7 @@ def dot_product_attention(
     if bias is not None or allowed is not None or group > 1:
         scores = scores.reshape(*lead, heads, queries, keys)
     if bias is not None:
-        scores = scores + fnp.asarray(bias)
+        scores = scores + coefficient(bias)
     weights = softmax(scores, where=allowed)
     if dropout and dropout_key is not None:
         weights = drop(dropout_key, weights, dropout)

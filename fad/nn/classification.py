@@ -9,7 +9,7 @@ import numpy as np
 import fad.numpy as fnp
 from fad import Array, custom_jvp, errors
 from fad.nn.activations import log_sigmoid, log_softmax, sigmoid
-from fad.nn.arguments import floating
+from fad.nn.arguments import coefficient, floating
 from fad.nn.losses import reduced
 
 __all__ = ["binary_cross_entropy", "cross_entropy", "nll"]
@@ -147,7 +147,7 @@ def cross_entropy(
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     # A class with probability 0 counts nothing, also where its logit is minus infinity.
-    terms = fnp.where(targets == 0, 0, targets * logs)
+    terms = targets * fnp.where(targets == 0, 0, logs)
     return reduced("cross_entropy", -fnp.sum(terms if weights is None else terms * weights, axis=-1), reduction, where)
 
 
@@ -280,8 +280,8 @@ def binary_cross_entropy(
     if from_logits and pos_weight is None:
         losses = _logistic_loss(x, y.astype(x.dtype))
     elif from_logits:
-        losses = -(fnp.asarray(pos_weight) * y * log_sigmoid(x) + (1 - y) * log_sigmoid(-x))
+        losses = -(coefficient(pos_weight) * y * log_sigmoid(x) + (1 - y) * log_sigmoid(-x))
     else:
         yes = y * _bounded_log(x)
-        losses = -((yes if pos_weight is None else yes * fnp.asarray(pos_weight)) + (1 - y) * _bounded_log(1 - x))
+        losses = -((yes if pos_weight is None else yes * coefficient(pos_weight)) + (1 - y) * _bounded_log(1 - x))
     return reduced("binary_cross_entropy", losses, reduction, where)

@@ -7,7 +7,7 @@ from typing import Any
 
 import fad.numpy as fnp
 from fad import Array, errors, random
-from fad.nn.arguments import floating
+from fad.nn.arguments import coefficient, floating
 
 __all__ = [
     "batch_norm",
@@ -107,8 +107,8 @@ def dropout(key: Array, x: Any, rate: float = 0.5, broadcast_axes: tuple[int, ..
 
 def _scaled(x: Array, weight: Any, bias: Any) -> Array:
     if weight is not None:
-        x = x * weight
-    return x if bias is None else x + bias
+        x = x * coefficient(weight)
+    return x if bias is None else x + coefficient(bias)
 
 
 def _normalized(x: Array, axes: Any, eps: float) -> Array:
@@ -284,5 +284,5 @@ def batch_norm(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None
     """
     x = floating(x)
     # One factor for each channel, so that the large array is touched twice only.
-    factor = 1 / fnp.sqrt(fnp.asarray(var) + eps)
-    return _scaled((x - fnp.asarray(mean)) * (factor if weight is None else factor * weight), None, bias)
+    factor = 1 / fnp.sqrt(coefficient(var) + eps)
+    return _scaled((x - coefficient(mean)) * (factor if weight is None else factor * coefficient(weight)), None, bias)

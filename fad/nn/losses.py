@@ -11,7 +11,7 @@ from typing import Any
 
 import fad.numpy as fnp
 from fad import Array, errors
-from fad.nn.arguments import floating
+from fad.nn.arguments import coefficient, floating
 from fad.nn.functional import safe_norm
 
 __all__ = [
@@ -340,7 +340,7 @@ def gaussian_nll(
     Array(1.19314718)
     """
     x, y = _pair("gaussian_nll", predictions, targets)
-    var = floating(var)
+    var = fnp.broadcast_to(coefficient(var), x.shape).astype(x.dtype)
     safe = fnp.where(var <= eps, eps, var)
     difference = x - y
     losses = 0.5 * (fnp.log(safe) + difference * difference / safe)
@@ -402,6 +402,7 @@ def cosine_embedding(
     >>> nn.cosine_embedding([[1.0, 0.0]], [[0.0, 2.0]], [1])
     Array(1.)
     """
+    a, b = _pair("cosine_embedding", a, b)
     cosine, targets = _pair("cosine_embedding", cosine_similarity(a, b, eps=1e-12), targets)
     apart = fnp.where(cosine <= margin, 0, cosine - margin)
     return reduced("cosine_embedding", fnp.where(targets > 0, 1 - cosine, apart), reduction, where)

@@ -53,7 +53,8 @@ def _log_add(*terms: Array) -> Array:
 
 
 def _shifted(x: Array, by: int) -> Array:
-    return fnp.concatenate([fnp.full((x.shape[0], by), _NEVER, x.dtype), x[:, : x.shape[1] - by]], axis=1)
+    count, width = x.shape
+    return fnp.concatenate([fnp.full((count, by), _NEVER, x.dtype), x], axis=1)[:, :width]
 
 
 def ctc(
