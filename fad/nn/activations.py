@@ -1,6 +1,7 @@
 """Activation functions: elementwise, except for the softmax family and ``glu``.
 
-At a kink the derivative is that of the side towards zero (``relu'(0) = 0``); none of them overflows where its value is finite.
+At a kink the derivative is that of the left side (``relu'(0) = 0``), at the ends of a clip that of the outside (``relu6'(6) = 0``). None of them overflows where
+its value is finite.
 """
 
 from __future__ import annotations
