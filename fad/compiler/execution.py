@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,11 @@ from fad.compiler.canonical import Canonical, canonical_form
 from fad.compiler.llvm.caller import make_caller
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.lowering import lower_segment
-from fad.compiler.memory_plan import MemoryPlan
+from fad.compiler.memory_plan import ALIGNMENT, MemoryPlan
 from fad.compiler.nested import body_program, nested_constants
-from fad.compiler.outcomes import NativeFailure
+from fad.compiler.outcomes import FAILED, MISS, NativeFailure
 from fad.compiler.segments import HostStep, split
-from fad.core.program import Literal, Program, Var
+from fad.core.program import Atom, Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment"]
 
@@ -52,7 +54,7 @@ class Code:
 
 
 _codes: dict[Hashable, Code] = {}
-_locks: dict[Hashable, threading.Lock] = {}
+_compiling: dict[Hashable, threading.Lock] = {}
 _lock = threading.Lock()
 
 
@@ -62,15 +64,35 @@ def _code(program: Program, canonical: Canonical) -> Code:
     if found is not None:
         return found
     with _lock:
-        lock = _locks.setdefault(canonical.key, threading.Lock())
+        lock = _compiling.setdefault(canonical.key, threading.Lock())
     with lock:
         if canonical.key not in _codes:
             _codes[canonical.key] = Code(program, canonical)
+            with _lock:
+                _compiling.pop(canonical.key, None)
         return _codes[canonical.key]
 
 
 class NativeSegment:
-    """A segment ready to run for one set of sizes."""
+    """A segment ready to run for one set of sizes.
+
+    Attributes
+    ----------
+    program : Program
+        What it computes.
+    code : Code
+        Its code.
+    sizes : numpy.ndarray
+        The sizes, scalars and offsets that the code gets.
+    arena_size : int
+        Bytes of its temporary arrays.
+    constants : list of numpy.ndarray
+        Closed-over arrays.
+    out_types : list of (shape, dtype)
+        The types of its results.
+    is_long : bool
+        Whether a run takes so long that other Python threads should run meanwhile.
+    """
 
     def __init__(self, program: Program):
         canonical = canonical_form(program)
@@ -83,24 +105,34 @@ class NativeSegment:
         self.sizes = np.array([v - (1 << 64) if v >= 1 << 63 else v for v in values], np.int64)
         constants = [*program.constants.items(), *nested_constants(program)]
         self.constants = [native_buffer(c, v.aval.dtype) for v, c in constants]
-        self.in_dtypes = [v.aval.dtype for v in program.inputs]
         self.out_types = [(v.aval.shape, v.aval.dtype) for v in program.outputs]
         self.is_long = _is_long(program)
+        self._caller: Any = None
+        self._calls = 0
 
     def __call__(self, *args: Any) -> list[np.ndarray]:
-        """Run it on buffers."""
-        held = [native_buffer(a, d) for a, d in zip(args, self.in_dtypes, strict=True)]
+        """Run it on buffers; from the second call on through the native caller."""
+        self._calls += 1
+        if self._calls == 2:
+            self._caller = make_caller(self.program.in_avals, range(len(args)), self, False)
+        results = MISS if self._caller is None else self._caller(*args)
+        if results is FAILED:
+            raise NativeFailure(self.program.name)
+        return self._run(args) if results is MISS else [r._buffer for r in results]
+
+    def _run(self, args: Any) -> list[np.ndarray]:
+        """Run it on whatever NumPy can bring into the wanted types."""
+        held = [native_buffer(a, v.aval.dtype) for a, v in zip(args, self.program.inputs, strict=True)]
         outs = [np.empty(shape, dtype) for shape, dtype in self.out_types]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs)], np.uint64)
-        arena = np.empty(self.arena_size + 64, np.uint8)
-        base = -(-arena.ctypes.data // 64) * 64
+        arena = np.empty(self.arena_size + ALIGNMENT, np.uint8)
+        base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
         return outs
 
 
 def _is_long(program: Program) -> bool:
-    """Whether a run takes so long that other Python threads should run meanwhile."""
     work = sum(a.aval.size for e in program.equations for a in (*e.inputs, *e.outputs))
     return work > _LONG_WORK or any(e.primitive.higher_order for e in program.equations)
 
@@ -110,16 +142,40 @@ def native_buffer(value: Any, dtype: np.dtype) -> np.ndarray:
     return np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep Python's cycle collector from running, which would look through all objects several times during one compilation."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class CompiledProgram:
-    """A Program as native segments and equations that Python evaluates."""
+    """A Program as native segments and equations that Python evaluates.
+
+    Attributes
+    ----------
+    program : Program
+        What was compiled.
+    steps : list of NativeSegment or HostStep
+        What runs, in order.
+    reasons : dict of str to str
+        Why operations are left to Python, by their names.
+    """
 
     def __init__(self, program: Program):
         self.program = program
-        flat = body_program(program)
-        steps = split(flat)
+        with _without_collection():
+            self._flat = body_program(program)
+            steps = split(self._flat)
+            self.steps: list[Any] = [s if isinstance(s, HostStep) else NativeSegment(s.program) for s in steps]
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
-        self.steps: list[Any] = [s if isinstance(s, HostStep) else NativeSegment(s.program) for s in steps]
-        self._flat = flat
+        self._reads = [_reads(s) for s in self.steps]
+        self._dead = _dead_after(self._reads, self._flat)
 
     def native_caller(self, single: bool) -> Any:
         """A C function from arguments to arrays, see :mod:`fad.compiler.llvm.caller`; ``None`` if some of it runs in Python."""
@@ -135,12 +191,30 @@ class CompiledProgram:
     def __call__(self, *args: Any) -> list[Any]:
         """Run the Program on buffers."""
         env: dict[Var, Any] = {**self._flat.constants, **dict(zip(self._flat.inputs, args, strict=True))}
-        for step in self.steps:
+        for step, reads, dead in zip(self.steps, self._reads, self._dead, strict=True):
+            values = [a.value if isinstance(a, Literal) else env[a] for a in reads]
             if isinstance(step, NativeSegment):
-                env.update(zip(step.program.outputs, step(*[env[v] for v in step.program.inputs]), strict=True))
+                env.update(zip(step.program.outputs, step(*values), strict=True))
             else:
-                equation = step.equation
-                values = [a.value if isinstance(a, Literal) else env[a] for a in equation.inputs]
-                out = equation.primitive.bind(*values, **equation.params)
-                env.update(zip(equation.outputs, out if equation.primitive.multiple_results else [out], strict=True))
+                out = step.equation.primitive.bind(*values, **step.equation.params)
+                outs = out if step.equation.primitive.multiple_results else [out]
+                env.update(zip(step.equation.outputs, outs, strict=True))
+            del values
+            for var in dead:
+                del env[var]
         return [env[v] for v in self._flat.outputs]
+
+
+def _reads(step: Any) -> list[Atom]:
+    return list(step.program.inputs if isinstance(step, NativeSegment) else step.equation.inputs)
+
+
+def _dead_after(reads: list[list[Atom]], program: Program) -> list[list[Var]]:
+    """The variables that are read for the last time in each step."""
+    seen: set[Atom] = {*program.outputs, *program.inputs, *program.constants}
+    dead: list[list[Var]] = []
+    for atoms in reversed(reads):
+        ended = [a for a in dict.fromkeys(atoms) if isinstance(a, Var) and a not in seen]
+        seen.update(ended)
+        dead.append(ended)
+    return dead[::-1]

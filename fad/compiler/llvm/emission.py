@@ -227,7 +227,7 @@ class Emitter:
         following = inner.builder.add(counter, ir.Constant(I64, 1), flags=["nsw", "nuw"])
         counter.add_incoming(following, inner.builder.block)
         back = inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
-        if plain:
+        if plain or not (isinstance(start, int) and isinstance(stop, int)):
             back.set_metadata("llvm.loop", _plain_loop(self.function.module))
         self.scopes.pop()
         counter.add_incoming(first, outer.builder.block)

@@ -36,6 +36,14 @@ from fad.compiler.llvm.linear import (
 )
 from fad.compiler.llvm.outlined import Sharing
 from fad.compiler.llvm.rules import RULES
+from fad.compiler.llvm.sorting import (
+    argsort_scratch,
+    searchsorted_refusal,
+    sort_scratch,
+    write_argsort,
+    write_searchsorted,
+    write_sort,
+)
 from fad.compiler.llvm.windows import WINDOW_RULES
 from fad.core.program import Equation
 
@@ -104,6 +112,9 @@ FAMILIES: dict[str, Family] = {
     "solve_triangular": Family(
         write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_blas=True
     ),
+    "sort": Family(write_sort, scratch=sort_scratch),
+    "argsort": Family(write_argsort, scratch=argsort_scratch),
+    "searchsorted": Family(write_searchsorted, searchsorted_refusal),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }

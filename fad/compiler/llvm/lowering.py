@@ -37,6 +37,9 @@ __all__ = ["OPAQUE", "Lowering", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
+_FEW = 16
+"""Equations on small values that are not worth LLVM's time."""
+
 OPAQUE: dict[str, Any] = {
     "dot_general": write_product,
     "scan": write_scan,
@@ -81,6 +84,8 @@ class Lowering:
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
         self.uses_blas = False
+        # Whether the segment's function itself does more than prepare and call kernels.
+        self.computes = False
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -149,6 +154,7 @@ class Lowering:
             if isinstance(step, Group):
                 self._write_group(plan, number, step, outputs)
             elif isinstance(step, Straight):
+                self.computes = self.computes or self.emitter.depth > 0 or len(step.equations) > _FEW
                 write_straight(self, step.equations)
             else:
                 self._write_opaque(step, outputs)
@@ -373,6 +379,9 @@ def lower_segment(module: ir.Module, name: str, program: Program, canonical: Can
     }
     lowering.write_program(program, outputs)
     lowering.emitter.finish(ir.Constant(I64, 0))
+    if not lowering.computes and lowering.kernels:
+        for attribute in ("optnone", "noinline"):
+            lowering.emitter.function.attributes.add(attribute)
     if lowering.uses_blas:
         add_blas_guard(module, lowering.emitter.function, name)
     else:

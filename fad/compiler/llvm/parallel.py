@@ -14,16 +14,13 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
-from fad.compiler.llvm.pool import start_pool
+from fad.compiler.llvm.pool import GRAIN, start_pool
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
 
 __all__ = ["GRAIN", "Argument", "call_kernel"]
 
-GRAIN = 1_000_000
-"""The work of one chunk; a unit is about 0.03 ns on one core."""
-_MOST_CHUNKS = 64
-_THUNK_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64])
+_THUNK_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 
 
 class Argument(NamedTuple):
@@ -46,136 +43,64 @@ class Argument(NamedTuple):
     dtype: np.dtype | None = None
     reduction: str = ""
 
-    @property
-    def is_own(self) -> bool:
-        """Whether each chunk has memory of its own for it."""
-        return self.dtype is not None
-
 
 def call_kernel(
     lowering: Any, function: ir.Function, arguments: Sequence[Argument], turns: Ix, work: Ix, parallel: bool
 ) -> None:
-    """Call ``function(*arguments, sizes, begin, end)`` for all turns."""
+    """Call ``function(*arguments, sizes, begin, end)`` for all turns; ``parallel`` says that there may be work for several threads."""
     emitter = lowering.emitter
-    values = [a.value for a in arguments]
+    values = [*[a.value for a in arguments], lowering.sizes]
     if not parallel:
-        emitter.builder.call(function, [*values, lowering.sizes, ir.Constant(I64, 0), emitter.raw(turns)])
+        emitter.builder.call(function, [*values, ir.Constant(I64, 0), emitter.raw(turns)])
         return
-    chunks = _number_of_chunks(emitter, arguments, turns, work)
-    several = emitter.builder.zext(emitter.builder.icmp_signed(">", chunks.value, ir.Constant(I64, 1)), I64)
-    with emitter.choice(several, 2) as enter:
-        with enter(0):
-            emitter.builder.call(function, [*values, lowering.sizes, ir.Constant(I64, 0), emitter.raw(turns)])
-        with enter(1):
-            _call_chunks(lowering, function, arguments, turns, chunks)
-
-
-def _number_of_chunks(emitter: Emitter, arguments: Sequence[Argument], turns: Ix, work: Ix) -> Index:
-    grain: Ix = GRAIN
-    for argument in arguments:
-        if argument.reduction:
-            # A chunk's partial results are written, read and added once more.
-            grain = emitter.add(grain, emitter.multiply(argument.count, 64))
-    chunks, _ = emitter.divide(work, grain)
-    # At least one: the number divides, in code that may stand before the choice between one call and several.
-    chunks = emitter.larger(emitter.smaller(emitter.smaller(chunks, _MOST_CHUNKS), turns), 1)
-    return chunks if isinstance(chunks, Index) else Index(ir.Constant(I64, chunks), emitter.depth)
-
-
-def _call_chunks(lowering: Any, function: ir.Function, arguments: Sequence[Argument], turns: Ix, chunks: Index) -> None:
     start_pool()
-    emitter, module = lowering.emitter, lowering.module
-    own, total = _own_memory(emitter, arguments, chunks)
-    base = _allocate(lowering, total) if own else None
-    chunk_turns, _ = emitter.divide(emitter.subtract(emitter.add(turns, chunks), 1), chunks)
-    words = [*[a.value for a in arguments], lowering.sizes, emitter.raw(turns), emitter.raw(chunk_turns)]
-    bases = {}
-    for number, (offset, stride) in own.items():
-        pointer = emitter.builder.gep(base, [emitter.raw(offset)])
-        bases[number] = pointer
-        words[number] = pointer
-        words.append(emitter.raw(stride))
-    context = _context(emitter, words)
-    thunk = _thunk(module, function, words, list(own))
-    run = _runtime(module, "fad_pool_run", ir.FunctionType(ir.VoidType(), [thunk.type, POINTER, I64]))
-    emitter.builder.call(run, [thunk, context, chunks.value])
-    for number, pointer in bases.items():
-        argument = arguments[number]
-        if argument.reduction:
-            _combine(lowering, argument, pointer, own[number][1], chunks)
-    if base is not None:
-        free = _runtime(module, "free", ir.FunctionType(ir.VoidType(), [POINTER]))
-        emitter.builder.call(free, [base])
-
-
-def _own_memory(emitter: Emitter, arguments: Sequence[Argument], chunks: Index) -> tuple[dict[int, tuple[Ix, Ix]], Ix]:
-    """Offset of the first chunk's memory and distance to the next chunk's, in bytes, by argument; and the bytes of all."""
-    found: dict[int, tuple[Ix, Ix]] = {}
-    offset: Ix = 0
+    module = lowering.module
+    rows: list[ir.Value] = []
     for number, argument in enumerate(arguments):
         if argument.dtype is not None:
-            lines, _ = emitter.divide(emitter.add(emitter.multiply(argument.count, argument.dtype.itemsize), 63), 64)
-            stride = emitter.multiply(lines, 64)
-            found[number] = (offset, stride)
-            offset = emitter.add(offset, emitter.multiply(stride, chunks))
-    return found, offset
+            size = emitter.multiply(argument.count, argument.dtype.itemsize)
+            combining = _combining_address(module, argument.reduction, argument.dtype)
+            rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
+    words = _stored(emitter, values)
+    table = _stored(emitter, rows)
+    thunk = _thunk(module, function)
+    kind = ir.FunctionType(ir.VoidType(), [thunk.type, POINTER, I64, I64, I64, POINTER, I64])
+    name = "fad_pool_dispatch"
+    dispatch = module.globals[name] if name in module.globals else ir.Function(module, kind, name)
+    dispatch_arguments = [thunk, words, ir.Constant(I64, len(values)), emitter.raw(turns), emitter.raw(work)]
+    emitter.builder.call(dispatch, [*dispatch_arguments, table, ir.Constant(I64, len(rows) // 4)])
 
 
-def _allocate(lowering: Any, total: Ix) -> ir.Value:
-    allocate = _runtime(lowering.module, "malloc", ir.FunctionType(POINTER, [I64]))
-    return lowering.emitter.builder.call(allocate, [lowering.emitter.raw(total)])
-
-
-def _runtime(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:
-    return module.globals[name] if name in module.globals else ir.Function(module, kind, name)
-
-
-def _context(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
+def _stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
     """The words in memory, eight bytes each."""
-    place = emitter.small_array(np.dtype(np.int64), len(words))
+    place = emitter.small_array(np.dtype(np.int64), max(len(words), 1))
     for number, word in enumerate(words):
         at = emitter.builder.gep(place, [ir.Constant(I64, number)])
         emitter.builder.store(word, emitter.builder.bitcast(at, word.type.as_pointer()))
     return emitter.builder.bitcast(place, POINTER)
 
 
-def _thunk(module: ir.Module, function: ir.Function, words: Sequence[ir.Value], own: Sequence[int]) -> ir.Function:
-    """``void f(context, chunk)``: call the kernel for one chunk."""
-    thunk = ir.Function(module, _THUNK_TYPE, f"{function.name}_chunk")
+def _thunk(module: ir.Module, function: ir.Function) -> ir.Function:
+    """``void f(words, begin, end)``: call the kernel with the words as arguments."""
+    thunk = ir.Function(module, _THUNK_TYPE, f"{function.name}_words")
     thunk.linkage = "internal"
     builder = ir.IRBuilder(thunk.append_basic_block())
-    context = builder.bitcast(thunk.args[0], I64.as_pointer())
-    chunk = thunk.args[1]
+    words = builder.bitcast(thunk.args[0], I64.as_pointer())
     loaded = []
-    for number, word in enumerate(words):
-        at = builder.gep(context, [ir.Constant(I64, number)])
-        loaded.append(builder.load(builder.bitcast(at, word.type.as_pointer())))
-    count = len(function.args) - 2
-    turns, chunk_turns = loaded[count], loaded[count + 1]
-    for position, number in enumerate(own):
-        distance = builder.mul(chunk, loaded[count + 2 + position])
-        moved = builder.gep(builder.bitcast(loaded[number], POINTER), [distance])
-        loaded[number] = builder.bitcast(moved, function.args[number].type)
-    begin = builder.mul(chunk, chunk_turns)
-    begin = builder.select(builder.icmp_signed("<", begin, turns), begin, turns)
-    end = builder.add(begin, chunk_turns)
-    end = builder.select(builder.icmp_signed("<", end, turns), end, turns)
-    builder.call(function, [*loaded[:count], begin, end])
+    for number, argument in enumerate(function.args[:-2]):
+        at = builder.gep(words, [ir.Constant(I64, number)])
+        loaded.append(builder.load(builder.bitcast(at, argument.type.as_pointer())))
+    builder.call(function, [*loaded, *thunk.args[1:]])
     builder.ret_void()
     return thunk
 
 
-def _combine(lowering: Any, argument: Argument, partial: ir.Value, stride: Ix, chunks: Index) -> None:
-    """Put the partial results together, in the order of the chunks."""
-    emitter, dtype = lowering.emitter, argument.dtype
-    assert dtype is not None
-    kind = memory_type(dtype).as_pointer()
-    function = _combining_function(lowering.module, argument.reduction, dtype, kind)
-    builder = emitter.builder
-    lowering.copy_bytes(partial, argument.value, emitter.raw(emitter.multiply(argument.count, dtype.itemsize)))
-    first = builder.gep(partial, [emitter.raw(stride)])
-    rest = emitter.subtract(chunks, 1)
-    builder.call(function, [argument.value, first, emitter.raw(argument.count), emitter.raw(stride), emitter.raw(rest)])
+def _combining_address(module: ir.Module, reduction: str, dtype: np.dtype) -> ir.Value:
+    """The address of the function that combines partial results, 0 for scratch memory."""
+    if not reduction:
+        return ir.Constant(I64, 0)
+    function = _combining_function(module, reduction, dtype, memory_type(dtype).as_pointer())
+    return function.ptrtoint(I64)
 
 
 def _combining_function(module: ir.Module, reduction: str, dtype: np.dtype, kind: ir.Type) -> ir.Function:

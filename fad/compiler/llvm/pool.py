@@ -12,11 +12,14 @@ import threading
 import llvmlite.binding as binding
 
 from fad.compiler.llvm.linking import engine
-from fad.compiler.llvm.pool_source import POOL_SOURCE
+from fad.compiler.llvm.pool_source import pool_source
 from fad.core.config import config
 
-__all__ = ["set_thread_limit", "start_pool", "thread_count"]
+__all__ = ["GRAIN", "set_thread_limit", "start_pool", "thread_count"]
 
+GRAIN = 1_000_000
+"""The work of one chunk; a unit is about 0.03 ns on one core."""
+_MOST_CHUNKS = 64
 _lock = threading.Lock()
 _started: list[int] = []
 
@@ -36,7 +39,8 @@ def start_pool() -> None:
     with _lock:
         if _started:
             return
-        binding.add_symbol("fad_pool_run", engine().load_text(POOL_SOURCE, "fad_pool_run"))
+        text = pool_source(GRAIN, _MOST_CHUNKS)
+        binding.add_symbol("fad_pool_dispatch", engine().load_text(text, "fad_pool_dispatch"))
         _started.extend(engine().address(f"fad_pool_{name}") for name in ("start", "set_limit", "worker"))
         _start()
         if hasattr(os, "register_at_fork"):

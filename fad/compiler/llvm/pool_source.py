@@ -2,14 +2,18 @@
 
 One job runs at a time. Its chunks are taken one by one from a counter, by the thread that has the job and by every worker that is awake, so a
 worker that never wakes costs nothing but its help. Who finds the pool busy runs all chunks alone.
+
+``fad_pool_dispatch`` runs a kernel over its turns, at once or in chunks. The kernel is a function of an array of words (its arguments) and of
+the turns to do. Some words are addresses of memory that each chunk must have of its own; a row for each such word says which one it is, how
+many bytes it points to, how partial results are combined (0: not at all) and how many elements they have.
 """
 
 from __future__ import annotations
 
-__all__ = ["POOL_SOURCE"]
+__all__ = ["pool_source"]
 
 # A job: function, context, number of chunks, next chunk. The pool's state is guarded by its mutex, the counter is atomic.
-POOL_SOURCE = """
+_SOURCE = """
 %job = type { ptr, ptr, i64, i64 }
 
 @fad_pool_mutex = internal global [128 x i8] zeroinitializer, align 64
@@ -158,4 +162,190 @@ leave:
   %unlocked2 = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
   ret void
 }
+
+declare ptr @malloc(i64)
+declare void @free(ptr)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+; What the chunks of one call have in common.
+%call = type { ptr, ptr, i64, i64, i64, ptr, i64, ptr, i64 }
+
+; The bytes between the memory of one chunk and of the next.
+define internal i64 @fad_stride(ptr %row) {
+  %bytes_at = getelementptr i64, ptr %row, i64 1
+  %bytes = load i64, ptr %bytes_at
+  %up = add i64 %bytes, 63
+  %stride = and i64 %up, -64
+  ret i64 %stride
+}
+
+define internal void @fad_run_chunk(ptr %call, i64 %chunk) {
+entry:
+  %kernel = load ptr, ptr %call
+  %words_at = getelementptr %call, ptr %call, i64 0, i32 1
+  %words = load ptr, ptr %words_at
+  %count_at = getelementptr %call, ptr %call, i64 0, i32 2
+  %count = load i64, ptr %count_at
+  %turns_at = getelementptr %call, ptr %call, i64 0, i32 3
+  %turns = load i64, ptr %turns_at
+  %each_at = getelementptr %call, ptr %call, i64 0, i32 4
+  %each = load i64, ptr %each_at
+  %rows_at = getelementptr %call, ptr %call, i64 0, i32 5
+  %rows = load ptr, ptr %rows_at
+  %row_count_at = getelementptr %call, ptr %call, i64 0, i32 6
+  %row_count = load i64, ptr %row_count_at
+  %memory_at = getelementptr %call, ptr %call, i64 0, i32 7
+  %memory = load ptr, ptr %memory_at
+  %chunks_at = getelementptr %call, ptr %call, i64 0, i32 8
+  %chunks = load i64, ptr %chunks_at
+  %own = alloca i64, i64 %count
+  %bytes = mul i64 %count, 8
+  call void @llvm.memcpy.p0.p0.i64(ptr %own, ptr %words, i64 %bytes, i1 false)
+  br label %row
+row:
+  %k = phi i64 [ 0, %entry ], [ %next, %place ]
+  %offset = phi i64 [ 0, %entry ], [ %offset_next, %place ]
+  %more = icmp slt i64 %k, %row_count
+  br i1 %more, label %place, label %ready
+place:
+  %row_offset = mul i64 %k, 4
+  %this = getelementptr i64, ptr %rows, i64 %row_offset
+  %number = load i64, ptr %this
+  %stride = call i64 @fad_stride(ptr %this)
+  %distance = mul i64 %chunk, %stride
+  %position = add i64 %offset, %distance
+  %address = getelementptr i8, ptr %memory, i64 %position
+  %word_at = getelementptr i64, ptr %own, i64 %number
+  store ptr %address, ptr %word_at
+  %all = mul i64 %chunks, %stride
+  %offset_next = add i64 %offset, %all
+  %next = add i64 %k, 1
+  br label %row
+ready:
+  %first = mul i64 %chunk, %each
+  %over = icmp sgt i64 %first, %turns
+  %begin = select i1 %over, i64 %turns, i64 %first
+  %last = add i64 %begin, %each
+  %beyond = icmp sgt i64 %last, %turns
+  %end = select i1 %beyond, i64 %turns, i64 %last
+  call void %kernel(ptr %own, i64 %begin, i64 %end)
+  ret void
+}
+
+define void @fad_pool_dispatch(ptr %kernel, ptr %words, i64 %count, i64 %turns, i64 %work, ptr %rows, i64 %row_count) {
+entry:
+  br label %price
+price:
+  %k = phi i64 [ 0, %entry ], [ %next, %priced ]
+  %grain = phi i64 [ @GRAIN@, %entry ], [ %grain_next, %priced ]
+  %more = icmp slt i64 %k, %row_count
+  br i1 %more, label %priced, label %decide
+priced:
+  %row_offset = mul i64 %k, 4
+  %combine_number = add i64 %row_offset, 2
+  %combine_at = getelementptr i64, ptr %rows, i64 %combine_number
+  %combine = load i64, ptr %combine_at
+  %count_number = add i64 %row_offset, 3
+  %elements_at = getelementptr i64, ptr %rows, i64 %count_number
+  %elements = load i64, ptr %elements_at
+  %combined = icmp ne i64 %combine, 0
+  %cost = mul i64 %elements, 64
+  %extra = select i1 %combined, i64 %cost, i64 0
+  %grain_next = add i64 %grain, %extra
+  %next = add i64 %k, 1
+  br label %price
+decide:
+  %wanted = udiv i64 %work, %grain
+  %many = icmp ugt i64 %wanted, @MOST_CHUNKS@
+  %limited = select i1 %many, i64 @MOST_CHUNKS@, i64 %wanted
+  %few_turns = icmp ugt i64 %limited, %turns
+  %chunks = select i1 %few_turns, i64 %turns, i64 %limited
+  %several = icmp ugt i64 %chunks, 1
+  br i1 %several, label %measure, label %once
+once:
+  call void %kernel(ptr %words, i64 0, i64 %turns)
+  ret void
+measure:
+  %m = phi i64 [ 0, %decide ], [ %m_next, %measured ]
+  %total = phi i64 [ 0, %decide ], [ %total_next, %measured ]
+  %more_rows = icmp slt i64 %m, %row_count
+  br i1 %more_rows, label %measured, label %allocate
+measured:
+  %m_offset = mul i64 %m, 4
+  %m_row = getelementptr i64, ptr %rows, i64 %m_offset
+  %stride = call i64 @fad_stride(ptr %m_row)
+  %all = mul i64 %stride, %chunks
+  %total_next = add i64 %total, %all
+  %m_next = add i64 %m, 1
+  br label %measure
+allocate:
+  %asked = add i64 %total, 64
+  %memory = call ptr @malloc(i64 %asked)
+  %none = icmp eq ptr %memory, null
+  br i1 %none, label %once, label %start
+start:
+  %call = alloca %call
+  store ptr %kernel, ptr %call
+  %words_at = getelementptr %call, ptr %call, i64 0, i32 1
+  store ptr %words, ptr %words_at
+  %count_at = getelementptr %call, ptr %call, i64 0, i32 2
+  store i64 %count, ptr %count_at
+  %turns_at = getelementptr %call, ptr %call, i64 0, i32 3
+  store i64 %turns, ptr %turns_at
+  %up = add i64 %turns, %chunks
+  %up1 = sub i64 %up, 1
+  %each = udiv i64 %up1, %chunks
+  %each_at = getelementptr %call, ptr %call, i64 0, i32 4
+  store i64 %each, ptr %each_at
+  %rows_at = getelementptr %call, ptr %call, i64 0, i32 5
+  store ptr %rows, ptr %rows_at
+  %row_count_at = getelementptr %call, ptr %call, i64 0, i32 6
+  store i64 %row_count, ptr %row_count_at
+  %memory_at = getelementptr %call, ptr %call, i64 0, i32 7
+  store ptr %memory, ptr %memory_at
+  %chunks_at = getelementptr %call, ptr %call, i64 0, i32 8
+  store i64 %chunks, ptr %chunks_at
+  call void @fad_pool_run(ptr @fad_run_chunk, ptr %call, i64 %chunks)
+  br label %gather
+gather:
+  %g = phi i64 [ 0, %start ], [ %g_next, %gathered ]
+  %g_place = phi i64 [ 0, %start ], [ %g_place_next, %gathered ]
+  %more_results = icmp slt i64 %g, %row_count
+  br i1 %more_results, label %result, label %finish
+result:
+  %g_offset = mul i64 %g, 4
+  %g_row = getelementptr i64, ptr %rows, i64 %g_offset
+  %g_stride = call i64 @fad_stride(ptr %g_row)
+  %g_all = mul i64 %g_stride, %chunks
+  %g_place_next = add i64 %g_place, %g_all
+  %g_combine_at = getelementptr i64, ptr %g_row, i64 2
+  %g_combine = load ptr, ptr %g_combine_at
+  %scratch = icmp eq ptr %g_combine, null
+  br i1 %scratch, label %gathered, label %together
+together:
+  %number = load i64, ptr %g_row
+  %target_at = getelementptr ptr, ptr %words, i64 %number
+  %target = load ptr, ptr %target_at
+  %g_bytes_at = getelementptr i64, ptr %g_row, i64 1
+  %g_bytes = load i64, ptr %g_bytes_at
+  %g_count_at = getelementptr i64, ptr %g_row, i64 3
+  %g_count = load i64, ptr %g_count_at
+  %partial = getelementptr i8, ptr %memory, i64 %g_place
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %partial, i64 %g_bytes, i1 false)
+  %second = getelementptr i8, ptr %partial, i64 %g_stride
+  %rest = sub i64 %chunks, 1
+  call void %g_combine(ptr %target, ptr %second, i64 %g_count, i64 %g_stride, i64 %rest)
+  br label %gathered
+gathered:
+  %g_next = add i64 %g, 1
+  br label %gather
+finish:
+  call void @free(ptr %memory)
+  ret void
+}
 """
+
+
+def pool_source(grain: int, most_chunks: int) -> str:
+    """The pool's text, for chunks of at least ``grain`` units of work."""
+    return _SOURCE.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks))
