@@ -446,9 +446,11 @@ def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, 
     <BLANKLINE>
     <BLANKLINE>
     def slope(x0):
-        a = np.cos(x0)
-        b = 2.0 * a
-        return b
+        a = np.full((), 1, dtype=np.dtype('float64'))
+        b = a * 2.0
+        c = np.cos(x0)
+        d = b * c
+        return d
     <BLANKLINE>
     """
     check_callable("export_source", fun)

@@ -87,7 +87,8 @@ class Program:
     Examples
     --------
     >>> import fad
-    >>> program = fad.make_program(lambda x, y: x * y + 1.0)(2.0, 3.0)
+    >>> import fad.numpy as fnp
+    >>> program = fad.make_program(lambda x, y: x * y + 1.0)(fnp.ones(2), fnp.ones(2))
     >>> [equation.primitive.name for equation in program.equations]
     ['multiply', 'add']
     """

@@ -31,8 +31,11 @@ def check_exported(function, *args):
 
 
 def sampled():
-    """The first sample of every primitive that has one."""
-    return [pytest.param(p, p.samples[0], id=name) for name, p in REGISTRY.items() if p.samples]
+    """The first sample of every primitive that has one, but for those that call a function of the user's own."""
+    calls_back = {"debug_callback", "tap_gradient"}
+    return [
+        pytest.param(p, p.samples[0], id=name) for name, p in REGISTRY.items() if p.samples and name not in calls_back
+    ]
 
 
 @pytest.mark.parametrize(("primitive", "case"), sampled())

@@ -65,12 +65,13 @@ def inline(program: Program) -> Program:
     Examples
     --------
     >>> import fad
+    >>> import fad.numpy as fnp
     >>> from fad.compiler.passes.inlining import inline
     >>> inner = fad.jit(lambda x: x * 2.0)
-    >>> print(inline(fad.make_program(lambda x: inner(x) + 1.0)(3.0)))
-    <lambda>(a:float64[]*)
-      b:float64[]* = multiply(a:float64[]*, 2.0)
-      c:float64[]* = add(b:float64[]*, 1.0)
+    >>> print(inline(fad.make_program(lambda x: inner(x) + 1.0)(fnp.ones(3))))
+    <lambda>(a:float64[3])
+      b:float64[3] = multiply(a, 2.0)
+      c:float64[3] = add(b, 1.0)
       return c
     """
     if not any(called_program(e) is not None for e in program.equations):
