@@ -39,7 +39,9 @@ from fad.compiler.llvm.rules import RULES
 from fad.compiler.llvm.sorting import (
     argsort_scratch,
     searchsorted_refusal,
+    searchsorted_sharing,
     sort_scratch,
+    sort_sharing,
     write_argsort,
     write_searchsorted,
     write_sort,
@@ -112,9 +114,9 @@ FAMILIES: dict[str, Family] = {
     "solve_triangular": Family(
         write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_blas=True
     ),
-    "sort": Family(write_sort, scratch=sort_scratch),
-    "argsort": Family(write_argsort, scratch=argsort_scratch),
-    "searchsorted": Family(write_searchsorted, searchsorted_refusal),
+    "sort": Family(write_sort, scratch=sort_scratch, sharing=sort_sharing),
+    "argsort": Family(write_argsort, scratch=argsort_scratch, sharing=sort_sharing),
+    "searchsorted": Family(write_searchsorted, searchsorted_refusal, sharing=searchsorted_sharing),
     "dynamic_slice": Family(write_dynamic_slice),
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }

@@ -9,7 +9,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, Index
-from fad.compiler.llvm.outlined import Outlined
+from fad.compiler.llvm.outlined import Outlined, Sharing
 from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.scalar_value import BOOL, Value
 from fad.compiler.llvm.sort_functions import sort_function
@@ -19,7 +19,9 @@ from fad.core.program import Equation
 __all__ = [
     "argsort_scratch",
     "searchsorted_refusal",
+    "searchsorted_sharing",
     "sort_scratch",
+    "sort_sharing",
     "write_argsort",
     "write_searchsorted",
     "write_sort",
@@ -43,6 +45,13 @@ def argsort_scratch(equation: Equation) -> Scratch:
     """What an order needs: keys and positions of one row, twice."""
     keys = sort_scratch(equation)
     return [*keys, *[(shape, _INT64) for shape, _ in keys]]
+
+
+def sort_sharing(equation: Equation) -> Sharing | None:
+    """Threads share the rows."""
+    shape, axis = equation.inputs[0].aval.shape, equation.params["axis"]
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    return Sharing(rest[0], shape, (400, 1)) if rest else None
 
 
 def _key(kernel: Outlined, value: Value, is_order: bool) -> ir.Value:
@@ -93,7 +102,8 @@ def _write_rows(kernel: Outlined, equation: Equation, is_order: bool) -> None:
     function = sort_function(emitter.function.module, 8 * keys.dtype.itemsize, is_order)
     nothing = ir.Constant(I64.as_pointer(), None)
     count = emitter.size(shape[axis])
-    with kernel.loops((*shape[:axis], *shape[axis + 1 :]), plain=True) as rest:
+    others = (*shape[:axis], *shape[axis + 1 :])
+    with kernel.loops(others, shared=bool(others), plain=True) as rest:
 
         def at(i: Index) -> Ixs:
             return (*rest[:axis], i, *rest[axis:])
@@ -135,6 +145,12 @@ def searchsorted_refusal(equation: Equation) -> str | None:
     return f"positions of {dtype}" if dtype.kind not in "iuf" or dtype.itemsize > 8 else None
 
 
+def searchsorted_sharing(equation: Equation) -> Sharing | None:
+    """Threads share the values."""
+    shape = equation.inputs[1].aval.shape
+    return Sharing(shape[0], shape, (2000, 1)) if shape else None
+
+
 def write_searchsorted(kernel: Outlined, equation: Equation) -> None:
     """Write a binary search for each value."""
     a, v = equation.inputs
@@ -143,7 +159,7 @@ def write_searchsorted(kernel: Outlined, equation: Equation) -> None:
         return
     emitter = kernel.emitter
     low, length = emitter.variable(I64), emitter.variable(I64)
-    with kernel.loops(v.aval.shape) as index:
+    with kernel.loops(v.aval.shape, shared=bool(v.aval.shape)) as index:
         value = kernel.value(v, index, dtype)
         emitter.builder.store(ir.Constant(I64, 0), low)
         emitter.builder.store(emitter.raw(emitter.size(a.aval.shape[-1])), length)
