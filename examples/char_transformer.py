@@ -144,7 +144,7 @@ def text_of(codes: np.ndarray) -> str:
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, measure, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=96, help="characters that the network sees while it learns")
     parser.add_argument("--features", type=int, default=128)
