@@ -12,7 +12,7 @@ import threading
 import llvmlite.binding as binding
 
 from fad.compiler.llvm.linking import engine
-from fad.compiler.llvm.pool_source import pool_source
+from fad.compiler.llvm.pool_text import pool_source
 from fad.core.config import config
 
 __all__ = ["GRAIN", "set_thread_limit", "start_pool", "thread_count"]
