@@ -285,3 +285,54 @@ def test_weights_travel_to_torch_and_back(path):
     fad.io.save_state_dict(path, fad.tree.map(lambda p: p * 2, params), to_torch)
     model.load_state_dict(load_file(path))
     np.testing.assert_array_equal(model[0].weight.detach().numpy(), 2 * np.asarray(params["0"]["w"]).T)
+
+
+@pytest.mark.peer
+def test_a_convolutional_network_of_torch_computes_the_same_here(path):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch, of the bench extra")
+    from safetensors.torch import save_file
+
+    import fad.nn as nn
+
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(4, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 5),
+    ).double()  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(6, 2, 8, 8))
+    theirs(torch.from_numpy(x))  # so that the running statistics are not those of the start
+    save_file(theirs.eval().state_dict(), path)
+
+    ours = nn.Sequential(
+        nn.Conv(2, 4, 3), nn.BatchNorm(4), nn.relu, nn.MaxPool(2), nn.Conv(4, 3, 3, padding="VALID"),
+        nn.GlobalAvgPool(), nn.Flatten(), nn.Linear(3, 5),
+    )  # fmt: skip
+
+    def in_our_layout(name, array):
+        if "running" in name or "batches" in name:
+            return None
+        if array.ndim == 4:
+            return name, array.transpose(
+                2, 3, 1, 0
+            )  # (outputs, inputs, height, width) to (height, width, inputs, outputs)
+        return name, array.T if array.ndim == 2 else array
+
+    def statistics(name, array):
+        return (name.replace("running_", ""), array) if "running" in name else None
+
+    params = fad.io.load_state_dict(path, fad.eval_shape(ours.init, fad.random.key(0)), in_our_layout)
+    state = fad.io.load_state_dict(path, fad.eval_shape(ours.init_state), statistics)
+    found, _ = ours(params, x.transpose(0, 2, 3, 1), state=state)
+    np.testing.assert_allclose(found, theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-10)
+
+
+def test_a_missing_package_is_named(path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    for call in (
+        lambda: fad.io.save(path, [1.0]),
+        lambda: fad.io.load(path),
+        lambda: fad.io.save_state_dict(path, [1.0]),
+    ):
+        with pytest.raises(errors.MissingPackageError, match=r"safetensors: pip install 'fad-autodiff\[io\]'"):
+            call()

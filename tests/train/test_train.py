@@ -232,3 +232,10 @@ def test_modes_of_early_stopping():
     assert [stopping.update(v, None) for v in (0.5, 0.7, 0.75)] == [False, False, True]
     with pytest.raises(errors.ArgumentError, match="'min' or 'max'"):
         EarlyStopping("loss", 1, mode="least")
+
+
+def test_without_tqdm_there_is_no_bar(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    result = fit(make_step(loss, optimizer()), start(), batches(1), progress=True)
+    assert result.step == 4
+    assert capsys.readouterr().err == ""

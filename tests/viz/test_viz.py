@@ -122,3 +122,12 @@ def test_a_model_is_drawn_by_its_parameters():
 def test_a_function_is_not_a_program(draw):
     with pytest.raises(errors.ArgumentError, match="make_program"):
         draw(fnp.sin)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(errors.MissingPackageError, match=r"matplotlib: pip install 'fad-autodiff\[viz\]'"):
+        fad.viz.loss_curves(history())
+    assert fad.viz.mermaid(program())
