@@ -8,7 +8,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
-from fad.compiler.llvm.rules import Ixs, rule_of
+from fad.compiler.llvm.rules import Ixs, is_view, pad_condition, padded_index, rule_of
 from fad.compiler.llvm.scalar_value import BOOL, Value, llvm_type
 from fad.core.program import Atom, Equation, Literal, Var
 
@@ -76,10 +76,34 @@ class Elements:
 
     def compute(self, equation: Equation, index: Ixs) -> Located:
         """One element of an equation's result."""
+        if equation.primitive.kernel == "pad" and self._is_plain(equation.inputs[0]):
+            found = self._padded(equation, index)
+            if found is not None:
+                return found
         rule = rule_of(equation)
         assert rule is not None, f"the result of {equation.primitive.name} is not stored"
         values = [self.element(a, i) for a, i in rule.sources(self.emitter, equation, index)]
         return rule.combine(self.emitter, equation, index, values)
+
+    def _is_plain(self, atom: Atom) -> bool:
+        """Whether an element is read from memory, through views at most."""
+        while isinstance(atom, Var) and atom not in self.storage:
+            equation = self.producers[atom]
+            if not is_view(equation) or not equation.inputs:
+                return False
+            atom = equation.inputs[0]
+        return isinstance(atom, Var) and isinstance(self.storage[atom], Memory)
+
+    def _padded(self, equation: Equation, index: Ixs) -> Located | None:
+        """An element of a padded array, read only where there is one: LLVM makes a masked read of it in vector code."""
+        emitter = self.emitter
+        inside, depth = pad_condition(emitter, equation, index)
+        if inside is None or depth == 0:
+            return None
+        dtype = equation.outputs[0].aval.dtype
+        with emitter.where(inside) as merge:
+            merge(self.element(equation.inputs[0], padded_index(emitter, equation, index)).value.ir)
+        return Located(Value(merge.result(ir.Constant(llvm_type(dtype), 0)), dtype), emitter.depth)
 
     def know(self, var: Var, index: Ixs, found: Located) -> None:
         """Keep an element for those who ask again."""

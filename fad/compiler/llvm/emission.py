@@ -188,6 +188,22 @@ class Emitter:
 
     minimum, maximum = smaller, larger
 
+    @contextmanager
+    def where(self, condition: ir.Value) -> Iterator[_Merge]:
+        """Code for where a condition holds that gives one value; elsewhere the value is another one."""
+        outer = self.scopes[-1]
+        block = self.function.append_basic_block("where")
+        done = self.function.append_basic_block("merge")
+        merge = _Merge()
+        scope = Scope(ir.IRBuilder(block))
+        self.scopes.append(scope)
+        before, self.floor = self.floor, self.depth
+        yield merge
+        self.floor = before
+        self.scopes.pop()
+        scope.builder.branch(done)
+        merge.finish(outer.builder, scope.builder.block, done, condition, block)
+
     def leave_unless_zero(self, code: ir.Value) -> None:
         """Return from the function with the number of an error."""
         leave = self.function.append_basic_block("leave")
@@ -278,6 +294,33 @@ class Emitter:
         for k, block in enumerate(blocks[:-1]):
             switch.add_case(ir.Constant(number.type, k), block)
         outer.builder.position_at_end(done)
+
+
+class _Merge:
+    """Takes the value that a conditional piece of code gives."""
+
+    def __init__(self) -> None:
+        self._value: ir.Value | None = None
+        self._result: ir.Value | None = None
+
+    def __call__(self, value: ir.Value) -> None:
+        self._value = value
+
+    def finish(self, outer: ir.IRBuilder, last: Any, done: Any, condition: ir.Value, block: Any) -> None:
+        """Close the piece."""
+        assert self._value is not None
+        before = outer.block
+        outer.cbranch(condition, block, done)
+        outer.position_at_end(done)
+        self._result = outer.phi(self._value.type)
+        self._result.add_incoming(self._value, last)
+        self._before = before
+
+    def result(self, otherwise: ir.Value) -> ir.Value:
+        """The value, or a constant where the condition does not hold."""
+        assert self._result is not None
+        self._result.add_incoming(otherwise, self._before)
+        return self._result
 
 
 def _plain_loop(module: ir.Module) -> ir.MDValue:

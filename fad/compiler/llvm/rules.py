@@ -18,7 +18,7 @@ from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.size_classes import LARGEST_STATIC, MOST_REGISTERS
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["RULES", "Rule", "is_view", "rule_of"]
+__all__ = ["RULES", "Rule", "is_view", "pad_condition", "padded_index", "rule_of"]
 
 Ixs = tuple[Ix, ...]
 Sources = list[tuple[Atom, Ixs]]
@@ -201,7 +201,18 @@ def _pad(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]
     dtype = equation.outputs[0].aval.dtype
     if not values:
         return Located(emitter.scopes[0].scalar.constant(0, dtype), 0)
-    inside, depth = None, max(values[0].depth, emitter.floor)
+    inside, depth = pad_condition(emitter, equation, index)
+    if inside is None:
+        return values[0]
+    depth = max(depth, values[0].depth, emitter.floor)
+    k = emitter.scopes[depth].scalar
+    chosen = k.builder.select(inside, values[0].value.ir, k.constant(0, dtype).ir)
+    return Located(Value(chosen, dtype), depth)
+
+
+def pad_condition(emitter: Emitter, equation: Equation, index: Ixs) -> tuple[Any, int]:
+    """Whether an element of a padded array is one of the array's own, and the scope where that is known."""
+    inside, depth = None, 0
     for i, n, (low, high, inner) in zip(index, equation.inputs[0].aval.shape, equation.params["widths"], strict=True):
         if (low, high, inner) == (0, 0, 0):
             continue
@@ -214,11 +225,16 @@ def _pad(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]
             conditions.append((moved, "<", emitter.size(n)))
         for x, comparison, y in conditions:
             inside, depth = _and(emitter, inside, depth, x, comparison, y)
-    if inside is None:
-        return values[0]
-    k = emitter.scopes[depth].scalar
-    chosen = k.builder.select(inside, values[0].value.ir, k.constant(0, dtype).ir)
-    return Located(Value(chosen, dtype), depth)
+    return inside, depth
+
+
+def padded_index(emitter: Emitter, equation: Equation, index: Ixs) -> Ixs:
+    """Where an element of a padded array comes from, for those that are the array's own."""
+    source = []
+    for i, (low, _, inner) in zip(index, equation.params["widths"], strict=True):
+        moved = emitter.subtract(i, emitter.size(low))
+        source.append(emitter.divide(moved, emitter.size(inner + 1))[0] if inner else moved)
+    return tuple(source)
 
 
 def _and(emitter: Emitter, inside: Any, depth: int, x: Ix, comparison: str, y: Ix) -> tuple[Any, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.layouts import arrange_products, fold_transposes
+from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
@@ -15,6 +16,12 @@ from fad.core.config import config
 from fad.core.program import Program
 
 __all__ = ["PASSES", "simplified"]
+
+
+def narrow_scans(program: Program) -> Program:
+    """The Program with scans that do and stack no more than they must."""
+    return simplify_scans(program, simplified)
+
 
 PASSES: tuple[Callable[[Program], Program], ...] = (
     inline,
@@ -26,6 +33,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     arrange_products,
     merge_equal,
     remove_dead,
+    narrow_scans,
 )
 
 

@@ -1,0 +1,200 @@
+"""Scans that do less: what does not change from turn to turn is computed before the loop, what is known otherwise is not stacked.
+
+Reverse mode stacks residuals one by one as it meets them; many are the same value twice, a value of the loop's constants, or a stacked input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
+from fad.core.avals import ShapedArray
+from fad.core.primitive import REGISTRY
+from fad.core.program import Atom, Equation, Literal, Program, Var, used_equations
+
+__all__ = ["simplify_scans"]
+
+_VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
+
+
+def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -> Program:
+    """Narrow every scan of known length; ``simplified`` runs the other passes on a body."""
+    if not any(_is_scan(e) for e in program.equations):
+        return program
+    read = {a for e in program.equations for a in e.inputs if isinstance(a, Var)} | set(program.outputs)
+    env: dict[Var, Atom] = {}
+    made: dict[Atom, Equation] = {}
+    equations: list[Equation] = []
+    for equation in program.equations:
+        inputs = [substituted(a, env) for a in equation.inputs]
+        equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        start = len(equations)
+        if _is_scan(equation):
+            narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read)
+            equations += narrowing.equations
+            env.update(narrowing.replaced)
+        else:
+            equations.append(equation)
+        made.update({v: e for e in equations[start:] for v in e.outputs})
+    return remove_dead(rebuilt(program, equations, [substituted(a, env) for a in program.outputs]))
+
+
+def _is_scan(equation: Equation) -> bool:
+    return (
+        equation.primitive.name == "scan" and type(equation.params["length"]) is int and equation.params["length"] > 0
+    )
+
+
+class _Narrowing:
+    """One scan made narrower.
+
+    Attributes
+    ----------
+    equations : list of Equation
+        What takes its place.
+    replaced : dict of Var to Atom
+        What stands for results that the loop no longer gives.
+    """
+
+    def __init__(self, equation: Equation, body: Program, made: dict[Atom, Equation], read: set[Any]):
+        self.equations: list[Equation] = []
+        self.replaced: dict[Var, Atom] = {}
+        self._equation, self._body = equation, body
+        count, carry = equation.params["constants"], equation.params["carry"]
+        # What each inner variable that does not change is outside the loop, and the stacked inputs that remain.
+        self._outer: dict[Var, Atom] = dict(zip(body.inputs[:count], equation.inputs[:count], strict=True))
+        self._state = list(zip(body.inputs[count : count + carry], equation.inputs[count : count + carry], strict=True))
+        self._stacked: dict[Var, Atom] = {}
+        self._env: dict[Var, Atom] = {}
+        self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
+        rest = self._hoist()
+        self._rebuild(rest, carry, read)
+
+    def _add(self, name: str, inputs: list[Atom], aval: ShapedArray, /, **params: Any) -> Var:
+        var = Var(aval)
+        self.equations.append(Equation(REGISTRY[name], inputs, params, [var], self._equation.source))
+        return var
+
+    # -- inputs -----------------------------------------------------------------------------------------------------------
+
+    def _take_stacked(self, inner: Any, outer: Any, made: dict[Atom, Equation]) -> None:
+        """Stacked inputs that are the same are one; those that repeat a value are that value."""
+        first: dict[Atom, Var] = {}
+        for var, atom in zip(inner, outer, strict=True):
+            same = self._repeated(var, atom, made)
+            if same is not None:
+                self._outer[var] = same
+            elif atom in first:
+                self._env[var] = first[atom]
+            else:
+                first[atom] = var
+                self._stacked[var] = atom
+
+    def _repeated(self, var: Var, atom: Atom, made: dict[Atom, Equation]) -> Atom | None:
+        """The value that a stacked input has in every turn, if it is a broadcast along the first axis."""
+        equation = made.get(atom)
+        if equation is None or equation.primitive.name not in ("broadcast_to", "full"):
+            return None
+        if equation.primitive.name == "full":
+            return self._add("full", [], var.aval, **{**equation.params, "shape": var.aval.shape})
+        source, rank = equation.inputs[0], len(atom.aval.shape)
+        if len(source.aval.shape) == rank:
+            if source.aval.shape[0] != 1 or isinstance(source, Literal):
+                return None
+            inner = source.aval.shape[1:]
+            source = self._add("reshape", [source], ShapedArray(inner, source.aval.dtype), shape=inner)
+        if source.aval.shape == var.aval.shape:
+            return source
+        if isinstance(source, Literal):
+            return None
+        return self._add("broadcast_to", [source], var.aval.update(), shape=var.aval.shape)
+
+    # -- what does not change ---------------------------------------------------------------------------------------------
+
+    def _fixed(self, atom: Atom) -> bool:
+        return isinstance(atom, Literal) or atom in self._outer
+
+    def _outside(self, atom: Atom) -> Atom:
+        return self._outer[atom] if isinstance(atom, Var) else atom
+
+    def _hoist(self) -> list[Equation]:
+        """Move equations of unchanging values out of the loop, views only where something else needs them there."""
+        body, rest = self._body, []
+        wanted = {a for a in body.outputs if isinstance(a, Var)}
+        fixed: dict[Var, Equation] = {}
+        for equation in body.equations:
+            inputs = [substituted(a, self._env) for a in equation.inputs]
+            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+            unchanging = all(self._fixed(a) or a in fixed for a in inputs) and not equation.params.get("effect")
+            if unchanging and not equation.primitive.higher_order:
+                fixed.update(dict.fromkeys(equation.outputs, equation))
+                dear = equation.primitive.name not in _VIEWS
+                if dear or any(v in wanted for v in equation.outputs):
+                    self._hoist_with_inputs(equation, fixed)
+            rest.append(equation)
+        return [e for e in rest if not all(v in self._outer for v in e.outputs)]
+
+    def _hoist_with_inputs(self, equation: Equation, fixed: dict[Var, Equation]) -> None:
+        pending = [equation]
+        while pending:
+            top = pending[-1]
+            missing = [fixed[a] for a in top.inputs if isinstance(a, Var) and a not in self._outer]
+            if missing:
+                pending += missing
+                continue
+            pending.pop()
+            if all(v in self._outer for v in top.outputs):
+                continue
+            outputs = [Var(v.aval) for v in top.outputs]
+            inputs = [self._outside(a) for a in top.inputs]
+            self.equations.append(Equation(top.primitive, inputs, top.params, outputs, top.source))
+            self._outer.update(zip(top.outputs, outputs, strict=True))
+
+    # -- results ----------------------------------------------------------------------------------------------------------
+
+    def _rebuild(self, rest: list[Equation], carry: int, read: set[Any]) -> None:
+        equation, body = self._equation, self._body
+        outputs = [substituted(a, self._env) for a in body.outputs]
+        kept: list[tuple[Var, Atom]] = []
+        first: dict[Atom, Var] = {}
+        for var, atom in zip(equation.outputs[carry:], outputs[carry:], strict=True):
+            if var not in read:
+                continue
+            known = self._known_stack(var, atom, first)
+            if known is not None:
+                self.replaced[var] = known
+            else:
+                kept.append((var, atom))
+                if isinstance(atom, Var):
+                    first[atom] = var
+        inner_outputs = [*outputs[:carry], *[a for _, a in kept]]
+        used = used_equations(Program([], rest, inner_outputs, {}), inner_outputs)
+        needed = {a for e in used for a in e.inputs} | set(inner_outputs)
+        constants = {v: a for v, a in self._outer.items() if v in needed and v not in body.constants}
+        inner_constants, outer_constants = list(constants), list(constants.values())
+        stacked = {v: a for v, a in self._stacked.items() if v in needed}
+        new_body = Program(
+            [*inner_constants, *[v for v, _ in self._state], *stacked],
+            used,
+            inner_outputs,
+            {v: c for v, c in body.constants.items() if v in needed},
+            body.name,
+        )
+        params = {**equation.params, "program": new_body, "constants": len(inner_constants)}
+        inputs = [*outer_constants, *[a for _, a in self._state], *stacked.values()]
+        results = [*equation.outputs[:carry], *[v for v, _ in kept]]
+        self.equations.append(Equation(equation.primitive, inputs, params, results, equation.source))
+
+    def _known_stack(self, var: Var, atom: Atom, first: dict[Atom, Var]) -> Atom | None:
+        """What a stacked result is without being stacked."""
+        if atom in first:
+            return first[atom]
+        if atom in self._stacked and self._stacked[atom].aval == var.aval:
+            return self._stacked[atom]
+        if isinstance(atom, Literal) or atom in self._outer:
+            value = self._outside(atom)
+            if var.aval.shape == value.aval.shape or value.aval.dtype != var.aval.dtype:
+                return None
+            return self._add("broadcast_to", [value], var.aval.update(), shape=var.aval.shape)
+        return None
