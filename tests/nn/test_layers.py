@@ -172,6 +172,15 @@ def test_vmap_maps_parameters(entry):
     assert_close(mapped, fad.tree.map(lambda *ys: fnp.stack(ys), *loop), 1e-8)
 
 
+def test_jit_changes_nothing(entry):
+    make, shape, _ = entry
+    layer = make()
+    params, state, x = layer.init(KEY), layer.init_state(), draw(3, *shape)
+    compiled = fad.jit(lambda p, v, s, k: nn.apply(layer, p, v, state=s, key=k, train=True))
+    expected = nn.apply(layer, params, x, state=state, key=KEY, train=True)
+    assert_close(compiled(params, x, state, KEY), expected, 1e-10)
+
+
 @pytest.mark.parametrize("train", [False, True])
 def test_second_derivatives(entry, train):
     make, shape, _ = entry
