@@ -194,7 +194,7 @@ class MultiHeadAttention(Layer):
     rotary_base: float | None = None
     bias: bool = True
     memory_features: int | None = None
-    weight_init: Initializer = initializers.glorot_uniform()
+    weight_init: Initializer = field(default=initializers.glorot_uniform(), repr=False)
     query: Linear = field(init=False, repr=False, compare=False)
     key: Linear = field(init=False, repr=False, compare=False)
     value: Linear = field(init=False, repr=False, compare=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fad import Array, errors, random
@@ -83,8 +83,8 @@ class Conv(Layer):
     groups: int = 1
     bias: bool = True
     axes: int = 2
-    weight_init: Initializer = initializers.lecun_normal()
-    bias_init: Initializer = initializers.zeros
+    weight_init: Initializer = field(default=initializers.lecun_normal(), repr=False)
+    bias_init: Initializer = field(default=initializers.zeros, repr=False)
 
     def __post_init__(self) -> None:
         _settle(self, ("kernel_size", "stride", "padding", "dilation"))
@@ -150,8 +150,8 @@ class ConvTranspose(Layer):
     output_padding: Sizes = 0
     bias: bool = True
     axes: int = 2
-    weight_init: Initializer = initializers.lecun_normal()
-    bias_init: Initializer = initializers.zeros
+    weight_init: Initializer = field(default=initializers.lecun_normal(), repr=False)
+    bias_init: Initializer = field(default=initializers.zeros, repr=False)
 
     def __post_init__(self) -> None:
         _settle(self, ("kernel_size", "stride", "padding", "dilation", "output_padding"))

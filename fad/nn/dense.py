@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import fad.numpy as fnp
@@ -47,8 +47,8 @@ class Linear(Layer):
     in_features: int
     out_features: int
     bias: bool = True
-    weight_init: Initializer = initializers.lecun_normal()
-    bias_init: Initializer = initializers.zeros
+    weight_init: Initializer = field(default=initializers.lecun_normal(), repr=False)
+    bias_init: Initializer = field(default=initializers.zeros, repr=False)
 
     def init(self, key: Array, dtype: DType = float) -> Params:
         """First parameters."""
@@ -96,8 +96,8 @@ class Bilinear(Layer):
     second_features: int
     out_features: int
     bias: bool = True
-    weight_init: Initializer = initializers.lecun_normal()
-    bias_init: Initializer = initializers.zeros
+    weight_init: Initializer = field(default=initializers.lecun_normal(), repr=False)
+    bias_init: Initializer = field(default=initializers.zeros, repr=False)
 
     def init(self, key: Array, dtype: DType = float) -> Params:
         """First parameters."""
@@ -149,7 +149,7 @@ class Embedding(Layer):
 
     entries: int
     features: int
-    weight_init: Initializer = initializers.normal(1.0)
+    weight_init: Initializer = field(default=initializers.normal(1.0), repr=False)
 
     def init(self, key: Array, dtype: DType = float) -> Params:
         """First parameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import fad.numpy as fnp
@@ -23,8 +23,8 @@ class _Recurrent(Layer):
     in_features: int
     features: int
     bias: bool = True
-    weight_init: Initializer = initializers.glorot_uniform()
-    hidden_init: Initializer = initializers.orthogonal()
+    weight_init: Initializer = field(default=initializers.glorot_uniform(), repr=False)
+    hidden_init: Initializer = field(default=initializers.orthogonal(), repr=False)
 
     _gates = 1
 

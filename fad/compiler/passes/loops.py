@@ -133,7 +133,8 @@ class _Narrowing:
                 if dear or any(v in wanted for v in equation.outputs):
                     self._hoist_with_inputs(equation, fixed)
             rest.append(equation)
-        return [e for e in rest if not all(v in self._outer for v in e.outputs)]
+        # An equation without results is there for its effect.
+        return [e for e in rest if not e.outputs or not all(v in self._outer for v in e.outputs)]
 
     def _hoist_with_inputs(self, equation: Equation, fixed: dict[Var, Equation]) -> None:
         pending = [equation]
