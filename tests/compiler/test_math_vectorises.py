@@ -42,9 +42,11 @@ def test_linked_and_defined_agree(name):
         np.testing.assert_array_equal(here, linked)
 
 
-def test_a_wider_neighbour_halves_the_lanes_of_float32():
+def test_float32_beside_float64_becomes_vector_code():
     loop = Loop(lambda k, a, b: k.add(k.astype(k.exp(a), "f8"), b), ["f4", "f8"], "f8")
-    assert f"<{BITS // 64} x float>" in vector_calls(loop.text)
+    # As many lanes as a register has float64 or as it has float32: LLVM's costs for the processor at hand decide.
+    calls = vector_calls(loop.text)
+    assert calls and calls <= {f"<{BITS // 64} x float>", f"<{BITS // 32} x float>"}
     x = np.linspace(-3, 3, 37, dtype="f4")
     np.testing.assert_allclose(loop(x, x), np.exp(x).astype("f8") + x, rtol=3e-7)
 
