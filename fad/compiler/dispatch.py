@@ -15,7 +15,7 @@ from fad.core.config import config
 from fad.core.errors import FadError
 from fad.core.program import Program, evaluate
 
-__all__ = ["CompilerWarning", "native_caller", "run_program"]
+__all__ = ["CompilerWarning", "compiled_program", "native_caller", "run_program"]
 
 
 class CompilerWarning(UserWarning):
@@ -54,11 +54,14 @@ def _compiled(program: Program) -> Any:
         return None
 
 
+def compiled_program(program: Program) -> Any:
+    """The compiled Program, made on first request; ``None`` where settings or a missing package leave everything to evaluation."""
+    return program.cached("compiled", lambda: _compiled(program)) if compilation_is_on() else None
+
+
 def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """The outputs of a Program for NumPy buffers."""
-    if not compilation_is_on():
-        return evaluate(program, *args)
-    native = program.cached("compiled", lambda: _compiled(program))
+    native = compiled_program(program)
     if native is None:
         return evaluate(program, *args)
     try:

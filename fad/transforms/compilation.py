@@ -12,46 +12,25 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.dispatch import native_caller
-from fad.compiler.outcomes import FAILED, MISS
+from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import aval_of
 from fad.core.config import config
-from fad.core.errors import ArgumentError
+from fad.core.errors import ArgumentError, FadError
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, EVAL
+from fad.transforms.ahead_of_time import Lowered, argument_names
 from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
 from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
-from fad.transforms.programs import stage_function
+from fad.transforms.programs import abstract_leaf, stage_function
+from fad.transforms.shortcuts import Shortcut
 
 __all__ = ["JittedFunction", "jit"]
 
 _SIGNATURES_KEPT = 256
 _SHORTCUTS_KEPT = 4
-
-
-class _Shortcut:
-    """The native call for one signature; gives ``MISS`` for arguments of another one."""
-
-    __slots__ = ("_caller", "_flat", "_out_tree", "_single", "_treedef", "program", "stamp")
-
-    def __init__(self, caller: Callable[..., Any], program: Program, treedef: Any, out_tree: Any, stamp: object):
-        self._caller, self.program, self.stamp = caller, program, stamp
-        self._treedef, self._out_tree = treedef, out_tree
-        self._single = out_tree.is_leaf()
-        self._flat = treedef == flatten(((0,) * len(program.inputs), {}))[1]
-
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        results: Any
-        if self._flat:
-            results = MISS if kwargs else self._caller(*args)
-        else:
-            leaves, treedef = flatten((args, kwargs))
-            results = self._caller(*leaves) if treedef == self._treedef else MISS
-        if self._single or results is MISS:
-            return MISS if results is FAILED else results
-        return MISS if results is FAILED else unflatten(self._out_tree, results)
 
 
 class JittedFunction:
@@ -69,7 +48,7 @@ class JittedFunction:
         self._static_argnames = frozenset(static_argnames)
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
         self._lock = threading.RLock()
-        self._shortcuts: tuple[_Shortcut, ...] = ()
+        self._shortcuts: tuple[Shortcut, ...] = ()
         self.traces = 0
         update_wrapper(self, fun, updated=())
 
@@ -95,7 +74,7 @@ class JittedFunction:
     def _call_staged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if config.disable_jit:
             return self._fun(*args, **kwargs)
-        key, treedef, operands, static = self._signature(args, kwargs)
+        key, treedef, operands, static = self._signature(args, kwargs, leaf_operands)
         entry = self._cache.get(key)
         captured: Sequence[Any] = ()
         if entry is None:
@@ -112,7 +91,7 @@ class JittedFunction:
         caller = None if stamp is None else native_caller(program, out_tree.is_leaf())
         if caller is not None:
             kept = [s for s in self._shortcuts if s.stamp is stamp and s.program is not program]
-            self._shortcuts = (_Shortcut(caller, program, treedef, out_tree, stamp), *kept[: _SHORTCUTS_KEPT - 1])
+            self._shortcuts = (Shortcut(caller, program, treedef, out_tree, stamp), *kept[: _SHORTCUTS_KEPT - 1])
 
     def _stage(
         self, key: Any, treedef: Any, operands: Sequence[Any], static: Any
@@ -132,8 +111,10 @@ class JittedFunction:
                     self._cache.popitem(last=False)
             return program, captured, out_tree
 
-    def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, list[Any], Any]:
-        """The cache key, the structure of the dynamic arguments, their operands, and the static arguments."""
+    def _signature(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], operands_of: Callable[..., list[Any]]
+    ) -> tuple[Any, Any, list[Any], Any]:
+        """The cache key, the structure of the dynamic arguments, their operands (or types), and the static arguments."""
         count = len(args)
         numbers = sorted({i + count if i < 0 else i for i in self._static_argnums if -count <= i < count})
         static_args = tuple((i, _static(self._fun, f"argument {i}", args[i])) for i in numbers)
@@ -147,12 +128,54 @@ class JittedFunction:
             {k: v for k, v in kwargs.items() if k not in self._static_argnames} if static_kwargs else kwargs
         )
         leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
-        operands = leaf_operands("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
+        operands = operands_of("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
         types = tuple([aval_of(o) for o in operands])
         static = (static_args, static_kwargs)
         # 1 == 1.0 == True, but they may lead the function to different Programs.
         kinds = tuple([type(v) for _, v in (*static_args, *static_kwargs)])
         return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The function staged for arguments of these types, to look at or to compile ahead of the first call.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            What the function would be called with; :class:`~fad.ShapedArray`, or anything with ``shape`` and ``dtype``, may stand for an
+            array. Static arguments are given as in a call.
+
+        Returns
+        -------
+        Lowered
+
+        Raises
+        ------
+        FadError
+            If the function closes over a value of a transform that is running.
+
+        Examples
+        --------
+        >>> import fad
+        >>> import fad.numpy as fnp
+        >>> f = fad.jit(lambda x: fnp.sin(x) * 2.0)
+        >>> compiled = f.lower(fad.ShapedArray((3,), "float64")).compile()
+        >>> compiled(fnp.zeros(3))
+        Array([0., 0., 0.])
+        """
+        key, treedef, avals, static = self._signature(args, kwargs, _abstract_leaves)
+        entry = self._cache.get(key)
+        captured: Sequence[Any] = ()
+        if entry is None:
+            program, captured, out_tree = self._stage(key, treedef, avals, static)
+        else:
+            program, out_tree = entry
+        if captured:
+            raise FadError(
+                f"jit({function_name(self._fun)}).lower: the function closes over {captured[0]!r}, a value of a transform that is running, "
+                "so it has no Program of its own. Pass the value as an argument, or lower the outermost function."
+            )
+        names = argument_names(self._fun, treedef, [i for i, _ in static[0]])
+        return Lowered(self._fun, program, treedef, out_tree, names)
 
     def clear(self) -> None:
         """Forget every staged Program."""
@@ -170,6 +193,22 @@ class _BoundJittedFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._jitted(self._instance, *args, **kwargs)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The method staged for arguments of these types, see :meth:`JittedFunction.lower`."""
+        return self._jitted.lower(self._instance, *args, **kwargs)
+
+
+def _abstract_leaves(transform: str, fun: Any, leaves: Sequence[Any], describe: Callable[[int], str]) -> list[Any]:
+    """The types of argument leaves, which may be stand-ins for arrays."""
+    types = []
+    for k, leaf in enumerate(leaves):
+        try:
+            types.append(abstract_leaf(leaf))
+        except FadError:
+            leaf_operands(transform, fun, [leaf], lambda _, k=k: describe(k))  # type: ignore[misc]
+            raise
+    return types
 
 
 def _static(fun: Any, what: str, value: Any) -> Any:

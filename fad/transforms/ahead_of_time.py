@@ -1,0 +1,177 @@
+"""Ahead-of-time compilation: what :meth:`fad.transforms.compilation.JittedFunction.lower` gives, to compile before the first call and to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
+from typing import Any
+
+from fad.compiler.dispatch import compiled_program, native_caller
+from fad.compiler.outcomes import MISS
+from fad.core.array import wrap
+from fad.core.avals import ShapedArray, aval_of
+from fad.core.config import config
+from fad.core.errors import ArgumentError, TreeError
+from fad.core.program import Program
+from fad.core.pytrees import PyTreeDef, flatten, flatten_with_paths, unflatten
+from fad.core.trace import CURRENT, EVAL
+from fad.transforms.arguments import function_name, leaf_operands
+from fad.transforms.calling import call
+from fad.transforms.shortcuts import Shortcut
+
+__all__ = ["Compiled", "Lowered", "argument_names"]
+
+
+class Lowered:
+    """A function staged for arguments of certain types; what ``jit(f).lower(*args)`` gives.
+
+    Attributes
+    ----------
+    program : Program
+        What was staged.
+    in_tree, out_tree : PyTreeSpec
+        The structure of ``(args, kwargs)``, static arguments left out, and of the result.
+    argument_names : tuple of str
+        How the user's code refers to each leaf of the arguments.
+
+    Examples
+    --------
+    >>> import fad
+    >>> lowered = fad.jit(lambda x: x * 2.0 + 1.0).lower(fad.ShapedArray((3,), "float64"))
+    >>> lowered.in_avals, lowered.out_avals
+    ((float64[3],), (float64[3],))
+    """
+
+    def __init__(
+        self, fun: Callable[..., Any], program: Program, in_tree: PyTreeDef, out_tree: PyTreeDef, names: Sequence[str]
+    ):
+        self._fun = fun
+        self.program = program
+        self.in_tree, self.out_tree = in_tree, out_tree
+        self.argument_names = tuple(names)
+
+    @property
+    def in_avals(self) -> tuple[ShapedArray, ...]:
+        """Types of the leaves of the arguments."""
+        return tuple(self.program.in_avals)
+
+    @property
+    def out_avals(self) -> tuple[ShapedArray, ...]:
+        """Types of the leaves of the result."""
+        return tuple(self.program.out_avals)
+
+    @property
+    def out_info(self) -> Any:
+        """The result with types in place of arrays."""
+        return unflatten(self.out_tree, [a.update() for a in self.program.out_avals])
+
+    def compile(self) -> Compiled:
+        """Compile it; the jitted function that it comes from is compiled for these arguments thereby.
+
+        Examples
+        --------
+        >>> import fad
+        >>> double = fad.jit(lambda x: x * 2.0).lower(1.0).compile()
+        >>> double(4.0)
+        Array(8.)
+        """
+        return Compiled(self)
+
+
+class Compiled:
+    """A compiled function for arguments of certain types; what ``jit(f).lower(*args).compile()`` gives.
+
+    It is called with the arguments of the function, those that are static left out, and refuses others than it was compiled for.
+
+    Attributes
+    ----------
+    lowered : Lowered
+        What it was compiled from.
+    native : CompiledProgram or None
+        The native code; ``None`` where settings or a missing package leave everything to evaluation.
+    """
+
+    def __init__(self, lowered: Lowered):
+        self.lowered = lowered
+        self.program = lowered.program
+        self.native = compiled_program(lowered.program)
+        self._shortcut = self._make_shortcut()
+
+    in_tree = property(lambda self: self.lowered.in_tree, doc="The structure of the arguments.")
+    out_tree = property(lambda self: self.lowered.out_tree, doc="The structure of the result.")
+    in_avals = property(lambda self: self.lowered.in_avals, doc="Types of the leaves of the arguments.")
+    out_avals = property(lambda self: self.lowered.out_avals, doc="Types of the leaves of the result.")
+
+    def _make_shortcut(self) -> Shortcut | None:
+        stamp = config.stamp()
+        caller = None if stamp is None else native_caller(self.program, self.out_tree.is_leaf())
+        return None if caller is None else Shortcut(caller, self.program, self.in_tree, self.out_tree, stamp)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        shortcut = self._shortcut
+        if shortcut is not None and CURRENT.get() is EVAL and shortcut.stamp is config.stamp():
+            result = shortcut(args, kwargs)
+            if result is not MISS:
+                return result
+        operands = self._operands(args, kwargs)
+        return unflatten(self.out_tree, [wrap(o) for o in call(self.program, *operands)])
+
+    def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The arguments' operands, which have the types that the code was made for."""
+        name = function_name(self.lowered._fun)
+        leaves, treedef = flatten((args, kwargs))
+        if treedef != self.in_tree:
+            wanted = ", ".join(self.lowered.argument_names)
+            raise TreeError(
+                f"the compiled {name} takes arguments with the leaves ({wanted}) in the structure {_arguments_text(self.in_tree)}, and got "
+                f"{_arguments_text(treedef)}. Static arguments are left out of the call; call the jitted function itself for arguments of any structure."
+            )
+        names = self.lowered.argument_names
+        operands = leaf_operands("compiled", self.lowered._fun, leaves, lambda k: names[k])
+        wrong = [
+            f"{n} is {seen} where it was compiled for {wanted}"
+            for n, wanted, seen in zip(names, self.in_avals, map(aval_of, operands), strict=True)
+            if not _fits(seen, wanted)
+        ]
+        if wrong:
+            raise ArgumentError(
+                f"the compiled {name} runs only for the types that it was lowered with: {'; '.join(wrong[:3])}"
+                + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+                + ". Convert the argument, lower the function again for these types, or call the jitted function, which compiles for each signature."
+            )
+        return operands
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{n}: {a}" for n, a in zip(self.lowered.argument_names, self.in_avals, strict=True))
+        return f"<compiled {function_name(self.lowered._fun)}({inputs}) -> {', '.join(map(str, self.out_avals))}>"
+
+
+def _fits(seen: ShapedArray, wanted: ShapedArray) -> bool:
+    """Whether code for one type may run on a value of another: a Python scalar does for an array of its own dtype."""
+    return seen == wanted or (seen.weak and seen.dtype == wanted.dtype and not wanted.shape)
+
+
+def _arguments_text(treedef: Any) -> str:
+    return str(unflatten(treedef, ["*"] * treedef.num_leaves)).replace("'*'", "*")
+
+
+def argument_names(fun: Callable[..., Any], treedef: PyTreeDef, static: Sequence[int]) -> list[str]:
+    """A name for each leaf of ``(args, kwargs)`` as the function's own code would write it, as in ``params['w']``."""
+    try:
+        parameters = list(signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [p.name for p in parameters if p.kind in kinds]
+    rest = [p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL] or ["args"]
+    numbers: list[int] = []
+    for number in range(treedef.num_leaves + len(static) + len(positional)):
+        numbers += [] if number in static else [number]
+    names = []
+    for path in flatten_with_paths(unflatten(treedef, range(treedef.num_leaves)))[0]:
+        part, key, *inner = path
+        if part == 0:
+            number = numbers[key]
+            key = positional[number] if number < len(positional) else f"{rest[0]}[{number - len(positional)}]"
+        names.append(str(key) + "".join(f"[{entry!r}]" for entry in inner))
+    return names

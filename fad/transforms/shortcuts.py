@@ -1,0 +1,35 @@
+"""The way from a call to native code without anything in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fad.compiler.outcomes import FAILED, MISS
+from fad.core.program import Program
+from fad.core.pytrees import flatten, unflatten
+
+__all__ = ["Shortcut"]
+
+
+class Shortcut:
+    """The native call for one signature; gives ``MISS`` for arguments of another one."""
+
+    __slots__ = ("_caller", "_flat", "_out_tree", "_single", "_treedef", "program", "stamp")
+
+    def __init__(self, caller: Callable[..., Any], program: Program, treedef: Any, out_tree: Any, stamp: object):
+        self._caller, self.program, self.stamp = caller, program, stamp
+        self._treedef, self._out_tree = treedef, out_tree
+        self._single = out_tree.is_leaf()
+        self._flat = treedef == flatten(((0,) * len(program.inputs), {}))[1]
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        results: Any
+        if self._flat:
+            results = MISS if kwargs else self._caller(*args)
+        else:
+            leaves, treedef = flatten((args, kwargs))
+            results = self._caller(*leaves) if treedef == self._treedef else MISS
+        if self._single or results is MISS:
+            return MISS if results is FAILED else results
+        return MISS if results is FAILED else unflatten(self._out_tree, results)
