@@ -32,6 +32,8 @@ FUNCTIONS = [
     lambda x: (x.T.T.reshape(12).reshape(2, 6) * 1.0 - 0.0) / 1.0,
     lambda x: fnp.einsum("ij,kj->ik", x, x[:1]) + x @ x[0],
     fad.hessian(lambda x: fnp.sum(x[0] * fnp.exp(x[1]))),
+    lambda x: fnp.concatenate([x[3:], x, x[:0]]) + fnp.pad(x[:0], ((1, 2), (0, 0))),
+    fad.grad(lambda x: fnp.sum(fad.associative_scan(fnp.multiply, x) ** 2)),
 ]
 
 
@@ -59,6 +61,13 @@ def test_dead_code_is_removed():
     program = staged(f, X)
     with_dead = Program(program.inputs, [*staged(f, X).equations, *program.equations], program.outputs)
     assert names(remove_dead(with_dead)) == ["sin"]
+
+
+def test_empty_arrays_are_neither_joined_nor_padded():
+    def f(x):
+        return fnp.concatenate([x[3:], x, x[:0]]) * 2.0 + fnp.pad(x[:0], ((1, 2), (0, 0)))
+
+    assert names(simplified(staged(f, X))) == ["multiply", "full", "add"]
 
 
 def test_equal_values_are_computed_once():

@@ -46,6 +46,8 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equati
         return literal
     if not equation.inputs:
         return None
+    if name in ("concatenate", "pad") and 0 not in out.shape and any(0 in a.aval.shape for a in equation.inputs):
+        return _without_empty(equation)
     first = equation.inputs[0]
     same_type = first.aval.shape == out.shape and first.aval.dtype == out.dtype and first.aval.weak == out.weak
     if same_type and (
@@ -57,6 +59,18 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equati
     if name in _NEUTRAL and len(equation.inputs) == 2:
         return _without_neutral(equation, name)
     return _joined_views(equation, made)
+
+
+def _without_empty(equation: Equation) -> Atom | Equation:
+    """A concatenation without its empty operands; zeros for a padded array without elements."""
+    filled: list[Atom] = [a for a in equation.inputs if 0 not in a.aval.shape]
+    if len(filled) == 1 and filled[0].aval == equation.outputs[0].aval:
+        return filled[0]
+    if filled:
+        return Equation(equation.primitive, filled, equation.params, equation.outputs, equation.source)
+    out = equation.outputs[0].aval
+    params = {"shape": out.shape, "value": 0, "dtype": out.dtype}
+    return Equation(REGISTRY["full"], [], params, equation.outputs, equation.source)
 
 
 def _as_reshape(equation: Equation) -> Equation | None:
