@@ -23,7 +23,7 @@ from fad.core.avals import aval_of
 from fad.core.errors import FadError
 from fad.core.program import Atom, Equation, Program, Var
 from fad.core.pytrees import flatten, structure, unflatten
-from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
+from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.checkpointing import inlined
 from fad.transforms.programs import stage_function
 
@@ -453,7 +453,7 @@ def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, 
         return d
     <BLANKLINE>
     """
-    check_callable("export_source", fun)
+    fun = as_function("export_source", fun)
     leaves, treedef = flatten((args, kwargs))
     operands = leaf_operands("export_source", fun, leaves, argument_paths((args, kwargs), "leaf"))
     program, captured, out_tree = stage_function("export_source", fun, treedef, [aval_of(o) for o in operands])

@@ -11,6 +11,7 @@ same one level down and go to ``base``, the nearest trace that takes everything 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PASSED_THROUGH = re.compile(r"[\\/]optree[\\/]|-packages[\\/]numba[\\/]|[\\/]functools\.py$")
 
 
 class Source:
@@ -63,7 +65,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE) and "/optree/" not in code.co_filename:
+        if not code.co_filename.startswith(_PACKAGE) and not _PASSED_THROUGH.search(code.co_filename):
             return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -12,7 +12,7 @@ from fad.core.primitive import Primitive
 from fad.core.pytrees import flatten, unflatten
 from fad.core.samples import case, f64
 from fad.primitives.structural import broadcast_to, convert, zeros
-from fad.transforms.arguments import as_operand, check_callable
+from fad.transforms.arguments import as_function, as_operand
 from fad.transforms.batching import batch_flat
 
 __all__ = ["tap_gradient", "tap_p"]
@@ -96,7 +96,7 @@ def tap_gradient(x: Any, f: Callable[[Any], Any]) -> Any:
     >>> fad.grad(lambda x: fad.debug.tap_gradient(x, lambda ct: ct.clip(-1.0, 1.0)) ** 2)(3.0)
     Array(1.)
     """
-    check_callable("tap_gradient", f)
+    f = as_function("tap_gradient", f)
     leaves, treedef = flatten(x)
     operands = [as_operand(leaf) for leaf in leaves]
     tapped = [k for k, o in enumerate(operands) if is_inexact(dtype_of(o))]

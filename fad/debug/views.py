@@ -15,7 +15,7 @@ from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, Source, user_source
 from fad.transforms.arguments import (
     argument_paths,
-    check_callable,
+    as_function,
     function_name,
     leaf_operands,
     result_operands,
@@ -80,7 +80,7 @@ def print_tape(f: Callable[..., Any]) -> Callable[..., Any]:
       %2 = multiply(%1, 2.0): float64[]    ...
       result: %2
     """
-    check_callable("print_tape", f)
+    f = as_function("print_tape", f)
 
     @wraps(f)
     def printing(*args: Any, **kwargs: Any) -> Any:
@@ -249,7 +249,7 @@ def memory(f: Callable[..., Any]) -> Callable[..., Memory]:
     kept for the backward pass     ...
     peak of function and gradient  ...
     """
-    check_callable("memory", f)
+    f = as_function("memory", f)
 
     @wraps(f)
     def measure(*args: Any, **kwargs: Any) -> Memory:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fad.core.array import Array, host_buffer, wrap
 from fad.core.errors import ArgumentError, DTypeError, ImmutableArrayError, NonDifferentiableError
-from fad.core.trace import Tracer
+from fad.core.trace import Tracer, user_source
 from fad.numpy.conversion import refuse_out
 from fad.numpy.ufuncs import UFUNCS, UFunc
 from fad.primitives.object_arrays import object_array
@@ -77,7 +77,8 @@ def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> 
     if any(isinstance(value, Tracer) for value in inputs):
         raise NonDifferentiableError(
             f"the universal function {ufunc.__name__!r} is not known to fad, so it cannot be followed through a transform. Write it with "
-            "fad.numpy functions, or declare it with fad.extend.Primitive or fad.custom_jvp."
+            "fad.numpy functions, or declare it with fad.extend.Primitive or fad.custom_jvp. For a @vectorize function f of numba write fad.jit(f)(x), "
+            "which traces its Python body, or f = fad.extend.from_numba(f)."
         )
     return _wrapped(getattr(ufunc, method)(*_host(inputs), **keywords))
 
@@ -124,6 +125,22 @@ def _array(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray
     return object_array(self, dtype)
 
 
+def _numba_type(self: Any) -> Any:
+    """What numba asks an argument that it does not know."""
+    where = user_source()
+    place = f" at {where}" if where else ""
+    if isinstance(self, Tracer):
+        raise DTypeError(
+            f"a function compiled by numba got {self!r}{place}: it takes numbers and NumPy arrays, and cannot be followed by "
+            f"{self.interpreter.describe()}.\nWays out, for a numba function f: fad.jit(f)(x) or f.py_func(x), which fad traces;\n"
+            "f = fad.extend.from_numba(f, ...) keeps the code that numba compiled, under every transform, with a derivative of your own."
+        )
+    raise DTypeError(
+        f"a function compiled by numba got a fad.Array, {self.aval}{place}: it takes NumPy arrays. Pass numpy.asarray(x), which copies nothing, "
+        "or make an operation of the function with fad.extend.from_numba."
+    )
+
+
 def install() -> None:
     """Give ``Array`` the protocols, for every ufunc of NumPy."""
     for name, ufunc in UFUNCS.items():
@@ -131,5 +148,6 @@ def install() -> None:
         if isinstance(original, np.ufunc):
             _ufuncs.setdefault(original, ufunc)
     Tracer.__array__ = _array  # type: ignore[method-assign]
+    Array._numba_type_ = property(_numba_type)  # type: ignore[attr-defined]
     Array.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
     Array.__array_function__ = _array_function  # type: ignore[attr-defined]

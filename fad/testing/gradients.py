@@ -23,7 +23,7 @@ from fad.testing.numerical import (
     pairing,
     random_direction,
 )
-from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands, result_operands
+from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, result_operands
 from fad.transforms.forward import jvp_flat
 from fad.transforms.reverse import vjp_flat
 
@@ -77,7 +77,7 @@ def check_grads(
     >>> import fad.numpy as fnp
     >>> fad.testing.check_grads(lambda p, x: fnp.tanh(p["w"] * x).sum(), ({"w": 0.5}, [1.0, 2.0]))
     """
-    check_callable("check_grads", f)
+    f = as_function("check_grads", f)
     if not isinstance(args, tuple | list):
         raise ArgumentError(
             f"check_grads({function_name(f)}): args must be a tuple with one entry per argument, got {type(args).__name__}; write (x,)"

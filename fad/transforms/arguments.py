@@ -13,10 +13,11 @@ from fad.core.errors import ArgumentError, DTypeError, FadError, TreeError
 from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
 from fad.core.trace import Tracer
 from fad.primitives.object_arrays import Element, holds_values, stacked
+from fad.transforms.numba_bodies import is_numba_object, traced_body
 
 __all__ = [
+    "as_function",
     "as_operand",
-    "check_callable",
     "check_differentiable",
     "function_name",
     "leaf_operands",
@@ -46,13 +47,20 @@ def function_name(fun: Any) -> str:
     return getattr(fun, "__name__", None) or type(fun).__name__
 
 
-def check_callable(transform: str, fun: Any) -> None:
-    """Raise unless ``fun`` can be called."""
+def as_function(transform: str, fun: Any) -> Callable[..., Any]:
+    """What a transform traces for ``fun``: itself, or the Python body of a function that numba compiled.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be called, or is an object of numba without such a body.
+    """
     if not callable(fun):
         raise ArgumentError(
             f"{transform} takes a function and gives a function, but its first argument is {type(fun).__name__}: {fun!r:.80}. "
             f"Write {transform}(f)(x), not {transform}(f(x))."
         )
+    return traced_body(transform, fun) if is_numba_object(fun) else fun
 
 
 def leaf_operands(transform: str, fun: Any, leaves: Sequence[Any], describe: Callable[[int], str]) -> list[Any]:

@@ -15,7 +15,7 @@ from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.pytrees import flatten, unflatten
 from fad.primitives.slicing import concatenate, flip, slice_axis
 from fad.primitives.structural import move_axis, reshape
-from fad.transforms.arguments import as_operand, check_callable, function_name
+from fad.transforms.arguments import as_function, as_operand, function_name
 
 __all__ = ["associative_scan"]
 
@@ -52,7 +52,7 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     >>> fad.associative_scan(lambda a, b: a + b, fad.Array([1.0, 2.0, 3.0, 4.0]))
     Array([ 1.,  3.,  6., 10.])
     """
-    check_callable("associative_scan", fn)
+    fn = as_function("associative_scan", fn)
     leaves, treedef = flatten(elems)
     operands = [as_operand(leaf) for leaf in leaves]
     if not operands:

@@ -17,7 +17,7 @@ from fad.core.errors import ArgumentError
 from fad.core.program import Equation, Program, Var, evaluate
 from fad.core.pytrees import flatten
 from fad.primitives.structural import convert
-from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands, wrap_tree
+from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, wrap_tree
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import stage
 
@@ -171,7 +171,7 @@ def autocast(fun: Callable[..., Any] | None = None, dtype: Any = bfloat16) -> An
     """
     if fun is None:
         return lambda f: autocast(f, dtype)
-    check_callable("autocast", fun)
+    fun = as_function("autocast", fun)
     found = canonical_dtype(dtype)
     if found not in (np.dtype(np.float16), bfloat16):
         raise ArgumentError(

@@ -20,7 +20,7 @@ from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import Tracer, concrete_value
 from fad.primitives.arithmetic import equal, maximum, minimum, select
 from fad.primitives.structural import convert, match, reshape, zeros
-from fad.transforms.arguments import as_operand, check_callable, function_name
+from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.programs import stage_function
 from fad.transforms.scanning import is_recording, with_static_residuals
@@ -265,8 +265,8 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     >>> fad.vmap(lambda x: fad.cond(x > 0, lambda x: x, lambda x: -x, x))(fad.Array([-1.0, 2.0]))
     Array([1., 2.])
     """
-    check_callable("cond", true_fun)
-    check_callable("cond", false_fun)
+    true_fun = as_function("cond", true_fun)
+    false_fun = as_function("cond", false_fun)
     flag = as_operand(pred)
     if shape_of(flag) != ():
         raise ShapeError(
@@ -311,8 +311,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     branches = tuple(branches)
     if not branches:
         raise ArgumentError("switch: there must be at least one branch")
-    for branch in branches:
-        check_callable("switch", branch)
+    branches = tuple([as_function("switch", b) for b in branches])
     number = as_operand(index)
     if shape_of(number) != () or dtype_of(number).kind not in "iu":
         raise DTypeError(f"switch: the index must be an integer scalar, got {aval_of(number)}")

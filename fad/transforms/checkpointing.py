@@ -18,7 +18,7 @@ from fad.core.program import Program, Var, evaluate, used_equations
 from fad.core.pytrees import flatten, unflatten
 from fad.core.samples import case, f64
 from fad.primitives.structural import match, zeros
-from fad.transforms.arguments import argument_paths, as_operand, check_callable, leaf_operands
+from fad.transforms.arguments import argument_paths, as_function, as_operand, leaf_operands
 from fad.transforms.calling import call, call_batch, call_jvp, call_p, vjp_programs
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import stage
@@ -235,7 +235,7 @@ def checkpoint(fun: Callable[..., Any] | None = None, policy: Policy | None = No
     """
     if fun is None:
         return lambda f: checkpoint(f, policy)
-    check_callable("checkpoint", fun)
+    fun = as_function("checkpoint", fun)
     if policy is not None and not callable(policy):
         raise ArgumentError(
             f"checkpoint: policy must be a function policy(primitive, params) -> bool or None, got {policy!r}"

@@ -21,7 +21,7 @@ from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, EVAL
 from fad.transforms.ahead_of_time import Lowered, argument_names
-from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands
+from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
 from fad.transforms.programs import abstract_leaf, stage_function
@@ -301,5 +301,5 @@ def jit(fun: Callable[..., Any] | None = None, static_argnums: Any = None, stati
     """
     if fun is None:
         return lambda f: jit(f, static_argnums, static_argnames)
-    check_callable("jit", fun)
+    fun = as_function("jit", fun)
     return JittedFunction(fun, *_positions(fun, static_argnums, static_argnames))

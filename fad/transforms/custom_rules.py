@@ -20,8 +20,8 @@ from fad.primitives.arithmetic import stop_gradient as stop_gradient_op
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, zeros
 from fad.transforms.arguments import (
     argument_paths,
+    as_function,
     as_operand,
-    check_callable,
     function_name,
     leaf_operands,
     result_operands,
@@ -242,7 +242,7 @@ class _CustomFunction:
     """A function with derivative rules of its own; what :class:`custom_jvp` and :class:`custom_vjp` share."""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()):
-        check_callable(type(self).__name__, fun)
+        fun = as_function(type(self).__name__, fun)
         self._fun = fun
         self._nondiff = tuple(nondiff_argnums)
         self._jvp: Callable[..., Any] | None = None
@@ -256,7 +256,7 @@ class _CustomFunction:
         ``primals`` and ``tangents`` are tuples with one entry per argument. The rule must be linear in the tangents. Arguments in
         ``nondiff_argnums`` come first, on their own.
         """
-        check_callable("defjvp", jvp)
+        jvp = as_function("defjvp", jvp)
         self._jvp = jvp
         return jvp
 
@@ -266,8 +266,8 @@ class _CustomFunction:
         ``bwd`` gives one cotangent per argument, ``None`` for zero. Arguments in ``nondiff_argnums`` come first in ``bwd`` and have no
         cotangent.
         """
-        check_callable("defvjp", fwd)
-        check_callable("defvjp", bwd)
+        fwd = as_function("defvjp", fwd)
+        bwd = as_function("defvjp", bwd)
         self._forward, self._backward = fwd, bwd
 
     def __repr__(self) -> str:

@@ -18,8 +18,8 @@ from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import ones_like_aval, zeros
 from fad.transforms.arguments import (
     argument_paths,
+    as_function,
     as_operand,
-    check_callable,
     check_differentiable,
     check_same_structure,
     function_name,
@@ -81,7 +81,7 @@ def value_and_grad(
     >>> value, gradient
     (Array(10.), Array([2., 6.]))
     """
-    check_callable("value_and_grad", fun)
+    fun = as_function("value_and_grad", fun)
     return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic)
 
 
@@ -127,7 +127,7 @@ def grad(
     >>> fad.grad(fad.grad(lambda x: x**3))(2.0)
     Array(12.)
     """
-    check_callable("grad", fun)
+    fun = as_function("grad", fun)
     both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic)
 
     @wraps(fun)
@@ -276,7 +276,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> out, pullback(1.0)
     (Array(6.), (Array(3.), Array(2.)))
     """
-    check_callable("vjp", fun)
+    fun = as_function("vjp", fun)
     leaves, treedef = flatten(primals)
     describe = argument_paths(primals)
     operands = [_owned(o) for o in leaf_operands("vjp", fun, leaves, describe)]
@@ -352,7 +352,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     >>> fad.jvp(lambda x: x * x, (3.0,), (1.0,))
     (Array(9.), Array(6.))
     """
-    check_callable("jvp", fun)
+    fun = as_function("jvp", fun)
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
             raise ArgumentError(
@@ -412,7 +412,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     >>> out, pushforward(1.0), pushforward(10.0)
     (Array(8.), Array(12.), Array(120.))
     """
-    check_callable("linearize", fun)
+    fun = as_function("linearize", fun)
     leaves, treedef = flatten(primals)
     describe = argument_paths(primals)
     operands = [_owned(o) for o in leaf_operands("linearize", fun, leaves, describe)]
@@ -467,7 +467,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     >>> fad.linear_transpose(lambda x: 3.0 * x, 1.0)(2.0)
     (Array(6.),)
     """
-    check_callable("linear_transpose", fun)
+    fun = as_function("linear_transpose", fun)
     at_zero = unflatten(flatten(primals)[1], [wrap(zeros(_aval_of_leaf(leaf))) for leaf in flatten(primals)[0]])
     return vjp(fun, *at_zero)[1]
 

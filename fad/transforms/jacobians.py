@@ -16,7 +16,7 @@ from fad.primitives.slicing import concatenate
 from fad.primitives.structural import broadcast_to, move_axis, reshape
 from fad.transforms.arguments import (
     argument_paths,
-    check_callable,
+    as_function,
     check_differentiable,
     function_name,
     leaf_operands,
@@ -118,7 +118,7 @@ def jacrev(
 def _jacobian_by(
     transform: str, method: Any, fun: Any, argnums: Any, has_aux: bool, holomorphic: bool, chunk_size: Any
 ) -> Callable[..., Any]:
-    check_callable(transform, fun)
+    fun = as_function(transform, fun)
     _check_chunk(transform, chunk_size)
 
     @wraps(fun)
@@ -254,7 +254,7 @@ def hessian(
     Array([[0., 4.],
            [4., 2.]])
     """
-    check_callable("hessian", fun)
+    fun = as_function("hessian", fun)
     rows = jacrev(fun, argnums, has_aux, holomorphic, chunk_size)
     return jacfwd(rows, argnums, has_aux, holomorphic, chunk_size)
 
@@ -281,7 +281,7 @@ def hvp(fun: Callable[..., Any], primals: Any, tangents: Any) -> Any:
     >>> fad.hvp(lambda x: (x**3).sum(), (fad.Array([1.0, 2.0]),), (fad.Array([1.0, 1.0]),))
     Array([ 6., 12.])
     """
-    check_callable("hvp", fun)
+    fun = as_function("hvp", fun)
     if not isinstance(primals, tuple):
         primals, tangents = (primals,), (tangents,)
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))

@@ -20,7 +20,7 @@ from fad.core.pytrees import unflatten
 from fad.core.trace import Tracer, concrete_value
 from fad.primitives.arithmetic import select
 from fad.primitives.structural import broadcast_to, convert, iota, match, move_axis, reduce_sum, reshape, zeros
-from fad.transforms.arguments import as_operand, check_callable, function_name
+from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.scanning import (
     DYNAMIC,
@@ -332,8 +332,8 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init:
     >>> halve(10.0), fad.grad(halve)(10.0)
     (Array(0.625), Array(0.0625))
     """
-    check_callable("while_loop", cond_fun)
-    check_callable("while_loop", body_fun)
+    cond_fun = as_function("while_loop", cond_fun)
+    body_fun = as_function("while_loop", body_fun)
     operands, tree, weak = carry_operands("while_loop", body_fun, init)
     for attempt in (0, 1):
         avals = [aval_of(o).update() for o in operands]
@@ -393,7 +393,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init: Any) -
     >>> fad.fori_loop(0, 4, lambda i, total: total + i, 0)
     Array(6)
     """
-    check_callable("fori_loop", body_fun)
+    body_fun = as_function("fori_loop", body_fun)
     bounds = [_known_int("lower", lower), _known_int("upper", upper)]
     if all(isinstance(b, int) for b in bounds):
         first, last = bounds

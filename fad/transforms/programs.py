@@ -12,8 +12,8 @@ from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.transforms.arguments import (
     argument_paths,
+    as_function,
     as_operand,
-    check_callable,
     function_name,
     leaf_operands,
     result_operands,
@@ -69,7 +69,7 @@ def make_program(fun: Callable[..., Any]) -> Callable[..., Program]:
       c:float64[] = multiply(b, 2.0)
       return c
     """
-    check_callable("make_program", fun)
+    fun = as_function("make_program", fun)
 
     @wraps(fun)
     def program_of(*args: Any, **kwargs: Any) -> Program:
@@ -102,7 +102,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> fad.eval_shape(lambda a, b: a @ b, fnp.zeros((2, 3)), fnp.zeros((3, 4)))
     float64[2,4]
     """
-    check_callable("eval_shape", fun)
+    fun = as_function("eval_shape", fun)
     leaves, treedef = flatten((args, kwargs))
     program, _, out_tree = stage_function("eval_shape", fun, treedef, [abstract_leaf(leaf) for leaf in leaves])
     return unflatten(out_tree, [a.update() for a in program.out_avals])

@@ -21,7 +21,7 @@ from fad.core.program import Program, Var, evaluate
 from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
 from fad.core.trace import CURRENT
 from fad.primitives.structural import broadcast_to, convert, match, move_axis, zeros
-from fad.transforms.arguments import as_operand, check_callable, function_name
+from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.checkpointing import checkpoint_p
 from fad.transforms.programs import stage_function
@@ -438,7 +438,7 @@ def scan(
     >>> total, sums
     (Array(6.), Array([1., 3., 6.]))
     """
-    check_callable("scan", f)
+    f = as_function("scan", f)
     operands, tree, weak = carry_operands("scan", f, init)
     x_leaves, x_tree = flatten(xs)
     x_operands = [as_operand(x) for x in x_leaves]

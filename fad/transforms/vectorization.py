@@ -13,7 +13,7 @@ from fad.core.avals import aval_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.pytrees import broadcast_prefix, flatten, unflatten
 from fad.primitives.structural import broadcast_to, move_axis
-from fad.transforms.arguments import argument_paths, check_callable, function_name, leaf_operands, result_operands
+from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, result_operands
 from fad.transforms.batching import batch_flat
 
 __all__ = ["vmap"]
@@ -64,7 +64,7 @@ def vmap(
     Array([[10., 20.],
            [30., 40.]])
     """
-    check_callable("vmap", fun)
+    fun = as_function("vmap", fun)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
