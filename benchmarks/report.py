@@ -154,9 +154,32 @@ def print_messages(row: dict[str, dict], stream: TextIO) -> None:
             print(f"    {peer}: {found['status']}: {' '.join(found['message'].split())[:300]}", file=stream)
 
 
+def save(rows: Rows, about: dict[str, Any], folder: Path) -> None:
+    """Write ``results.json`` to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+
+
+def kept(options: argparse.Namespace) -> tuple[Rows, dict[str, float]]:
+    """Rows of the last run, and how busy the machine was, to be shown beside those of this run.
+
+    Raises
+    ------
+    SystemExit
+        If that run was made with other settings, versions or another processor, so that its rows do not belong into one table with new ones.
+    """
+    path = Path(options.results) / "results.json"
+    if not path.exists():
+        return {}, {}
+    found = json.loads(path.read_text())
+    now, then = describe(options), found["about"]
+    if differing := [key for key in now if now[key] != then.get(key)]:
+        raise SystemExit(f"--update: {path} was measured with other {', '.join(differing)}; run everything anew")
+    return found["rows"], then["busy elsewhere"]
+
+
 def write(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any], folder: Path) -> None:
     """Print the table; write ``results.json``, ``table.md`` and the pictures to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
     head, body = table(chosen, rows, about)
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     text = [
@@ -172,8 +195,8 @@ def write(chosen: dict[str, Problem], rows: Rows, about: dict[str, Any], folder:
         *remarks(chosen, rows),
     ]
     print("\n".join(text))
+    save(rows, about, folder)
     (folder / "table.md").write_text("\n".join(text) + "\n")
-    (folder / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
     try:
         for key, title in (("steady", "steady state"), ("first", "first call: trace, compile, run")):
             picture(rows, key, f"time / JAX, {title}", folder / f"{key}.png")

@@ -1,6 +1,6 @@
 """Entry point of ``make bench``: every problem in a process of its own, all its peers side by side in that process.
 
-Run: python -m benchmarks.run [--quick] [--only WORDS] [--peers NAMES] [--threads N] [--list]
+Run: python -m benchmarks.run [--quick] [--only WORDS] [--update] [--peers NAMES] [--threads N] [--list]
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=0, help="processes whose first calls are timed")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one process of one problem")
     parser.add_argument("--results", default=str(RESULTS), help="folder for table, numbers and pictures")
+    parser.add_argument("--update", action="store_true", help="keep the rows of the last run that are not chosen now")
     parser.add_argument("--list", action="store_true", help="list the problems and stop")
     for internal in ("--worker", "--out"):
         parser.add_argument(internal, default="", help=argparse.SUPPRESS)
@@ -153,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{problem.family:22} {name}")
         return None
     env = {**os.environ, **limit_threads(options.threads)}
-    rows, elsewhere = {}, {}
+    rows, elsewhere = report.kept(options) if options.update else ({}, {})
     for index, name in enumerate(chosen):
         begin = time.perf_counter()
         print(f"[{index + 1}/{len(chosen)}] {name}", end=" ", file=sys.stderr, flush=True)
@@ -164,8 +165,10 @@ def main(argv: list[str] | None = None) -> None:
             flush=True,
         )
         report.print_messages(rows[name], sys.stderr)
-    about = {**report.describe(options), "busy elsewhere": elsewhere}
-    report.write(chosen, rows, about, Path(options.results))
+        # after every row: a run that is cut short has not been for nothing
+        about = {**report.describe(options), "busy elsewhere": elsewhere}
+        report.save(rows, about, Path(options.results))
+    report.write({n: p for n, p in problems().items() if n in rows}, rows, about, Path(options.results))
     return None
 
 
