@@ -7,18 +7,31 @@ Programs, compiled code) is kept in its ``cache``.
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of
 from fad.core.errors import NonFiniteError
+from fad.core.formulas import Text, formula
 from fad.core.primitive import Primitive
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Source
 
-__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "evaluate", "has_effect", "used_equations"]
+__all__ = [
+    "Atom",
+    "Equation",
+    "Literal",
+    "Program",
+    "Var",
+    "evaluate",
+    "has_effect",
+    "program_text",
+    "used_equations",
+    "variable_names",
+]
 
 
 class Var:
@@ -43,7 +56,7 @@ class Literal:
         self.aval = aval_of(value)
 
     def __repr__(self) -> str:
-        return repr(self.value.item() if isinstance(self.value, np.generic) else self.value)
+        return str(self.value) if isinstance(self.value, np.generic) else repr(self.value)
 
 
 Atom = Var | Literal
@@ -148,6 +161,10 @@ class Program:
             dead.append(ended)
         return dead[::-1]
 
+    def text(self, sources: bool = False) -> str:
+        """The Program as typed code in single assignment form, with the user's line behind each equation if ``sources``."""
+        return program_text(self, sources=sources)
+
     def __str__(self) -> str:
         return program_text(self)
 
@@ -184,7 +201,10 @@ def _bind(equation: Equation, values: list[Any]) -> Any:
 
 def _bind_again(equation: Equation, values: list[Any]) -> Any:
     """Bind while a Program made from this one is recorded: its equations keep the user's line."""
-    token = REPLAYED.set(equation.source)
+    source, outer = equation.source, REPLAYED.get()
+    if outer is not None and outer.backward and source is not None:
+        source = source.reversed(outer.backward)  # what a backward pass computes again belongs to it
+    token = REPLAYED.set(source)
     try:
         return equation.primitive.bind(*values, **equation.params)
     finally:
@@ -223,16 +243,34 @@ def _name_of(index: int) -> str:
     return letters
 
 
-def program_text(program: Program, indent: str = "") -> str:
-    """The Program as typed SSA, one line per equation, nested Programs indented."""
-    names: dict[Var, str] = {}
+def nested_in(equation: Equation) -> list[tuple[str, Program]]:
+    """The Programs among an equation's parameters, with their names."""
+    found = []
+    for key, value in equation.params.items():
+        if isinstance(value, Program):
+            found.append((key, value))
+        elif isinstance(value, tuple) and value and all(isinstance(p, Program) for p in value):
+            found += [(f"{key}[{i}]", p) for i, p in enumerate(value)]
+    return found
+
+
+def variable_names(program: Program, inputs: Sequence[str] = ()) -> dict[Var, str]:
+    """A short name for each variable of a Program, in order; its inputs may have names already."""
+    names = dict(zip(program.inputs, inputs, strict=False))
+    taken = set(inputs)
+    fresh = (name for name in map(_name_of, itertools.count()) if name not in taken)
+    for var in (*program.inputs, *program.constants, *[v for e in program.equations for v in e.outputs]):
+        if var not in names:
+            names[var] = next(fresh)
+    return names
+
+
+def program_text(program: Program, indent: str = "", names: dict[Var, str] | None = None, sources: bool = False) -> str:
+    """The Program as typed SSA, one line per equation, nested Programs indented; with the user's lines if ``sources``."""
+    names = variable_names(program) if names is None else names
 
     def name(v: Atom) -> str:
-        if isinstance(v, Literal):
-            return repr(v)
-        if v not in names:
-            names[v] = _name_of(len(names))
-        return names[v]
+        return names[v] if isinstance(v, Var) else repr(v)
 
     def typed(v: Atom) -> str:
         return f"{name(v)}:{v.aval}"
@@ -240,19 +278,12 @@ def program_text(program: Program, indent: str = "") -> str:
     lines = [f"{indent}{program.name}({', '.join(map(typed, program.inputs))})"]
     lines += [f"{indent}  {typed(v)} = constant" for v in program.constants]
     for equation in program.equations:
-        shown, nested = [], []
-        for key, value in equation.params.items():
-            if isinstance(value, Program):
-                nested.append((key, value))
-            elif isinstance(value, tuple) and value and all(isinstance(p, Program) for p in value):
-                nested += [(f"{key}[{i}]", p) for i, p in enumerate(value)]
-            elif not callable(value):
-                shown.append(f"{key}={value}")
         results = ", ".join(map(typed, equation.outputs))
-        call = f"{equation.primitive.name}({', '.join([*map(name, equation.inputs), *shown])})"
-        lines.append(f"{indent}  {results} = {call}" if results else f"{indent}  {call}")
-        for key, value in nested:
+        written = formula(equation, [Text(name(a)) for a in equation.inputs]).text
+        line = f"{indent}  {results} = {written}" if results else f"{indent}  {written}"
+        lines.append(f"{line}    {equation.source}" if sources and equation.source else line)
+        for key, value in nested_in(equation):
             lines.append(f"{indent}    {key}:")
-            lines.append(program_text(value, indent + "      "))
-    lines.append(f"{indent}  return {', '.join(map(name, program.outputs))}")
+            lines.append(program_text(value, indent + "      ", None, sources))
+    lines.append(f"{indent}  return {', '.join(map(name, program.outputs))}".rstrip())
     return "\n".join(lines)

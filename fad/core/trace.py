@@ -42,15 +42,34 @@ _PASSED_THROUGH = re.compile(r"[\\/]optree[\\/]|-packages[\\/]numba[\\/]|[\\/]fu
 
 
 class Source:
-    """A place in the user's code: file, line and function."""
+    """A place in the user's code: file, line and function; and, in the backward pass, the operation there that it belongs to."""
 
-    __slots__ = ("file", "function", "line")
+    __slots__ = ("backward", "file", "function", "line")
 
-    def __init__(self, file: str, line: int, function: str):
-        self.file, self.line, self.function = file, line, function
+    def __init__(self, file: str, line: int, function: str, backward: str = ""):
+        self.file, self.line, self.function, self.backward = file, line, function, backward
+
+    def reversed(self, operation: str) -> Source:
+        """The same place, in the backward pass of one of its operations."""
+        return self if self.backward else Source(self.file, self.line, self.function, operation)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Source):
+            return NotImplemented
+        return (self.file, self.line, self.function, self.backward) == (
+            other.file,
+            other.line,
+            other.function,
+            other.backward,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.line, self.function, self.backward))
 
     def __repr__(self) -> str:
-        return f"{self.file}:{self.line} ({self.function})"
+        return (
+            f"{self.file}:{self.line} ({self.function}{', backward pass of ' if self.backward else ''}{self.backward})"
+        )
 
 
 # The user's line that is being worked for now, where it is not among the frames: a Program is recorded again, or a checked backward pass runs.

@@ -90,7 +90,7 @@ def _checked_recording(self: Any, primitive: Any, args: Any, params: dict[str, A
 def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Source | None) -> Callable[..., Any]:
     """The pullback, with its results checked and whatever it does put down to the line of the forward pass."""
     if source is not None:
-        source = Source(source.file, source.line, f"{source.function}, backward pass of {primitive.name}")
+        source = source.reversed(primitive.name)
 
     def checked(cotangent: Any) -> Any:
         token = REPLAYED.set(source)

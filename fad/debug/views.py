@@ -144,20 +144,13 @@ def print_program(f: Callable[..., Any]) -> Callable[..., None]:
     >>> fad.debug.print_program(lambda x: fnp.sin(x) * 2.0)(fad.Array(1.0))
     <lambda>(a:float64[])
       b:float64[] = sin(a)    ...
-      c:float64[] = multiply(b, 2.0)    ...
+      c:float64[] = b * 2.0    ...
       return c
     """
 
     @wraps(f)
     def printing(*args: Any, **kwargs: Any) -> None:
-        program = make_program(f)(*args, **kwargs)
-        lines = str(program).splitlines()
-        # Nested Programs are indented more than the equations of this one.
-        own = [k for k, line in enumerate(lines) if line.startswith("  ") and not line.startswith("   ")]
-        own = own[len(program.constants) :]
-        for k, equation in zip(own, program.equations, strict=False):
-            lines[k] = f"{lines[k]}    {equation.source or ''}".rstrip()
-        builtins.print("\n".join(lines))
+        builtins.print(make_program(f)(*args, **kwargs).text(sources=True))
 
     return printing
 

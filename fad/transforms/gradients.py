@@ -32,7 +32,7 @@ from fad.transforms.arguments import (
     wrap_tree,
 )
 from fad.transforms.forward import jvp_flat
-from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer
+from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer, new_tape
 from fad.transforms.staging import RecordTrace
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
@@ -151,7 +151,7 @@ def _value_and_grad(
             operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
         if treedef is None and operands[0].dtype.kind not in "fc":
             operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
-        trace = VJPTrace(CURRENT.get(), fun)
+        trace = new_tape(fun)
         tracers = [trace.input(o) for o in operands]
         inputs = tracers if treedef is None else unflatten(treedef, tracers)
         out, aux = _traced_call(transform, trace, fun, replace_arguments(args, numbers, inputs), kwargs, has_aux)
@@ -281,7 +281,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     describe = argument_paths(primals)
     operands = [_owned(o) for o in leaf_operands("vjp", fun, leaves, describe)]
     check_differentiable("vjp", fun, operands, describe, False)
-    trace = VJPTrace(CURRENT.get(), fun)
+    trace = new_tape(fun)
     inputs = unflatten(treedef, [trace.input(o) for o in operands])
     out, aux = _traced_call("vjp", trace, fun, inputs, {}, has_aux)
     outs, out_tree = result_operands("vjp", fun, out)

@@ -66,7 +66,7 @@ def make_program(fun: Callable[..., Any]) -> Callable[..., Program]:
     >>> print(fad.make_program(lambda x: fnp.sin(x) * 2.0)(1.0))
     <lambda>(a:float64[]*)
       b:float64[] = sin(a)
-      c:float64[] = multiply(b, 2.0)
+      c:float64[] = b * 2.0
       return c
     """
     fun = as_function("make_program", fun)

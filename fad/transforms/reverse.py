@@ -15,10 +15,10 @@ import numpy as np
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.cotangents import IndexedCotangent, SumInPlace, accumulate, settled
 from fad.core.errors import NonDifferentiableError
-from fad.core.trace import CURRENT, Trace, Tracer
+from fad.core.trace import CURRENT, EVAL, REPLAYED, Trace, Tracer, user_source
 from fad.primitives.structural import convert, zeros
 
-__all__ = ["Pullback", "VJPTrace", "VJPTracer", "vjp_flat"]
+__all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "vjp_flat"]
 
 
 _new = object.__new__
@@ -138,6 +138,45 @@ class VJPTrace(Trace):
         return value, None
 
 
+class StagedVJPTrace(VJPTrace):
+    """A tape that is recorded while a Program is: what a pullback binds is put down to the line of its operation, as backward pass.
+
+    The line stays noted when the pullback has run, for the sums of cotangents that follow; :meth:`Pullback.flat` clears it at the end.
+    """
+
+    __slots__ = ("operation",)
+
+    def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
+        """Interpret one operation."""
+        self.operation = primitive.name
+        return super().process(primitive, args, params)
+
+    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...] | int) -> VJPTracer:
+        """Put an operation with one result on the tape."""
+        return super().recorded(out, _noting(pullback, self.operation), indices)
+
+    def recorded_many(self, primitive: Any, out: Any, pullback: Any, indices: tuple[int, ...]) -> list[Any]:
+        """Put an operation with several results on the tape."""
+        return super().recorded_many(primitive, out, _noting(pullback, self.operation), indices)
+
+
+def new_tape(owner: Any) -> VJPTrace:
+    """A trace that records a tape, for operations above the current trace."""
+    current = CURRENT.get()
+    return (VJPTrace if current.base is EVAL else StagedVJPTrace)(current, owner)
+
+
+def _noting(pullback: Callable[..., Any], operation: str) -> Callable[..., Any]:
+    source = user_source()
+    noted = None if source is None else source.reversed(operation)
+
+    def placed(cotangent: Any) -> Any:
+        REPLAYED.set(noted)
+        return pullback(cotangent)
+
+    return placed
+
+
 def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
     """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived.
 
@@ -193,6 +232,16 @@ class Pullback:
 
     def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """Cotangents of the inputs, ``None`` where an input has no influence; ``None`` among the arguments is zero."""
+        if CURRENT.get().base is EVAL:
+            return self._flat(cotangents, consume)
+        source = user_source()
+        token = REPLAYED.set(source and source.reversed("the result"))
+        try:
+            return self._flat(cotangents, consume)
+        finally:
+            REPLAYED.reset(token)
+
+    def _flat(self, cotangents: Sequence[Any], consume: bool) -> list[Any]:
         accumulated: list[Any] = [None] * len(self.tape)
         for index, cotangent in zip(self.indices, cotangents, strict=True):
             if index is not None and cotangent is not None:
@@ -211,7 +260,7 @@ def vjp_flat(
     function: Callable[..., list[Any]], primals: Sequence[Any], owner: Any = None
 ) -> tuple[list[Any], Pullback]:
     """Results of a function of flat lists, and its pullback."""
-    trace = VJPTrace(CURRENT.get(), owner or function)
+    trace = new_tape(owner or function)
     tracers = [trace.input(p) for p in primals]
     token = CURRENT.set(trace)
     try:

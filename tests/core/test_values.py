@@ -79,7 +79,7 @@ def test_a_program_is_typed_text():
     assert str(program).splitlines() == [
         "<lambda>(a:float64[3])",
         "  b:float64[3] = sin(a)",
-        "  c:float64[3] = multiply(b, 2.0)",
+        "  c:float64[3] = b * 2.0",
         "  return c",
     ]
     assert program.in_avals == [fad.ShapedArray((3,), np.float64)]

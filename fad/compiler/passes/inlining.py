@@ -70,8 +70,8 @@ def inline(program: Program) -> Program:
     >>> inner = fad.jit(lambda x: x * 2.0)
     >>> print(inline(fad.make_program(lambda x: inner(x) + 1.0)(fnp.ones(3))))
     <lambda>(a:float64[3])
-      b:float64[3] = multiply(a, 2.0)
-      c:float64[3] = add(b, 1.0)
+      b:float64[3] = a * 2.0
+      c:float64[3] = b + 1.0
       return c
     """
     if not any(called_program(e) is not None for e in program.equations):
