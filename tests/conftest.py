@@ -1,6 +1,8 @@
-"""What every test shares: one thread per worker, no window for pictures, and reproducible Hypothesis runs."""
+"""What every test shares: one thread per worker, no window for pictures, a cache of compiled code of this run, and reproducible Hypothesis runs."""
 
 import os
+import shutil
+import tempfile
 
 from hypothesis import HealthCheck, settings
 
@@ -8,6 +10,18 @@ from hypothesis import HealthCheck, settings
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# No run sees what an earlier one compiled; the workers and the processes that tests start share what this one compiles.
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if not _IS_WORKER:
+    os.environ["FAD_CACHE_DIR"] = tempfile.mkdtemp(prefix="fad-tests-")
+    os.environ.pop("FAD_DISK_CACHE", None)
+
+
+def pytest_unconfigure(config):
+    if not _IS_WORKER:
+        shutil.rmtree(os.environ["FAD_CACHE_DIR"], ignore_errors=True)
+
 
 _common = {
     "deadline": None,

@@ -6,7 +6,8 @@ sizes share one symbol: a Program in which two sizes happen to be equal compiles
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ import numpy as np
 from fad.compiler.nested import body_program
 from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.avals import ShapedArray
+from fad.core.primitive import Primitive
 from fad.core.program import Literal, Program, Var
 
 __all__ = ["Canonical", "canonical_form"]
 
 _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
+_LASTING = frozenset({str, bool, type(None), complex, bytes})
+_OWN = ("fad.primitives.", "fad.compiler.")
 _STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
 
 
@@ -27,8 +31,10 @@ class Canonical:
 
     Attributes
     ----------
-    key : tuple
-        Equal for two Programs exactly if the same code serves both.
+    key : str or tuple
+        Equal for two Programs exactly if the same code serves both; a string, the same one in every process, where ``is_lasting``.
+    is_lasting : bool
+        Whether nothing in the Program lives in this process only, as functions do.
     sizes : list of int
         The values of the size symbols, in order.
     scalars : list of NumPy scalar
@@ -39,14 +45,15 @@ class Canonical:
         The number of each literal among ``scalars``, by the literal's identity.
     """
 
-    __slots__ = ("key", "scalar_numbers", "scalars", "sizes", "symbols")
+    __slots__ = ("is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.symbols: dict[int, int] = {}
         self.scalars: list[Any] = []
         self.scalar_numbers: dict[int, int] = {}
-        self.key: tuple[Any, ...] = ()
+        self.key: Hashable = ()
+        self.is_lasting = True
 
     def symbol(self, n: int) -> int:
         """The symbol of a size above ``LARGEST_STATIC``."""
@@ -72,7 +79,18 @@ class Canonical:
             return ("float", value.hex())
         if isinstance(value, np.dtype):
             return value.str
+        self.is_lasting = self.is_lasting and kind in _LASTING
         return (kind, value)
+
+    def primitive(self, primitive: Primitive) -> Hashable:
+        """What an operation is: its name where fad's own sources say what its code is, else itself."""
+        name, kernel = primitive.name, primitive.kernel
+        if type(kernel) is str:
+            return name if kernel == name else (name, kernel)
+        if kernel is None or getattr(kernel, "__module__", "").startswith(_OWN):
+            return name
+        self.is_lasting = False
+        return primitive
 
     def aval(self, aval: ShapedArray) -> Hashable:
         """A type with its large sizes replaced by symbols."""
@@ -112,13 +130,22 @@ class Canonical:
             params = tuple([(k, self.encode(v)) for k, v in equation.params.items()])
             for var in equation.outputs:
                 numbers[var] = len(numbers)
-            parts.append((name, atoms, params, tuple([self.aval(v.aval) for v in equation.outputs])))
+            parts.append(
+                (
+                    self.primitive(equation.primitive),
+                    atoms,
+                    params,
+                    tuple([self.aval(v.aval) for v in equation.outputs]),
+                )
+            )
         parts.append(tuple([numbers[a] if isinstance(a, Var) else self.literal(a, False) for a in program.outputs]))
         return tuple(parts)
 
 
-def canonical_form(program: Program, extra: Sequence[Hashable] = ()) -> Canonical:
+def canonical_form(program: Program) -> Canonical:
     """The canonical form of a Program whose calls are inlined."""
     found = Canonical()
-    found.key = (found.program(program), *extra)
+    key = found.program(program)
+    # The text of what lasts has no address and no order that differs between processes.
+    found.key = sha256(repr(key).encode()).hexdigest() if found.is_lasting else key
     return found

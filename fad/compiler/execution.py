@@ -1,22 +1,18 @@
-"""Compiled Programs: native segments, Python between them, and one cache of code for the whole process."""
+"""Compiled Programs: native segments, and Python between them."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import itertools
-import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from fad.compiler.canonical import Canonical, canonical_form
+from fad.compiler.canonical import canonical_form
+from fad.compiler.code import code_of
 from fad.compiler.llvm.caller import make_caller
-from fad.compiler.llvm.linking import engine
-from fad.compiler.llvm.lowering import lower_segment
-from fad.compiler.memory_plan import ALIGNMENT, MemoryPlan
+from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
 from fad.compiler.outcomes import FAILED, MISS, NativeFailure
 from fad.compiler.segments import HostStep, split
@@ -25,52 +21,6 @@ from fad.core.program import Atom, Literal, Program, Var
 __all__ = ["CompiledProgram", "NativeSegment"]
 
 _LONG_WORK = 20_000
-_numbers = itertools.count()
-_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-
-
-class Code:
-    """The machine code of a segment, for any sizes.
-
-    Attributes
-    ----------
-    address : int
-        Of the native function.
-    sizes : tuple of int
-        The sizes that it was first compiled for, in the order of their symbols.
-    memory : MemoryPlan
-        Its temporary arrays.
-    """
-
-    def __init__(self, program: Program, canonical: Canonical):
-        name = f"fad_segment{next(_numbers)}"
-        module = engine().new_module(name)
-        lowering = lower_segment(module, name, program, canonical)
-        self.address = engine().load(module, name)
-        self.sizes = tuple(canonical.sizes)
-        self.memory: MemoryPlan = lowering.memory
-        self.kernels = lowering.kernels
-        self.call = _CALL(self.address)
-
-
-_codes: dict[Hashable, Code] = {}
-_compiling: dict[Hashable, threading.Lock] = {}
-_lock = threading.Lock()
-
-
-def _code(program: Program, canonical: Canonical) -> Code:
-    """The code for a Program, compiled once even if many threads ask."""
-    found = _codes.get(canonical.key)
-    if found is not None:
-        return found
-    with _lock:
-        lock = _compiling.setdefault(canonical.key, threading.Lock())
-    with lock:
-        if canonical.key not in _codes:
-            _codes[canonical.key] = Code(program, canonical)
-            with _lock:
-                _compiling.pop(canonical.key, None)
-        return _codes[canonical.key]
 
 
 class NativeSegment:
@@ -97,7 +47,7 @@ class NativeSegment:
     def __init__(self, program: Program):
         canonical = canonical_form(program)
         self.program = program
-        self.code = _code(program, canonical)
+        self.code = code_of(program, canonical)
         renamed = dict(zip(self.code.sizes, canonical.sizes, strict=True))
         offsets, self.arena_size = self.code.memory.offsets(renamed)
         scalars = [int.from_bytes(np.asarray(v).tobytes(), "little") for v in canonical.scalars]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 __all__ = ["ALIGNMENT", "Block", "MemoryPlan"]
 
@@ -58,6 +59,20 @@ class MemoryPlan:
     def extend(self, block: Block, moment: int) -> None:
         """Keep a block alive until the given moment."""
         block.died = max(block.died, moment)
+
+    def rows(self) -> list[list[Any]]:
+        """The plan as plain numbers: shape, size of an element, first and last moment of each block."""
+        return [[list(b.shape), b.itemsize, b.born, b.died] for b in self.blocks]
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Sequence[Any]]) -> MemoryPlan:
+        """The plan that :meth:`rows` wrote down."""
+        plan = cls()
+        for number, (shape, itemsize, born, died) in enumerate(rows):
+            block = Block(number, tuple(shape), itemsize, born)
+            block.died = died
+            plan.blocks.append(block)
+        return plan
 
     def offsets(self, renamed: dict[int, int]) -> tuple[list[int], int]:
         """The offset of every block and the arena's size, for sizes renamed as given.

@@ -5,13 +5,13 @@ A setting is read through a ``ContextVar``, so that an override in one thread or
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from fad.core.errors import ArgumentError
+from fad.core.locks import Lock
 
 __all__ = ["Config", "config"]
 
@@ -27,7 +27,9 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "out_of_bounds": ("raise", "what an out-of-range index does: 'raise', 'clip' or 'drop'"),
     "compile": (True, "let jit compile to native code; otherwise Programs are evaluated op by op"),
     "threads": (0, "threads of compiled loops; 0 means FAD_NUM_THREADS or all cores"),
-    "disk_cache": (True, "keep compiled code in the user's cache directory"),
+    "disk_cache": (True, "keep compiled code on disk, where later processes find it"),
+    "cache_folder": ("", "where compiled code is kept; '' means FAD_CACHE_DIR, else the user's cache directory"),
+    "cache_megabytes": (256, "the most that kept code may take; what was not used for longest goes first"),
 }
 
 _NO_OVERRIDES: dict[str, Any] = {}
@@ -44,7 +46,7 @@ class _Checks:
         self.contexts = 0
         self.on = False
         self.install: Callable[[bool], None] = lambda on: None
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
     def refresh(self, values: dict[str, Any], change: int) -> None:
         """Count a context that wants checks in or out, and tell the traces if anything changed."""

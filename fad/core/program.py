@@ -8,7 +8,6 @@ Programs, compiled code) is kept in its ``cache``.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from fad.core.avals import ShapedArray, aval_of
 from fad.core.errors import NonFiniteError
 from fad.core.formulas import Text, formula
+from fad.core.locks import Lock
 from fad.core.primitive import Primitive
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Source
 
@@ -122,7 +122,7 @@ class Program:
         self.constants = constants or {}
         self.name = name
         self._cache: dict[Hashable, Any] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     @property
     def in_avals(self) -> list[ShapedArray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
@@ -17,6 +16,7 @@ from fad.core.array import wrap
 from fad.core.avals import aval_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError, FadError
+from fad.core.locks import Lock
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, EVAL
@@ -47,7 +47,7 @@ class JittedFunction:
         self._static_argnums = static_argnums
         self._static_argnames = frozenset(static_argnames)
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._shortcuts: tuple[Shortcut, ...] = ()
         self.traces = 0
         update_wrapper(self, fun, updated=())

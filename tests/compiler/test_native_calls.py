@@ -10,9 +10,10 @@ import pytest
 
 import fad
 import fad.numpy as fnp
-from fad.compiler import dispatch, execution
+from fad.compiler import dispatch
 from fad.compiler.dispatch import CompilerWarning
 from fad.compiler.llvm import caller as caller_module
+from fad.compiler.llvm import lowering
 from fad.compiler.llvm.linking import engine
 from fad.compiler.outcomes import MISS
 from tests.compiler.compiled_programs import check_compiled, compile_program, program_of
@@ -282,7 +283,7 @@ def test_what_cannot_be_compiled_is_evaluated(monkeypatch):
     def broken(*args):
         raise KeyError("nothing works today")
 
-    monkeypatch.setattr(execution, "lower_segment", broken)
+    monkeypatch.setattr(lowering, "lower_segment", broken)
     f = fad.jit(lambda x: x * 2.125 + fnp.arange(37))
     with pytest.warns(CompilerWarning, match="compiling .* failed with KeyError: 'nothing works today'"):
         assert f(np.arange(37.0)).shape == (37,)

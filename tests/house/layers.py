@@ -79,7 +79,11 @@ PUBLIC_MODULES = (
 
 # Modules of fad that a function imports when it first needs them, each with the reason: "importer -> imported".
 LOADED_ON_USE: dict[str, str] = {
+    "fad.compiler.code -> fad.compiler.llvm.lowering": "code that is found on disk needs none of it",
     "fad.compiler.dispatch -> fad.compiler.execution": "loads LLVM, when the first Program is compiled",
+    "fad.compiler.llvm.symbols -> fad.compiler.llvm.math_library": "code that is found on disk needs none of it",
+    "fad.compiler.llvm.symbols -> fad.compiler.llvm.sort_functions": "code that is found on disk needs none of it",
+    "fad.compiler.llvm.symbols -> fad.compiler.llvm.tile_functions": "code that is found on disk needs none of it",
     "fad.compiler.operand_types -> fad.compiler.llvm.math_library": "loads LLVM, when the first operation is asked for",
     "fad.compiler.operand_types -> fad.compiler.llvm.scalar": "loads LLVM, when the first operation is asked for",
     "fad.compiler.operand_types -> fad.compiler.llvm.scalar_value": "loads LLVM, when the first operation is asked for",

@@ -7,17 +7,10 @@ other, and a product of a few microseconds takes tens of milliseconds.
 from __future__ import annotations
 
 import ctypes
-import threading
-from functools import lru_cache
 
-import llvmlite.binding as binding
-import llvmlite.ir as ir
-
-from fad.compiler.llvm.emission import I64
 from fad.compiler.llvm.library_calls import scipy_openblas
-from fad.compiler.llvm.linking import engine
 
-__all__ = ["add_blas_guard"]
+__all__ = ["guard_addresses", "guard_source"]
 
 # The first to come in remembers the setting, the last to leave restores it.
 _SOURCE = """
@@ -25,6 +18,7 @@ _SOURCE = """
 @fad_blas_inside = internal global i64 0
 @fad_blas_saved = internal global i32 0
 
+declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
 declare i32 @fad_blas_get_threads()
@@ -47,6 +41,21 @@ done:
   ret void
 }
 
+; In the child of a fork: whoever was inside is not there any more.
+define void @fad_blas_after_fork() {
+  %fresh = call i32 @pthread_mutex_init(ptr @fad_blas_mutex, ptr null)
+  %inside = load i64, ptr @fad_blas_inside
+  store i64 0, ptr @fad_blas_inside
+  %nobody = icmp eq i64 %inside, 0
+  br i1 %nobody, label %done, label %restore
+restore:
+  %threads = load i32, ptr @fad_blas_saved
+  call void @fad_blas_set_threads(i32 %threads)
+  br label %done
+done:
+  ret void
+}
+
 define void @fad_blas_leave() {
   %locked = call i32 @pthread_mutex_lock(ptr @fad_blas_mutex)
   %inside = load i64, ptr @fad_blas_inside
@@ -63,34 +72,30 @@ done:
   ret void
 }
 """
-_lock = threading.Lock()
+_WITHOUT_SETTING = """
+define void @fad_blas_after_fork() {
+  ret void
+}
+
+define void @fad_blas_enter() {
+  ret void
+}
+
+define void @fad_blas_leave() {
+  ret void
+}
+"""
 
 
-@lru_cache(maxsize=1)
-def _load() -> bool:
-    """Compile the guard; false where BLAS has no such setting."""
+def guard_source() -> str:
+    """The guard's assembly; it does nothing where BLAS has no such setting."""
+    return _SOURCE if scipy_openblas() is not None else _WITHOUT_SETTING
+
+
+def guard_addresses() -> dict[str, int]:
+    """The addresses of what the guard calls, by their symbols."""
     library = scipy_openblas()
-    if library is None:
-        return False
-    for name in ("get", "set"):
-        function = getattr(library, f"scipy_openblas_{name}_num_threads")
-        binding.add_symbol(f"fad_blas_{name}_threads", ctypes.cast(function, ctypes.c_void_p).value)
-    binding.add_symbol("fad_blas_enter", engine().load_text(_SOURCE, "fad_blas_enter"))
-    binding.add_symbol("fad_blas_leave", engine().address("fad_blas_leave"))
-    return True
-
-
-def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> None:
-    """Add a function ``name`` that runs ``body`` with BLAS kept to one thread."""
-    with _lock:
-        guarded = _load()
-    function = ir.Function(module, body.function_type, name)
-    builder = ir.IRBuilder(function.append_basic_block())
-    nothing = ir.FunctionType(ir.VoidType(), [])
-    if guarded:
-        builder.call(ir.Function(module, nothing, "fad_blas_enter"), [])
-    code = builder.call(body, function.args)
-    if guarded:
-        builder.call(ir.Function(module, nothing, "fad_blas_leave"), [])
-    assert code.type == I64
-    builder.ret(code)
+    functions = (
+        {} if library is None else {n: getattr(library, f"scipy_openblas_{n}_num_threads") for n in ("get", "set")}
+    )
+    return {f"fad_blas_{n}_threads": ctypes.cast(f, ctypes.c_void_p).value or 0 for n, f in functions.items()}

@@ -18,7 +18,7 @@ import llvmlite.binding as binding
 import numpy as np
 
 from fad.compiler.llvm.caller_text import caller_source
-from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.symbols import Source, link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray
@@ -89,7 +89,8 @@ def _native_function() -> int | None:
     for name in names.split():
         binding.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
     binding.add_symbol("fad_new_array", _numpy_function(_NEW_FROM_DESCR))
-    return engine().load_text(caller_source(_buffer_offset() or 0), "fad_call")
+    offset = _buffer_offset() or 0
+    return link_helper("fad_call", lambda: Source(caller_source(offset), 0), str(offset))
 
 
 def _numpy_function(number: int) -> int:

@@ -9,9 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as binding
-
-__all__ = ["blas_symbol", "lapack_symbol", "scipy_openblas"]
+__all__ = ["blas_symbol", "lapack_symbol", "library_address", "scipy_openblas"]
 
 
 @lru_cache(maxsize=1)
@@ -43,21 +41,18 @@ def _capsule_address(module: str, name: str) -> int:
 
 def blas_symbol(name: str) -> str:
     """The symbol under which compiled code finds a function of BLAS, such as ``dgemm``."""
-    return _symbol("blas", name)
+    return f"fad_blas_{name}"
 
 
 def lapack_symbol(name: str) -> str:
     """The symbol under which compiled code finds a function of LAPACK, such as ``dgesv``, or the triangular solver of BLAS."""
-    return _symbol("blas" if name.endswith("trsm") else "lapack", name)
+    return f"fad_{'blas' if name.endswith('trsm') else 'lapack'}_{name}"
 
 
-@lru_cache(maxsize=256)
-def _symbol(kind: str, name: str) -> str:
+def library_address(symbol: str) -> int:
+    """The address of the function that a symbol of BLAS or LAPACK stands for, in this process."""
+    _, kind, name = symbol.split("_")
     library = scipy_openblas()
-    if library is not None:
-        address = ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value
-    else:
-        address = _capsule_address(f"scipy.linalg.cython_{kind}", name)
-    symbol = f"fad_{kind}_{name}"
-    binding.add_symbol(symbol, address)
-    return symbol
+    if library is None:
+        return _capsule_address(f"scipy.linalg.cython_{kind}", name)
+    return ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value or 0

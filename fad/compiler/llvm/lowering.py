@@ -15,12 +15,13 @@ import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
-from fad.compiler.llvm.blas_threads import add_blas_guard
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.kernels import KernelWriter
+from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
@@ -33,7 +34,7 @@ from fad.compiler.nested import nested_constants
 from fad.compiler.size_classes import LARGEST_STATIC, LONG
 from fad.core.program import Atom, Program, Var
 
-__all__ = ["OPAQUE", "Lowering", "lower_segment"]
+__all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
@@ -363,6 +364,13 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
     for var, number in last.items():
         ends.setdefault(number, []).append(var)
     return ends
+
+
+def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, tuple[str, ...], bytes]:
+    """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object file."""
+    module = new_module(name)
+    lowering = lower_segment(module, name, program, canonical)
+    return lowering, called_symbols(module), engine().compile(str(module))
 
 
 def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical) -> Lowering:

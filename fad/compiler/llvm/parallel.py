@@ -14,7 +14,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
-from fad.compiler.llvm.pool import GRAIN, start_pool
+from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
 
@@ -53,7 +53,6 @@ def call_kernel(
     if not parallel:
         emitter.builder.call(function, [*values, ir.Constant(I64, 0), emitter.raw(turns)])
         return
-    start_pool()
     module = lowering.module
     rows: list[ir.Value] = []
     for number, argument in enumerate(arguments):

@@ -1,4 +1,4 @@
-"""Stable sorting of unsigned integers, by themselves or with the positions they came from; compiled once per process.
+"""Stable sorting of unsigned integers, by themselves or with the positions they came from; compiled once per machine.
 
 Few keys are sorted by insertion, many by counting the values of one byte after another, the lowest byte first (D. Knuth, "The Art of Computer
 Programming", volume 3, 5.2.5). A byte that is the same in all keys takes no pass.
@@ -6,17 +6,13 @@ Programming", volume 3, 5.2.5). A byte that is the same in all keys takes no pas
 
 from __future__ import annotations
 
-import threading
-from functools import cache
-
-import llvmlite.binding as binding
 import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index
-from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.modules import new_module
 
-__all__ = ["sort_function"]
+__all__ = ["sort_function", "sort_source"]
 
 _FEW = 64
 _BUCKETS = 256
@@ -27,13 +23,17 @@ def _constant(n: int) -> ir.Constant:
     return ir.Constant(I64, n)
 
 
+def _function_type(bits: int) -> ir.FunctionType:
+    pointers = [ir.IntType(bits).as_pointer()] * 2 + [I64.as_pointer()] * 2
+    return ir.FunctionType(ir.VoidType(), [*pointers, I64])
+
+
 class _Sort:
     """Writes ``f(keys, spare keys, positions, spare positions, count)``; the result is in the first of each pair."""
 
     def __init__(self, module: ir.Module, name: str, bits: int, indexed: bool):
         self.key, self.bits, self.indexed = ir.IntType(bits), bits, indexed
-        pointers = [self.key.as_pointer()] * 2 + [I64.as_pointer()] * 2
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [*pointers, I64]), name)
+        function = ir.Function(module, _function_type(bits), name)
         for argument in function.args[:4]:
             argument.add_attribute("noalias")
         self.keys, self.spare_keys, self.positions, self.spare_positions, self.count = function.args
@@ -164,21 +164,20 @@ class _Sort:
                     builder.call(copy, [*addresses, length, ir.Constant(ir.IntType(1), 0)])
 
 
-_lock = threading.Lock()
+def _symbol(bits: int, indexed: bool) -> str:
+    return f"fad_sort{'_positions' if indexed else ''}_{bits}"
 
 
-@cache
-def _compiled(bits: int, indexed: bool) -> tuple[str, ir.FunctionType]:
-    name = f"fad_sort{'_positions' if indexed else ''}_{bits}"
-    module = engine().new_module(name)
-    text = _Sort(module, name, bits, indexed)
-    text.write()
-    binding.add_symbol(name, engine().load(module, name))
-    return name, text.emitter.function.function_type
+def sort_source(symbol: str) -> str:
+    """The assembly of a sorting function, by its symbol."""
+    *_, bits = symbol.split("_")
+    module = new_module(symbol)
+    _Sort(module, symbol, int(bits), "positions" in symbol).write()
+    return str(module)
 
 
 def sort_function(module: ir.Module, bits: int, indexed: bool) -> ir.Function:
     """``(keys, spare keys, positions, spare positions, count)``, declared in a module."""
-    with _lock:
-        name, kind = _compiled(bits, indexed)
-    return module.globals[name] if name in module.globals else ir.Function(module, kind, name)
+    symbol = _symbol(bits, indexed)
+    found = module.globals.get(symbol)
+    return ir.Function(module, _function_type(bits), symbol) if found is None else found

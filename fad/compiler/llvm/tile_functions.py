@@ -1,4 +1,4 @@
-"""Functions on vector registers that are compiled once per process: tiles of matrix products, and copies into panels.
+"""Functions on vector registers that are compiled once per machine: tiles of matrix products, and copies into panels.
 
 They are written as finished assembly, so LLVM's passes are spared. A panel has rows of :func:`panel_width` elements, zeros behind the columns
 that are there.
@@ -6,7 +6,6 @@ that are there.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -16,11 +15,19 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64
-from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.scalar_value import llvm_type
 
-__all__ = ["ROWS", "VECTORS", "copy_function", "lanes_of", "panel_width", "swap_function", "tile_function"]
+__all__ = [
+    "ROWS",
+    "VECTORS",
+    "copy_function",
+    "lanes_of",
+    "panel_width",
+    "swap_function",
+    "tile_function",
+    "tile_source",
+]
 
 I32, BIT = ir.IntType(32), ir.IntType(1)
 ROWS = (8, 7, 4, 1)
@@ -263,34 +270,40 @@ class _Swap(_Text):
         phi.add_incoming(following, block)
 
 
-_lock = threading.Lock()
+_KINDS: dict[str, type] = {"tile": _Tile, "copy": _Copy, "swap": _Swap}
+
+
+def _text(symbol: str) -> _Text:
+    _, kind, bits, *shape = symbol.split("_")
+    return _KINDS[kind](np.dtype(f"f{int(bits) // 8}"), symbol, *map(int, shape))
+
+
+def tile_source(symbol: str) -> str:
+    """The assembly of one of these functions, by its symbol."""
+    return _text(symbol).write()
 
 
 @cache
-def _compiled(kind: type, dtype: np.dtype, *shape: int) -> tuple[str, ir.FunctionType]:
-    sizes = "x".join(map(str, shape))
-    name = f"fad{kind.__name__.lower()}{sizes}_f{8 * dtype.itemsize}"
-    text = kind(dtype, name, *shape)
-    binding.add_symbol(name, engine().load_text(text.write(), name, 2))
-    return name, text.function.function_type
+def _function_type(symbol: str) -> ir.FunctionType:
+    return _text(symbol).function.function_type
 
 
-def _declared(module: ir.Module, kind: type, dtype: np.dtype, *shape: int) -> ir.Function:
-    with _lock:
-        name, function_type = _compiled(kind, dtype, *shape)
-    return module.globals[name] if name in module.globals else ir.Function(module, function_type, name)
+def _declared(module: ir.Module, kind: str, dtype: np.dtype, *shape: int) -> ir.Function:
+    symbol = "_".join(["fad", kind, str(8 * dtype.itemsize), *map(str, shape)])
+    found = module.globals.get(symbol)
+    return ir.Function(module, _function_type(symbol), symbol) if found is None else found
 
 
 def tile_function(module: ir.Module, dtype: np.dtype, rows: int, vectors: int) -> ir.Function:
     """A tile's function, declared in a module: ``(A, B, C, A's rows, C's rows, terms, number of terms, of k, step, columns, adds)``."""
-    return _declared(module, _Tile, dtype, rows, vectors)
+    return _declared(module, "tile", dtype, rows, vectors)
 
 
 def copy_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
     """``(panel, source, rows, distance of rows, columns)``: copy rows into a panel."""
-    return _declared(module, _Copy, dtype)
+    return _declared(module, "copy", dtype)
 
 
 def swap_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
     """``(panel, source, rows, distance of columns, columns)``: copy columns of the source into the rows of a panel."""
-    return _declared(module, _Swap, dtype)
+    return _declared(module, "swap", dtype)

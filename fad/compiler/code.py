@@ -1,0 +1,93 @@
+"""The machine code of segments: one cache of it for the whole process, and one on disk for all processes."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Hashable
+from typing import Any
+
+from fad.compiler.canonical import Canonical
+from fad.compiler.disk_cache import current_cache
+from fad.compiler.llvm.environment import cache_key
+from fad.compiler.llvm.symbols import link
+from fad.compiler.memory_plan import MemoryPlan
+from fad.core.locks import Lock
+from fad.core.program import Program
+
+__all__ = ["Code", "code_of"]
+
+_numbers = itertools.count()
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Code:
+    """The machine code of a segment, for any sizes.
+
+    Attributes
+    ----------
+    address : int
+        Of the native function.
+    sizes : tuple of int
+        The sizes that it was first compiled for, in the order of their symbols.
+    memory : MemoryPlan
+        Its temporary arrays.
+    kernels : list of str
+        Its fused kernels as text.
+    """
+
+    def __init__(self, name: str, header: dict[str, Any], code: bytes):
+        self.address = link(code, header["symbols"], name)
+        self.sizes = tuple(header["sizes"])
+        self.memory = MemoryPlan.of_rows(header["memory"])
+        self.kernels: list[str] = header["kernels"]
+        self.call = _CALL(self.address)
+
+
+def _make(program: Program, canonical: Canonical) -> Code:
+    """Code from disk, else made and kept there if it means the same in every process."""
+    if not canonical.is_lasting:
+        name = f"fad_segment_{next(_numbers)}"
+        return Code(name, *_compile(name, program, canonical))
+    name, key = f"fad_segment_{canonical.key}", cache_key("segment", str(canonical.key))
+    cache = current_cache()
+    found = None if cache is None else cache.read(key)
+    if found is None:
+        found = _compile(name, program, canonical)
+        if cache is not None:
+            cache.write(key, *found)
+    return Code(name, *found)
+
+
+def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[str, Any], bytes]:
+    """What must be known of the code, and the code."""
+    from fad.compiler.llvm.lowering import compile_segment
+
+    lowering, symbols, code = compile_segment(name, program, canonical)
+    header = {
+        "symbols": symbols,
+        "sizes": canonical.sizes,
+        "memory": lowering.memory.rows(),
+        "kernels": lowering.kernels,
+    }
+    return header, code
+
+
+_codes: dict[Hashable, Code] = {}
+_compiling: dict[Hashable, Lock] = {}
+_lock = Lock()
+
+
+def code_of(program: Program, canonical: Canonical) -> Code:
+    """The code for a Program, made once even if many threads ask."""
+    found = _codes.get(canonical.key)
+    if found is not None:
+        return found
+    with _lock:
+        lock = _compiling.setdefault(canonical.key, Lock())
+    with lock:
+        if canonical.key not in _codes:
+            _codes[canonical.key] = _make(program, canonical)
+            with _lock:
+                _compiling.pop(canonical.key, None)
+        return _codes[canonical.key]
