@@ -12,6 +12,9 @@ import numpy as np
 __all__ = ["IndexedCotangent", "SumInPlace", "accumulate", "as_value", "settled"]
 
 
+_LARGE = 4096  # elements from which on adding in place saves more than it takes to remember that it is allowed
+
+
 class IndexedCotangent:
     """A cotangent that is zero but at a basic index: ``value`` at ``index`` of zeros of a shape and dtype."""
 
@@ -31,7 +34,11 @@ class SumInPlace:
 
 
 def accumulate(seen: Any, piece: Any) -> Any:
-    """The sum of what arrived so far (or ``None``) and another cotangent, either of which may be kept small."""
+    """The sum of what arrived so far (or ``None``) and another cotangent, either of which may be kept small.
+
+    The sum of two large arrays is a third that nobody else has seen, so that what follows is added in place: a weight that is used at every step of a
+    loop needs one such array, not one for each step.
+    """
     if type(seen) is SumInPlace:
         if type(piece) is IndexedCotangent:
             seen.buffer[piece.index] += piece.value
@@ -41,7 +48,8 @@ def accumulate(seen: Any, piece: Any) -> Any:
             return seen
         return seen.buffer + piece
     if type(piece) is not IndexedCotangent:
-        return seen + piece
+        total = seen + piece
+        return SumInPlace(total) if type(total) is np.ndarray and total.size >= _LARGE else total
     if seen is None:
         buffer = np.zeros(piece.shape, piece.dtype)
         buffer[piece.index] = piece.value

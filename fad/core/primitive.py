@@ -12,8 +12,9 @@ Rules
 ``vjp``
     ``f(*primals, **params) -> out, pullback`` with ``pullback(cotangent) -> [cotangent or None, ...]``, one for each argument.
     A rule may come instead as ``vjp_selected(active, primals, params)``, whose pullback gives only the active arguments' cotangents, or, for
-    an operation whose pullback follows from its result, as ``pullback_from(out, primals, active, params)``,
-    whose pullback gives the bare cotangent where one argument is active.
+    an operation whose pullback follows from its result, as ``pullback_from(out, primals, active, params)``. That gives what the tape keeps: a tuple
+    ``(function, *values)``, where ``function(cotangent, *values)`` is the bare cotangent of the one active argument or a sequence of them; ``None`` if none
+    gets any. One tuple is one object to the garbage collector, which visits all of a long tape again and again; a closure is five.
 ``batch``
     ``f(size, args, mapped, **params) -> out, mapped``: the mapped axis is axis 0 of each argument with ``mapped[k]`` true.
     An operation that is ``higher_order`` (its params hold Programs or functions) also gets ``axis_name``.
@@ -35,7 +36,7 @@ from fad.core.avals import aval_of
 from fad.core.errors import FadError, NonDifferentiableError
 from fad.core.trace import CURRENT, Tracer
 
-__all__ = ["REGISTRY", "Primitive", "linear", "no_rule"]
+__all__ = ["REGISTRY", "BinaryPrimitive", "Primitive", "UnaryPrimitive", "linear", "no_rule"]
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -187,6 +188,32 @@ class Primitive:
             return [cotangents[k] for k in active]
 
         return out, selected
+
+
+class UnaryPrimitive(Primitive):
+    """An operation on one argument, without parameters. ``pull_first(out, x)`` is its ``pullback_from``."""
+
+    __slots__ = ("pull_first",)
+
+    pull_first: Callable[[Any, Any], tuple[Any, ...] | None]
+
+    def bind(self, x: Any) -> Any:  # type: ignore[override]
+        """Hand the argument to the current trace."""
+        return CURRENT.get().unary(self, x)
+
+
+class BinaryPrimitive(Primitive):
+    """An operation on two arguments, without parameters. Its ``pullback_from`` comes in three: for the first argument, the second and both."""
+
+    __slots__ = ("pull_both", "pull_first", "pull_second")
+
+    pull_first: Callable[[Any, Any, Any], tuple[Any, ...] | None]
+    pull_second: Callable[[Any, Any, Any], tuple[Any, ...] | None]
+    pull_both: Callable[[Any, Any, Any], tuple[Any, ...] | None]
+
+    def bind(self, x: Any, y: Any) -> Any:  # type: ignore[override]
+        """Hand the arguments to the current trace."""
+        return CURRENT.get().binary(self, x, y)
 
 
 def _lookup(name: str) -> Primitive:

@@ -118,9 +118,28 @@ class Trace:
         self.owner = owner
         self.base: Trace = parent.base if self.follows_data and parent is not None else self
 
+    def __init_subclass__(cls) -> None:
+        # Whoever changes what `process` does means operations on one and on two arguments as well.
+        for name in ("unary", "binary"):
+            if "process" in cls.__dict__ and name not in cls.__dict__:
+                setattr(cls, name, Trace.__dict__[name])
+
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
         raise NotImplementedError
+
+    def unary(self, primitive: Any, x: Any) -> Any:
+        """Interpret an operation on one argument, without parameters: ``process`` for elementwise operations, which is most calls.
+
+        A trace may have a shorter way, and has to do what ``process`` does.
+        """
+        trace = self.base if self.follows_data and not isinstance(x, Tracer) else self
+        return trace.process(primitive, (x,), {})
+
+    def binary(self, primitive: Any, x: Any, y: Any) -> Any:
+        """Interpret an operation on two arguments, without parameters."""
+        trace = self.base if self.follows_data and not isinstance(x, Tracer) and not isinstance(y, Tracer) else self
+        return trace.process(primitive, (x, y), {})
 
     def describe(self) -> str:
         """The transform and the function it ran, for messages."""
@@ -268,6 +287,28 @@ class EvalTrace(Trace):
             raise
         except Exception as error:
             raise _explained(primitive, args, params, error) from error
+
+    def unary(self, primitive: Any, x: Any) -> Any:
+        """Interpret an operation on one argument."""
+        if type(x) not in _HOST_TYPES:
+            return _evaluate_other(primitive, (x,), {})
+        try:
+            return primitive.host_impl(x)
+        except FadError:
+            raise
+        except Exception as error:
+            raise _explained(primitive, (x,), {}, error) from error
+
+    def binary(self, primitive: Any, x: Any, y: Any) -> Any:
+        """Interpret an operation on two arguments."""
+        if type(x) not in _HOST_TYPES or type(y) not in _HOST_TYPES:
+            return _evaluate_other(primitive, (x, y), {})
+        try:
+            return primitive.host_impl(x, y)
+        except FadError:
+            raise
+        except Exception as error:
+            raise _explained(primitive, (x, y), {}, error) from error
 
 
 _HOST_TYPES = frozenset(

@@ -16,7 +16,7 @@ from fad.core.config import config
 from fad.core.cotangents import IndexedCotangent
 from fad.core.errors import FadError, NonFiniteError
 from fad.core.pytrees import flatten_with_paths, path_text
-from fad.core.trace import REPLAYED, EvalTrace, Source, Tracer, user_source
+from fad.core.trace import REPLAYED, EvalTrace, Source, Trace, Tracer, user_source
 from fad.transforms.arguments import as_operand
 from fad.transforms.forward import JVPTrace, JVPTracer
 from fad.transforms.reverse import VJPTrace
@@ -82,8 +82,11 @@ def _checked_recording(self: Any, primitive: Any, args: Any, params: dict[str, A
     before = len(self.tape)
     out = _plain[VJPTrace](self, primitive, args, params)
     if len(self.tape) > before and (config.check_nans or config.check_infs):
-        entry = self.tape[before]
-        self.tape[before] = (_checked_pullback(primitive, entry[0], user_source()), *entry[1:])
+        entry, source = self.tape[before], user_source()
+        if type(entry) is tuple:
+            self.tape[before] = (_checked_pullback(primitive, entry[0], source), *entry[1:])
+        else:
+            entry.pullback = _checked_pullback(primitive, entry.pullback, source)
     return out
 
 
@@ -92,10 +95,10 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
     if source is not None:
         source = source.reversed(primitive.name)
 
-    def checked(cotangent: Any) -> Any:
+    def checked(cotangent: Any, *values: Any) -> Any:
         token = REPLAYED.set(source)
         try:
-            found = pullback(cotangent)
+            found = pullback(cotangent, *values)
             given = cotangent if isinstance(cotangent, list) else [cotangent]
             _raise_if_bad(
                 found if isinstance(found, list | tuple) else [found],
@@ -109,6 +112,10 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
     return checked
 
 
+_DOORS = ("process", "unary", "binary")
+_plain_doors: dict[type, Any] = {
+    trace: [getattr(trace, door) for door in _DOORS] for trace in (EvalTrace, JVPTrace, VJPTrace)
+}
 _plain: dict[type, Any] = {trace: trace.process for trace in (EvalTrace, JVPTrace, VJPTrace)}
 _checked: dict[type, Any] = {
     EvalTrace: _checked_evaluation,
@@ -119,8 +126,9 @@ _checked: dict[type, Any] = {
 
 def install_checks(on: bool) -> None:
     """Have the traces check what they make, or no longer."""
-    for trace, process in (_checked if on else _plain).items():
-        trace.process = process  # type: ignore[method-assign, attr-defined]
+    for trace, doors in _plain_doors.items():
+        for door, method in zip(_DOORS, [_checked[trace], Trace.unary, Trace.binary] if on else doors, strict=True):
+            setattr(trace, door, method)
 
 
 def nan_report(tree: Any) -> str:

@@ -10,8 +10,8 @@ Zero stays zero: where a partial is infinite or NaN (``sqrt`` at 0), a cotangent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,15 @@ from fad.core.avals import (
 )
 from fad.core.config import config
 from fad.core.errors import DTypeError, ShapeError
-from fad.core.primitive import Primitive
+from fad.core.primitive import BinaryPrimitive, Primitive, UnaryPrimitive
 from fad.core.samples import complexes, reals
 from fad.primitives.structural import expand_front, match, match_out
 
 __all__ = ["broadcast_shapes", "elementwise", "zero_safe_multiply"]
 
 Partial = Callable[..., Any] | int | None
+Term = Callable[..., Any]
+Pull = tuple[Any, ...]  # (function, *values), see fad.core.primitive
 _resolved: dict[tuple[Any, ...], np.dtype] = {}
 
 
@@ -82,32 +84,24 @@ def _dtype_rule(name: str, dtype: Any, ufunc: Any) -> Callable[..., np.dtype]:
     return dtype
 
 
-def _needs(partials: Sequence[Partial]) -> tuple[bool, ...]:
-    """Which of (out, *args) some partial reads."""
-    arity = len(partials)
-    needed = [False] * (arity + 1)
-    for function in partials:
-        if callable(function):
-            names = function.__code__.co_varnames[: arity + 1]
-            for k, name in enumerate(names):
-                needed[k] = needed[k] or not name.startswith("_")
-    return tuple(needed)
+def _needs(slope_of: Partial, arity: int) -> tuple[bool, ...]:
+    """Which of (out, *args) a partial reads."""
+    if not callable(slope_of):
+        return (False,) * (arity + 1)
+    return tuple(not name.startswith("_") for name in slope_of.__code__.co_varnames[: arity + 1])
 
 
-def _times(factor: Any, slope_of: Partial, values: Sequence[Any], singular: bool) -> Any:
-    if slope_of == 1:
-        return factor
-    if slope_of == -1:
-        return -factor
+def _times(factor: Any, slope_of: Any, values: Sequence[Any]) -> Any:
+    """The product of a tangent or cotangent and a slope that may be infinite: zero stays zero."""
     try:
-        slope = slope_of(*values)  # type: ignore[operator,misc]
+        slope = slope_of(*values)
     except ZeroDivisionError:  # of Python scalars, where arrays give an infinity
         dtype = dtype_of(factor)
         with np.errstate(all="ignore"):
-            slope = slope_of(*[dtype.type(v) if type(v) in (int, float) else v for v in values])  # type: ignore[operator,misc]
-    if singular and not config.strict_derivatives:
-        return zero_safe_multiply.bind(factor, slope)
-    return factor * slope
+            slope = slope_of(*[dtype.type(v) if type(v) in (int, float) else v for v in values])
+    if (type(slope) is float and math.isfinite(slope)) or config.strict_derivatives:
+        return factor * slope
+    return zero_safe_multiply.bind(factor, slope)
 
 
 def elementwise(
@@ -147,39 +141,47 @@ def elementwise(
     def shape(*avals: ShapedArray) -> ShapedArray:
         return ShapedArray(broadcast_shapes(name, *avals), dtype_of_result(*avals))
 
+    arity = len(partials) if partials is not None else arity
+    terms = None if partials is None else [_term(p, arity, singular) for p in partials]
+    needs = [_needs(p, arity) for p in partials or ()]
+    rest = {"impl": impl, "shape": shape, "kernel": kernel, "samples": samples, "doc": doc}
+    return _from_terms(name, arity, terms, needs, singular, **rest)
+
+
+def _from_terms(
+    name: str, arity: int | None, terms: Sequence[Term | None] | None, needs: Any, singular: bool, **rest: Any
+) -> Primitive:
+    """The operation whose derivative rules are given by one term per argument; ``None`` where the result carries no derivative."""
+
     def batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
         ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
         return primitive.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
 
-    factory = None if partials is None else _pullback_factory(partials, singular)
-    jvp, vjp = (None, None) if partials is None else (_jvp_rule(partials, singular), _vjp_rule(partials))
-    primitive = Primitive(
+    jvp, vjp = (None, None) if terms is None else (_jvp_rule(terms, singular), _vjp_rule(terms))
+    kind = {1: UnaryPrimitive, 2: BinaryPrimitive}.get(arity or 0, Primitive)
+    primitive = kind(
         name,
-        impl=impl,
-        shape=shape,
         jvp=jvp and (lambda primals, tangents: jvp(primals, tangents, primitive)),
         vjp=vjp and (lambda *primals: vjp(primals, primitive)),
-        pullback_from=factory,
         batch=batch,
-        kernel=kernel,
-        samples=samples,
-        doc=doc,
+        **rest,
     )
+    install_pulls(primitive, terms or [], needs)
     return primitive
 
 
-def _jvp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
+def _jvp_rule(terms: Sequence[Term | None], singular: bool) -> Callable[..., Any]:
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], primitive: Primitive) -> Any:
         out = primitive.bind(*primals)
         total = None
-        for tangent, slope_of in zip(tangents, partials, strict=True):
-            if tangent is None or slope_of is None:
+        for tangent, term_of in zip(tangents, terms, strict=True):
+            if tangent is None or term_of is None:
                 continue
             if singular:
                 with np.errstate(all="ignore"):
-                    term = _times(tangent, slope_of, (out, *primals), singular)
+                    term = term_of(tangent, out, *primals)
             else:
-                term = _times(tangent, slope_of, (out, *primals), singular)
+                term = term_of(tangent, out, *primals)
             total = term if total is None else total + term
         if total is None:
             return out, None
@@ -188,143 +190,178 @@ def _jvp_rule(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]
     return jvp
 
 
-def _vjp_rule(partials: Sequence[Partial]) -> Callable[..., Any]:
-    """The rule of the public slot, from the pullback factory."""
-    active = tuple(k for k, p in enumerate(partials) if p is not None)
+def _vjp_rule(terms: Sequence[Term | None]) -> Callable[..., Any]:
+    """The rule of the public slot."""
 
     def vjp(primals: Sequence[Any], primitive: Primitive) -> Any:
         out = primitive.bind(*primals)
-        selected = primitive.pullback_from(out, primals, active, {})  # type: ignore[misc]
+        types = [(shape_of(p), dtype_of(p)) for p in primals]
 
         def pullback(cotangent: Any) -> list[Any]:
-            found = selected(cotangent)
-            given = dict(zip(active, [found] if len(active) == 1 else found, strict=True))
-            return [given.get(k) for k in range(len(primals))]
+            return [
+                None if term is None else match(term(cotangent, out, *primals), *kind)
+                for term, kind in zip(terms, types, strict=True)
+            ]
 
         return out, pullback
 
     return vjp
 
 
-def _identity(kept: Any, cotangent: Any) -> Any:
+def _passed(cotangent: Any, *values: Any) -> Any:
     return cotangent
 
 
-def _negated(kept: Any, cotangent: Any) -> Any:
+def _negated(cotangent: Any, *values: Any) -> Any:
     return -cotangent
 
 
-def _term(slope_of: Partial, singular: bool) -> Callable[[Sequence[Any], Any], Any]:
-    """``f((out, *args), cotangent)``: the cotangent times the partial."""
-    if slope_of == 1:
-        return _identity
-    if slope_of == -1:
-        return _negated
+def _term(slope_of: Partial, arity: int, singular: bool) -> Term | None:
+    """``f(cotangent or tangent, out, *args)``: its product with the partial."""
+    if slope_of is None or slope_of == 1 or slope_of == -1:
+        return {None: None, 1: _passed, -1: _negated}[slope_of]
     if singular:
-        return lambda kept, cotangent: _times(cotangent, slope_of, kept, True)
-    return lambda kept, cotangent: cotangent * slope_of(*kept)  # type: ignore[operator,misc]
+        return lambda cotangent, *values: _times(cotangent, slope_of, values)
+    if arity == 1:
+        return lambda cotangent, out, x: cotangent * slope_of(out, x)
+    if arity == 2:
+        return lambda cotangent, out, x, y: cotangent * slope_of(out, x, y)
+    return lambda cotangent, *values: cotangent * slope_of(*values)
 
 
-def _matched(pull: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype, cotangent: Any) -> Any:
-    return match(pull(cotangent), shape, dtype)
+# --- what the tape keeps ---------------------------------------------------------------------------------------------------------------
+# These are the hot lines of eager reverse mode: what can be decided at declaration is decided here, and only the values that a partial reads are
+# kept, the others are None.
 
 
-def _both(first: Callable[[Any], Any], second: Callable[[Any], Any], cotangent: Any) -> tuple[Any, Any]:
-    return first(cotangent), second(cotangent)
+def install_pulls(primitive: Primitive, terms: Sequence[Term | None], needs: Sequence[tuple[bool, ...]]) -> None:
+    """Give an elementwise operation its ``pullback_from``, from its terms and from which of (out, *args) each of them reads."""
+    if isinstance(primitive, UnaryPrimitive):
+        primitive.pull_first = _unary_pull(terms[0], needs[0]) if terms else _nothing
+        pull = primitive.pull_first
+        primitive.pullback_from = lambda out, primals, active, params: pull(out, *primals)
+    elif isinstance(primitive, BinaryPrimitive):
+        pulls = [_binary_pull(k, terms[k], needs[k]) for k in range(2)] if terms else [_nothing] * 2
+        primitive.pull_first, primitive.pull_second = pulls
+        primitive.pull_both = _both_pull(terms, needs, pulls) if terms else _nothing
+        chosen = {(0,): pulls[0], (1,): pulls[1], (0, 1): primitive.pull_both}
+        primitive.pullback_from = lambda out, primals, active, params: chosen[active](out, *primals)
+    elif terms:
+        primitive.pullback_from = _general_pull(terms, needs)
+    if not terms:
+        primitive.pullback_from = None
 
 
-def _pullback_factory(partials: Sequence[Partial], singular: bool) -> Callable[..., Any]:
-    """``f(out, primals, active, params)`` gives the pullback for the active arguments, or ``None`` if no cotangent reaches them.
-
-    This is the hot path of eager reverse mode: what can be decided at declaration is decided here, and a pullback keeps only the values
-    that its partials read. Pullbacks are ``functools.partial`` objects, not closures: a closure is five objects to the garbage
-    collector, which visits all of a long tape again and again.
-    """
-    terms = [None if p is None else _term(p, singular) for p in partials]
-    needs = [_needs([p if k == j else None for j, p in enumerate(partials)]) for k in range(len(partials))]
-    if len(partials) == 1:
-        return _unary_factory(terms[0], needs[0])
-    no_none = None not in terms
-
-    def one(k: int, out: Any, primals: Sequence[Any]) -> Callable[[Any], Any]:
-        term, need, primal = terms[k], needs[k], primals[k]
-        if len(need) == 3:
-            reads_out, reads_x, reads_y = need
-            x, y = primals
-            kept: Sequence[Any] = (out if reads_out else None, x if reads_x else None, y if reads_y else None)
-        else:
-            kept = tuple([v if n else None for v, n in zip((out, *primals), need)])
-        pull = partial(term, kept)  # type: ignore[arg-type]
-        shape, dtype = shape_of(primal), dtype_of(primal)
-        return pull if shape == out.shape and dtype == out.dtype else partial(_matched, pull, shape, dtype)
-
-    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any] | None:
-        if len(active) == 1:
-            return None if terms[active[0]] is None else one(active[0], out, primals)
-        if len(active) == 2 and no_none:
-            return partial(_both, one(active[0], out, primals), one(active[1], out, primals))
-        pulls = [None if terms[k] is None else one(k, out, primals) for k in active]
-        if not any(pulls):
-            return None
-        return lambda cotangent: [None if pull is None else pull(cotangent) for pull in pulls]
-
-    return factory
+def _nothing(*values: Any) -> None:
+    return None
 
 
-def _unary_factory(term: Any, need: tuple[bool, ...]) -> Callable[..., Any]:
-    needs_out, needs_x = need
+def _unary_pull(term: Term | None, need: tuple[bool, ...]) -> Callable[[Any, Any], Pull | None]:
     if term is None:
-        return lambda out, primals, active, params: None
+        return _nothing
+    reads_out, reads_x = need
+    if not reads_x:
+        return lambda out, x: (term, out if reads_out else None, None)
+    return lambda out, x: (term, out if reads_out else None, x)
 
-    def factory(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Callable[[Any], Any]:
-        return partial(term, (out if needs_out else None, primals[0] if needs_x else None))
 
-    return factory
+def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[[Any, Any, Any], Pull | None]:
+    """For argument ``k``, which may have been broadcast or converted."""
+    if term is None:
+        return _nothing
+    reads_out, reads_x, reads_y = need
+    reads_nothing = not any(need)
+
+    def pull(out: Any, x: Any, y: Any) -> Pull:
+        kept = (term,) if reads_nothing else _kept(out, x, y)
+        primal = y if k else x
+        try:
+            if primal.shape == out.shape and primal.dtype == out.dtype:
+                return kept
+        except AttributeError:  # a Python number
+            pass
+        if term is _passed:
+            return match, shape_of(primal), dtype_of(primal)
+        return _matched, kept, shape_of(primal), dtype_of(primal)
+
+    def _kept(out: Any, x: Any, y: Any) -> Pull:
+        return term, out if reads_out else None, x if reads_x else None, y if reads_y else None
+
+    return pull
+
+
+def _matched(cotangent: Any, pull: Pull, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return match(pull[0](cotangent, *pull[1:]), shape, dtype)
+
+
+def _both_pull(
+    terms: Sequence[Term | None], needs: Sequence[tuple[bool, ...]], pulls: Sequence[Callable[..., Pull | None]]
+) -> Callable[[Any, Any, Any], Pull | None]:
+    first, second = terms
+    if first is None or second is None:
+        return lambda out, x, y: (_each, pulls[0](out, x, y), pulls[1](out, x, y))
+    reads_out, reads_x, reads_y = [any(reads) for reads in zip(*needs, strict=True)]
+
+    def both(cotangent: Any, out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        return first(cotangent, out, x, y), second(cotangent, out, x, y)
+
+    def pull(out: Any, x: Any, y: Any) -> Pull:
+        try:
+            if x.shape == y.shape == out.shape and x.dtype == y.dtype == out.dtype:
+                return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
+        except AttributeError:  # a Python number
+            pass
+        return _each, pulls[0](out, x, y), pulls[1](out, x, y)
+
+    return pull
+
+
+def _each(cotangent: Any, *pulls: Pull | None) -> list[Any]:
+    return [None if pull is None else pull[0](cotangent, *pull[1:]) for pull in pulls]
+
+
+def _general_pull(terms: Sequence[Term | None], needs: Sequence[tuple[bool, ...]]) -> Callable[..., Pull | None]:
+    def pull_of(k: int, out: Any, primals: Sequence[Any]) -> Pull | None:
+        if terms[k] is None:
+            return None
+        kept = (terms[k], *[v if reads else None for v, reads in zip((out, *primals), needs[k], strict=True)])
+        return _matched, kept, shape_of(primals[k]), dtype_of(primals[k])
+
+    def pull(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> Pull | None:
+        pulls = [pull_of(k, out, primals) for k in active]
+        if len(pulls) == 1:
+            return pulls[0]
+        return (_each, *pulls) if any(pulls) else None
+
+    return pull
 
 
 def _zero_safe_multiply_impl(xp: Any, factor: Any, slope: Any) -> Any:
     product = xp.multiply(factor, slope)
-    total = xp.vdot(product, product)  # the cheapest question whether there is any NaN
+    if product.ndim:
+        flat = product if product.ndim == 1 else product.ravel("K")
+        total = xp.vdot(flat, flat)  # the cheapest question whether there is any NaN
+    else:
+        total = product
     if total != total:
         product = xp.where(xp.equal(factor, 0), xp.zeros((), product.dtype), product)
         return product if product.shape else product[()]
     return product
 
 
-def _zero_safe_jvp(primals: Any, tangents: Any) -> Any:
-    factor, slope = primals
-    out = zero_safe_multiply.bind(factor, slope)
-    terms = [zero_safe_multiply.bind(tangents[0], slope)] if tangents[0] is not None else []
-    if tangents[1] is not None:
-        terms.append(zero_safe_multiply.bind(factor, tangents[1]))
-    total = terms[0] if len(terms) == 1 else terms[0] + terms[1]
-    return out, match_out(total, shape_of(out), dtype_of(out))
-
-
-def _zero_safe_vjp(factor: Any, slope: Any) -> Any:
-    types = [(shape_of(a), dtype_of(a)) for a in (factor, slope)]
-
-    def pullback(cotangent: Any) -> list[Any]:
-        terms = zero_safe_multiply.bind(cotangent, slope), zero_safe_multiply.bind(factor, cotangent)
-        return [match(t, *kind) for t, kind in zip(terms, types, strict=True)]
-
-    return zero_safe_multiply.bind(factor, slope), pullback
-
-
-def _zero_safe_batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
-    ndim = max(len(shape_of(a)) - m for a, m in zip(args, mapped, strict=True))
-    return zero_safe_multiply.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
-
-
-zero_safe_multiply = Primitive(
+zero_safe_multiply = _from_terms(
     "zero_safe_multiply",
+    2,
+    [
+        lambda cotangent, _, _x, slope: zero_safe_multiply.bind(cotangent, slope),
+        lambda cotangent, _, factor, _y: zero_safe_multiply.bind(factor, cotangent),
+    ],
+    [(False, False, True), (False, True, False)],
+    True,
     impl=_zero_safe_multiply_impl,
     shape=lambda x, y: ShapedArray(
         broadcast_shapes("zero_safe_multiply", x, y), ufunc_dtype("multiply", np.multiply, (x, y))
     ),
-    jvp=_zero_safe_jvp,
-    vjp=_zero_safe_vjp,
-    batch=_zero_safe_batch,
     kernel=lambda k, x, y: k.select(k.equal(x, k.zero(x)), k.zero_like_product(x, y), k.multiply(x, y)),
     samples=[*reals((-2, 2), (-2, 2)), *complexes((-2, 2), (-2, 2))],
     doc="x * y, and 0 where x is 0 whatever y is: the product of a cotangent and a slope.",

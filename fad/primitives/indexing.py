@@ -66,14 +66,13 @@ def basic_index_shape(x: ShapedArray, *, index: tuple[Entry, ...]) -> ShapedArra
 
 
 def _basic_index_pullback(out: Any, primals: Any, active: Any, params: dict[str, Any]) -> Any:
-    aval, index = aval_of(primals[0]), params["index"]
+    return _pull_piece, aval_of(primals[0]), params["index"]
 
-    def pullback(ct: Any) -> Any:
-        if isinstance(ct, (np.ndarray, np.generic)):
-            return IndexedCotangent(ct, native_index(index), aval.shape, aval.dtype)
-        return basic_index_transpose_p.bind(ct, shape=aval.shape, index=index)
 
-    return pullback
+def _pull_piece(ct: Any, aval: ShapedArray, index: tuple[Entry, ...]) -> Any:
+    if isinstance(ct, (np.ndarray, np.generic)):
+        return IndexedCotangent(ct, native_index(index), aval.shape, aval.dtype)
+    return basic_index_transpose_p.bind(ct, shape=aval.shape, index=index)
 
 
 basic_index_p = linear_unary(

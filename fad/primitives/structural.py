@@ -58,9 +58,11 @@ def linear_unary(
     def batch_rule(size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         return batch(size, args[0], **params), True
 
-    def transposing(out: Any, primals: Sequence[Any], active: Any, params: dict[str, Any]) -> Callable[[Any], Any]:
-        aval = aval_of(primals[0])
-        return lambda cotangent: transpose(cotangent, aval, **params)
+    def pull(cotangent: Any, aval: ShapedArray, params: dict[str, Any]) -> Any:
+        return transpose(cotangent, aval, **params)
+
+    def transposing(out: Any, primals: Sequence[Any], active: Any, params: dict[str, Any]) -> tuple[Any, ...]:
+        return pull, aval_of(primals[0]), params
 
     primitive = Primitive(
         name,

@@ -285,11 +285,12 @@ def _selected(trial: Trial, active: tuple[int, ...]) -> Callable[[Any], Any]:
     """The pullback for some arguments, by the rule that reverse mode uses."""
     primitive, args = trial.primitive, list(trial.args)
     if primitive.pullback_from is not None:
-        pullback = primitive.pullback_from(primitive.bind(*args, **trial.params), args, active, trial.params)
-    else:
-        pullback = primitive.vjp_selected(active, args, trial.params)[1]  # type: ignore[misc]
-    if pullback is None:
-        return lambda cotangent: [None] * len(active)
+        pull = primitive.pullback_from(primitive.bind(*args, **trial.params), args, active, trial.params)
+        if pull is None:
+            return lambda cotangent: [None] * len(active)
+        function, *values = pull
+        return lambda cotangent: [as_value(c) for c in _listed(function(cotangent, *values))]
+    pullback = primitive.vjp_selected(active, args, trial.params)[1]  # type: ignore[misc]
     return lambda cotangent: [as_value(c) for c in _listed(pullback(cotangent))]
 
 

@@ -157,7 +157,7 @@ def _value_and_grad(
         out, aux = _traced_call(transform, trace, fun, replace_arguments(args, numbers, inputs), kwargs, has_aux)
         value, index = trace.split(_scalar_operand(transform, fun, out, holomorphic))
         seed = dtype_of(value).type(1) if trace.base is EVAL else ones_like_aval(aval_of(value))
-        pullback = Pullback(trace.tape, [index], operands)
+        pullback = Pullback(trace, [index], operands)
         cotangents = pullback([seed], consume=True)
         if treedef is None:
             gradient = wrap(cotangents[0])
@@ -287,7 +287,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outs, out_tree = result_operands("vjp", fun, out)
     pairs = [trace.split(o) for o in outs]
     out_avals = [aval_of(p) for p, _ in pairs]
-    flat_pullback = Pullback(trace.tape, [i for _, i in pairs], operands)
+    flat_pullback = Pullback(trace, [i for _, i in pairs], operands)
 
     def pullback(cotangent: Any) -> Any:
         cotangents = _fitting("the pullback", "cotangent", cotangent, out_tree, out_avals)

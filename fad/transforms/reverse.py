@@ -1,8 +1,8 @@
 """Reverse mode: a tape in creation order, so there is no sorting and no recursion, whatever the length.
 
-An entry of the tape is ``None`` for an input, or stands at the index of an operation's first result: ``(pullback, j)`` for an operation with one result that
-depends on the value at index ``j`` alone, whose pullback gives that one cotangent; ``(pullback, indices)`` if it depends on several, whose pullback
-gives one for each; and ``(pullback, indices, count, avals)`` if it has ``count`` results.
+An entry of the tape belongs to one value: ``None`` for an input, or a tuple ``(function, *values)`` where ``function(cotangent, *values)`` gives the
+cotangents of what the value was computed from. Beside it stands the source: the tape index of the one value it was computed from, or a tuple of
+indices, one for each cotangent. An operation with several results has one entry, a :class:`_Several`, at the index of its first result.
 """
 
 from __future__ import annotations
@@ -52,10 +52,19 @@ class VJPTracer(Tracer):
         return dtype_of(self.primal)
 
 
+class _Several:
+    """The entry of an operation with several results: its pullback, and their types where missing cotangents are to become zeros."""
+
+    __slots__ = ("avals", "count", "pullback")
+
+    def __init__(self, pullback: Callable[..., Any], count: int, avals: Any):
+        self.pullback, self.count, self.avals = pullback, count, avals
+
+
 class VJPTrace(Trace):
     """Interprets an operation by its vjp rule and records the pullback."""
 
-    __slots__ = ("tape",)
+    __slots__ = ("sources", "tape")
 
     follows_data = True
     transform = "reverse-mode differentiation"
@@ -63,11 +72,11 @@ class VJPTrace(Trace):
     def __init__(self, parent: Trace, owner: Any = None):
         super().__init__(parent, owner)
         self.tape: list[Any] = []
+        self.sources: list[Any] = []
 
     def input(self, value: Any) -> VJPTracer:
         """A tracer for an independent variable."""
-        self.tape.append(None)
-        return VJPTracer(self, value, len(self.tape) - 1)
+        return self.recorded(value, None, None)
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
@@ -76,50 +85,69 @@ class VJPTrace(Trace):
             return self.parent.process(primitive, primals, params)
         if primitive.pullback_from is not None:
             out = self.parent.process(primitive, primals, params)
-            pullback = primitive.pullback_from(out, primals, active, params)
-            if pullback is None:
-                return out
-            return self.recorded(out, pullback, indices if len(indices) > 1 else indices[0])
+            pull = primitive.pullback_from(out, primals, active, params)
+            return out if pull is None else self.recorded(out, pull, indices if len(indices) > 1 else indices[0])
         rule = primitive.vjp_selected
         if rule is None:
             return self.parent.process(primitive, primals, params)
         out, pullback = rule(active, primals, params)
         if not primitive.multiple_results:
-            return self.recorded(out, pullback, indices)
+            return self.recorded(out, (pullback,), indices)
         return self.recorded_many(primitive, out, pullback, indices)
 
-    def separated(self, args: Any) -> tuple[Sequence[Any], tuple[int, ...], tuple[int, ...]]:
-        """Primals of the arguments; positions and tape indices of those that are this trace's own.
+    def unary(self, primitive: Any, x: Any) -> Any:
+        """Interpret an operation on one argument."""
+        if type(x) is not VJPTracer or x.interpreter is not self:
+            return Trace.unary(self, primitive, x)
+        primal = x.primal
+        out = self.parent.unary(primitive, primal)
+        pull = primitive.pull_first(out, primal)
+        return out if pull is None else self.recorded(out, pull, x.index)
 
-        One and two arguments, nearly all calls, are written out: this is the hot path of eager reverse mode.
-        """
-        if len(args) == 1:
+    def binary(self, primitive: Any, x: Any, y: Any) -> Any:
+        """Interpret an operation on two arguments."""
+        source: Any
+        if type(x) is VJPTracer and x.interpreter is self:
+            source, x = x.index, x.primal
+            if type(y) is VJPTracer and y.interpreter is self:
+                source, y = (source, y.index), y.primal
+                out = self.parent.binary(primitive, x, y)
+                pull = primitive.pull_both(out, x, y)
+            else:
+                out = self.parent.binary(primitive, x, y)
+                pull = primitive.pull_first(out, x, y)
+        elif type(y) is VJPTracer and y.interpreter is self:
+            source, y = y.index, y.primal
+            out = self.parent.binary(primitive, x, y)
+            pull = primitive.pull_second(out, x, y)
+        else:
+            return Trace.binary(self, primitive, x, y)
+        return out if pull is None else self.recorded(out, pull, source)
+
+    def separated(self, args: Any) -> tuple[Sequence[Any], tuple[int, ...], tuple[int, ...]]:
+        """Primals of the arguments; positions and tape indices of those that are this trace's own."""
+        if len(args) == 1:  # written out: most calls
             (x,) = args
             return ((x.primal,), (0,), (x.index,)) if type(x) is VJPTracer and x.interpreter is self else (args, (), ())
-        if len(args) == 2:
-            x, y = args
-            own = type(y) is VJPTracer and y.interpreter is self
-            if type(x) is VJPTracer and x.interpreter is self:
-                return ((x.primal, y.primal), (0, 1), (x.index, y.index)) if own else ((x.primal, y), (0,), (x.index,))
-            return ((x, y.primal), (1,), (y.index,)) if own else (args, (), ())
         positions = [k for k, a in enumerate(args) if type(a) is VJPTracer and a.interpreter is self]
         primals = list(args)
         for k in positions:
             primals[k] = args[k].primal
         return primals, tuple(positions), tuple([args[k].index for k in positions])
 
-    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...] | int) -> VJPTracer:
-        """Put an operation with one result on the tape."""
+    def recorded(self, out: Any, pull: Any, source: Any) -> VJPTracer:
+        """Put a value on the tape."""
+        tape = self.tape
         tracer = _new(VJPTracer)
         tracer.interpreter = self
         tracer.primal = out
-        tracer.index = len(self.tape)
-        self.tape.append((pullback, indices))
+        tracer.index = len(tape)
+        tape.append(pull)
+        self.sources.append(source)
         return tracer
 
     def recorded_many(self, primitive: Any, out: Any, pullback: Any, indices: tuple[int, ...]) -> list[Any]:
         """Put an operation with several results on the tape; results of integer dtype carry no derivative."""
-        first = len(self.tape)
         for o in out:
             if type(o) is VJPTracer and o.interpreter is self:
                 raise NonDifferentiableError(
@@ -127,9 +155,13 @@ class VJPTrace(Trace):
                     "value that is being differentiated, of which the rule knows nothing; pass it as an argument of the function"
                 )
         avals = [aval_of(o) for o in out]
-        self.tape.append((pullback, indices, len(out), None if primitive.keeps_missing else avals))
-        self.tape.extend([None] * (len(out) - 1))
-        return [VJPTracer(self, o, first + i) if is_inexact(a.dtype) else o for i, (o, a) in enumerate(zip(out, avals))]
+        entry: Any = _Several(pullback, len(out), None if primitive.keeps_missing else avals)
+        found = []
+        for o, aval in zip(out, avals, strict=True):
+            tracer = self.recorded(o, entry, indices)
+            found.append(tracer if is_inexact(aval.dtype) else o)
+            entry = None
+        return found
 
     def split(self, value: Any) -> tuple[Any, int | None]:
         """Primal and tape index of a result; the index is ``None`` where the result does not depend on the inputs."""
@@ -151,13 +183,13 @@ class StagedVJPTrace(VJPTrace):
         self.operation = primitive.name
         return super().process(primitive, args, params)
 
-    def recorded(self, out: Any, pullback: Any, indices: tuple[int, ...] | int) -> VJPTracer:
-        """Put an operation with one result on the tape."""
-        return super().recorded(out, _noting(pullback, self.operation), indices)
-
-    def recorded_many(self, primitive: Any, out: Any, pullback: Any, indices: tuple[int, ...]) -> list[Any]:
-        """Put an operation with several results on the tape."""
-        return super().recorded_many(primitive, out, _noting(pullback, self.operation), indices)
+    def recorded(self, out: Any, pull: Any, source: Any) -> VJPTracer:
+        """Put a value on the tape."""
+        if type(pull) is tuple:
+            pull = (_noting(pull[0], self.operation), *pull[1:])
+        elif pull is not None:
+            pull.pullback = _noting(pull.pullback, self.operation)
+        return super().recorded(out, pull, source)
 
 
 def new_tape(owner: Any) -> VJPTrace:
@@ -170,14 +202,14 @@ def _noting(pullback: Callable[..., Any], operation: str) -> Callable[..., Any]:
     source = user_source()
     noted = None if source is None else source.reversed(operation)
 
-    def placed(cotangent: Any) -> Any:
+    def placed(cotangent: Any, *values: Any) -> Any:
         REPLAYED.set(noted)
-        return pullback(cotangent)
+        return pullback(cotangent, *values)
 
     return placed
 
 
-def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
+def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
     """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived.
 
     ``cotangents`` holds one entry per tape entry and is used up. With ``consume`` the tape's entries are dropped on the way, so that
@@ -185,37 +217,53 @@ def backward(tape: list[Any], cotangents: list[Any], inputs: int, consume: bool)
     """
     with np.errstate(all="ignore"):
         for i in range(len(tape) - 1, inputs - 1, -1):
-            entry = tape[i]
+            entry, cotangent = tape[i], cotangents[i]
             if entry is None:
                 continue
             if consume:
                 tape[i] = None
-            if len(entry) == 2:
-                cotangent = cotangents[i]
-                if cotangent is None:
-                    continue
-                cotangents[i] = None
-                cotangent = settled(cotangent) if type(cotangent) is SumInPlace else cotangent
+            if type(entry) is _Several:
+                cotangent, entry = _of_several(entry, cotangents, i), (entry.pullback,)
+            if cotangent is None:
+                continue
+            cotangents[i] = None
+            if type(cotangent) is SumInPlace:
+                cotangent = cotangent.buffer
+            count = len(entry)
+            if count == 3:
+                found = entry[0](cotangent, entry[1], entry[2])
+            elif count == 4:
+                found = entry[0](cotangent, entry[1], entry[2], entry[3])
             else:
-                count, avals = entry[2], entry[3]
-                cotangent = [settled(c) for c in cotangents[i : i + count]]
-                if all(c is None for c in cotangent):
-                    continue
-                cotangents[i : i + count] = [None] * count
-                if avals is not None:
-                    cotangent = [zeros(a) if c is None else c for c, a in zip(cotangent, avals, strict=True)]
-            pullback, j = entry[0], entry[1]
-            contributions = ((j, pullback(cotangent)),) if type(j) is int else zip(j, pullback(cotangent))
-            for j, contribution in contributions:
-                if contribution is None:
-                    continue
-                seen = cotangents[j]
-                if type(contribution) is IndexedCotangent or type(seen) is SumInPlace:
-                    cotangents[j] = accumulate(seen, contribution)
-                else:
-                    cotangents[j] = contribution if seen is None else seen + contribution
-            del entry, cotangent, pullback, contributions
+                found = entry[0](cotangent, *entry[1:])
+            source = sources[i]
+            if type(source) is int:
+                seen = cotangents[source]
+                if seen is None and type(found) is not IndexedCotangent:
+                    cotangents[source] = found
+                elif found is not None:
+                    cotangents[source] = accumulate(seen, found)
+            else:
+                for j, contribution in zip(source, found):
+                    seen = cotangents[j]
+                    if seen is None and type(contribution) is not IndexedCotangent:
+                        cotangents[j] = contribution
+                    elif contribution is not None:
+                        cotangents[j] = accumulate(seen, contribution)
+            # They may be all that holds a large array.
+            entry = cotangent = found = contribution = seen = None
     return [settled(c) for c in cotangents[:inputs]]
+
+
+def _of_several(entry: _Several, cotangents: list[Any], i: int) -> list[Any] | None:
+    """The cotangents of an operation's results, which stand together; ``None`` if there is none at all."""
+    found = [settled(c) for c in cotangents[i : i + entry.count]]
+    if all(c is None for c in found):
+        return None
+    cotangents[i : i + entry.count] = [None] * entry.count
+    if entry.avals is None:
+        return found
+    return [zeros(a) if c is None else c for c, a in zip(found, entry.avals, strict=True)]
 
 
 class Pullback:
@@ -224,10 +272,10 @@ class Pullback:
     ``inputs`` are the primals or their abstract values: their shapes and dtypes are what a cotangent must have.
     """
 
-    __slots__ = ("indices", "tape", "types")
+    __slots__ = ("indices", "sources", "tape", "types")
 
-    def __init__(self, tape: list[Any], indices: list[int | None], inputs: Sequence[Any]):
-        self.tape, self.indices = tape, indices
+    def __init__(self, trace: VJPTrace, indices: list[int | None], inputs: Sequence[Any]):
+        self.tape, self.sources, self.indices = trace.tape, trace.sources, indices
         self.types = [(shape_of(x), dtype_of(x)) for x in inputs]
 
     def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
@@ -247,7 +295,7 @@ class Pullback:
             if index is not None and cotangent is not None:
                 seen = accumulated[index]
                 accumulated[index] = cotangent if seen is None else seen + cotangent
-        result = backward(self.tape, accumulated, len(self.types), consume)
+        result = backward(self.tape, self.sources, accumulated, len(self.types), consume)
         return [c if c is None or dtype_of(c) == t[1] else convert(c, t[1]) for c, t in zip(result, self.types)]
 
     def __call__(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
@@ -269,4 +317,4 @@ def vjp_flat(
         CURRENT.reset(token)
         trace.live = False
     pairs = [trace.split(o) for o in outs]
-    return [p for p, _ in pairs], Pullback(trace.tape, [i for _, i in pairs], primals)
+    return [p for p, _ in pairs], Pullback(trace, [i for _, i in pairs], primals)
