@@ -32,15 +32,12 @@ class Code:
         The sizes that it was first compiled for, in the order of their symbols.
     memory : MemoryPlan
         Its temporary arrays.
-    kernels : list of str
-        Its fused kernels as text.
     """
 
     def __init__(self, name: str, header: dict[str, Any], code: bytes):
         self.address = link(code, header["symbols"], name)
         self.sizes = tuple(header["sizes"])
         self.memory = MemoryPlan.of_rows(header["memory"])
-        self.kernels: list[str] = header["kernels"]
         self.call = _CALL(self.address)
 
 
@@ -64,13 +61,7 @@ def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[st
     from fad.compiler.llvm.lowering import compile_segment
 
     lowering, symbols, code = compile_segment(name, program, canonical)
-    header = {
-        "symbols": symbols,
-        "sizes": canonical.sizes,
-        "memory": lowering.memory.rows(),
-        "kernels": lowering.kernels,
-    }
-    return header, code
+    return {"symbols": symbols, "sizes": canonical.sizes, "memory": lowering.memory.rows()}, code
 
 
 _codes: dict[Hashable, Code] = {}

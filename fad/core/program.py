@@ -28,6 +28,8 @@ __all__ = [
     "Var",
     "evaluate",
     "has_effect",
+    "nested_in",
+    "nested_names",
     "program_text",
     "used_equations",
     "variable_names",
@@ -254,10 +256,10 @@ def nested_in(equation: Equation) -> list[tuple[str, Program]]:
     return found
 
 
-def variable_names(program: Program, inputs: Sequence[str] = ()) -> dict[Var, str]:
-    """A short name for each variable of a Program, in order; its inputs may have names already."""
+def variable_names(program: Program, inputs: Sequence[str] = (), reserved: Iterable[str] = ()) -> dict[Var, str]:
+    """A short name for each variable of a Program, in order, none of them reserved; its inputs may have names already."""
     names = dict(zip(program.inputs, inputs, strict=False))
-    taken = set(inputs)
+    taken = {*inputs, *reserved}
     fresh = (name for name in map(_name_of, itertools.count()) if name not in taken)
     for var in (*program.inputs, *program.constants, *[v for e in program.equations for v in e.outputs]):
         if var not in names:
@@ -265,9 +267,24 @@ def variable_names(program: Program, inputs: Sequence[str] = ()) -> dict[Var, st
     return names
 
 
-def program_text(program: Program, indent: str = "", names: dict[Var, str] | None = None, sources: bool = False) -> str:
+_COMMENT = 56
+"""The column of comments."""
+
+
+def nested_names(program: Program, outer: dict[Var, str], reserved: Iterable[str] = ()) -> dict[Var, str]:
+    """The names of the variables in and around a nested Program, all of them different."""
+    return {**outer, **variable_names(program, (), {*outer.values(), *reserved})}
+
+
+def program_text(
+    program: Program,
+    indent: str = "",
+    names: dict[Var, str] | None = None,
+    sources: bool = False,
+    reserved: Iterable[str] = (),
+) -> str:
     """The Program as typed SSA, one line per equation, nested Programs indented; with the user's lines if ``sources``."""
-    names = variable_names(program) if names is None else names
+    names = variable_names(program, (), reserved) if names is None else names
 
     def name(v: Atom) -> str:
         return names[v] if isinstance(v, Var) else repr(v)
@@ -281,9 +298,11 @@ def program_text(program: Program, indent: str = "", names: dict[Var, str] | Non
         results = ", ".join(map(typed, equation.outputs))
         written = formula(equation, [Text(name(a)) for a in equation.inputs]).text
         line = f"{indent}  {results} = {written}" if results else f"{indent}  {written}"
-        lines.append(f"{line}    {equation.source}" if sources and equation.source else line)
+        lines.append(f"{line:<{_COMMENT}}  # {equation.source.short}" if sources and equation.source else line)
         for key, value in nested_in(equation):
             lines.append(f"{indent}    {key}:")
-            lines.append(program_text(value, indent + "      ", None, sources))
+            lines.append(
+                program_text(value, indent + "      ", nested_names(value, names, reserved), sources, reserved)
+            )
     lines.append(f"{indent}  return {', '.join(map(name, program.outputs))}".rstrip())
     return "\n".join(lines)

@@ -53,6 +53,13 @@ class Source:
         """The same place, in the backward pass of one of its operations."""
         return self if self.backward else Source(self.file, self.line, self.function, operation)
 
+    @property
+    def short(self) -> str:
+        """The place without the file's directory and the function."""
+        return f"{os.path.basename(self.file)}:{self.line}" + (
+            f", backward of {self.backward}" if self.backward else ""
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Source):
             return NotImplemented

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from inspect import Parameter, signature
 from typing import Any
 
@@ -11,7 +12,7 @@ from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of
 from fad.core.config import config
-from fad.core.errors import ArgumentError, TreeError
+from fad.core.errors import ArgumentError, MissingPackageError, TreeError
 from fad.core.program import Program
 from fad.core.pytrees import PyTreeDef, flatten, flatten_with_paths, unflatten
 from fad.core.trace import CURRENT, EVAL
@@ -65,6 +66,74 @@ class Lowered:
         """The result with types in place of arrays."""
         return unflatten(self.out_tree, [a.update() for a in self.program.out_avals])
 
+    def as_text(self, stage: str | None = None) -> str:
+        """One stage on the way to machine code as text; without a stage an overview, which is also what ``print`` shows.
+
+        Parameters
+        ----------
+        stage : str, optional
+            ``"program"`` (as traced), ``"simplified"`` (after all passes), ``"segments"`` (what runs as native code, and what Python evaluates
+            and why), ``"kernels"`` (fused loops, and the user's line behind each statement), ``"memory"`` (temporary arrays, their places and
+            lives), ``"llvm"``, ``"optimised_llvm"`` and ``"assembly"`` (for this processor).
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such stage.
+
+        Examples
+        --------
+        >>> import fad
+        >>> import fad.numpy as fnp
+        >>> lowered = fad.jit(lambda x: fnp.sin(x) * 2.0 + x**2).lower(fad.ShapedArray((100,), "float64"))
+        >>> print(lowered.as_text("kernels"))
+        kernel 1, loops: 300 flops, 100 transcendentals, reads 800 B, writes 800 B
+          for i < 100:
+            d[i] = sin(x[i]) * 2.0 + x[i] ** 2  # ...
+        """
+        text = _report("as_text")
+        name = function_name(self._fun)
+        if stage is not None:
+            return text.stage_text(self.program, stage, self.argument_names)
+        rest = "as_text('llvm'), as_text('optimised_llvm') and as_text('assembly') show the machine's code."
+        return f"{name}, lowered\n\n{text.overview(self.program, self.argument_names)}\n\n{rest}"
+
+    def __str__(self) -> str:
+        return self.as_text()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{n}: {a}" for n, a in zip(self.argument_names, self.in_avals, strict=True))
+        return f"<lowered {function_name(self._fun)}({inputs}) -> {', '.join(map(str, self.out_avals))}>"
+
+    def cost_analysis(self) -> dict[str, Any]:
+        """What one run costs: counts, from the types alone.
+
+        Returns
+        -------
+        dict
+            ``flops``, ``transcendentals`` (calls of functions such as ``exp``, for one element each), ``bytes_read`` and ``bytes_written`` (each
+            array once for every kernel that reads or writes it), ``argument_bytes``, ``result_bytes``, ``arena_bytes`` (temporary arrays) and
+            ``peak_memory`` (the most that is alive at once, arguments and results included); and ``kernels``, a list of dicts with the same
+            counts for each kernel, its kind and the user's lines behind it. The body of a loop whose length only the run can tell counts once,
+            of several branches the most costly one counts.
+
+        Examples
+        --------
+        >>> import fad
+        >>> cost = (
+        ...     fad.jit(lambda a, b: a @ b)
+        ...     .lower(fad.ShapedArray((10, 20), "float64"), fad.ShapedArray((20, 30), "float64"))
+        ...     .cost_analysis()
+        ... )
+        >>> cost["flops"], cost["bytes_read"], cost["peak_memory"]
+        (12000, 6400, 8800)
+        """
+        return _report("cost_analysis").cost_report(self.program, self.argument_names)
+
     def compile(self) -> Compiled:
         """Compile it; the jitted function that it comes from is compiled for these arguments thereby.
 
@@ -101,6 +170,14 @@ class Compiled:
     out_tree = property(lambda self: self.lowered.out_tree, doc="The structure of the result.")
     in_avals = property(lambda self: self.lowered.in_avals, doc="Types of the leaves of the arguments.")
     out_avals = property(lambda self: self.lowered.out_avals, doc="Types of the leaves of the result.")
+
+    def as_text(self, stage: str | None = None) -> str:
+        """See :meth:`Lowered.as_text`."""
+        return self.lowered.as_text(stage)
+
+    def cost_analysis(self) -> dict[str, Any]:
+        """See :meth:`Lowered.cost_analysis`."""
+        return self.lowered.cost_analysis()
 
     def _make_shortcut(self) -> Shortcut | None:
         stamp = config.stamp()
@@ -144,6 +221,15 @@ class Compiled:
     def __repr__(self) -> str:
         inputs = ", ".join(f"{n}: {a}" for n, a in zip(self.lowered.argument_names, self.in_avals, strict=True))
         return f"<compiled {function_name(self.lowered._fun)}({inputs}) -> {', '.join(map(str, self.out_avals))}>"
+
+
+def _report(what: str) -> Any:
+    """The part of the compiler that describes its work; it needs LLVM."""
+    if find_spec("llvmlite") is None:
+        raise MissingPackageError(f"{what} shows native code, which needs llvmlite: pip install llvmlite")
+    import fad.compiler.report.texts as texts
+
+    return texts
 
 
 def _fits(seen: ShapedArray, wanted: ShapedArray) -> bool:

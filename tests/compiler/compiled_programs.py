@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 import fad
-from fad.compiler.execution import CompiledProgram, NativeSegment
+from fad.compiler.execution import CompiledProgram
+from fad.compiler.report.outline import outline_of
 from fad.core.program import Program, evaluate
 
 
@@ -40,5 +41,6 @@ def check_compiled(function: Callable, *args: Any, tolerance: float = 1e-12, nat
 
 
 def kernels(compiled: CompiledProgram) -> list[str]:
-    """The texts of all fused kernels."""
-    return [text for step in compiled.steps if isinstance(step, NativeSegment) for text in step.code.kernels]
+    """The texts of all fused loops, without the lines that they come from."""
+    found = [k for k in outline_of(compiled.program).all_kernels() if k.kind == "loops"]
+    return ["\n".join("  " * line.indent + line.text for line in k.lines) for k in found]

@@ -48,6 +48,11 @@ class Engine:
         passes.getModulePassManager().run(parsed, passes)
         return parsed
 
+    def assembly(self, text: str) -> str:
+        """The machine code of a module as assembly, after LLVM's passes."""
+        with LLVM_LOCK:
+            return self._machine(2).emit_assembly(self.optimised(text))
+
     def compile(self, text: str, level: int = 2, passes: bool = True) -> bytes:
         """An object file of assembly, with LLVM's passes or without; ``level`` is the code generator's."""
         with LLVM_LOCK:

@@ -62,14 +62,19 @@ class Lowering:
         What is symbolic.
     memory : MemoryPlan
         The temporary arrays.
-    kernels : list of str
-        The fused kernels as text, for people.
+    blocks : dict of Var to Block
+        The temporary arrays that hold variables.
+    starts : list of int
+        The moments, as the memory plan counts them, at which steps start, in the order in which they are written.
+    clock : Clock or None
+        What measures each step; only code that is to be profiled has one.
     """
 
-    def __init__(self, module: ir.Module, name: str, canonical: Canonical):
+    def __init__(self, module: ir.Module, name: str, canonical: Canonical, clock: Any = None):
         self.module, self.name, self.canonical = module, name, canonical
         self.memory = MemoryPlan()
-        self.kernels: list[str] = []
+        self.starts: list[int] = []
+        self.clock = clock
         function = ir.Function(module, SEGMENT_TYPE, name)
         for argument, label in zip(function.args, ("buffers", "sizes", "arena"), strict=True):
             argument.name = label
@@ -80,8 +85,10 @@ class Lowering:
         self.scalars = {key: first + n for key, n in canonical.scalar_numbers.items()}
         self._first_offset = first + len(canonical.scalars)
         self.elements = Elements(self.emitter, {}, self.scalars)
-        self._blocks: dict[Var, Block] = {}
+        self.blocks: dict[Var, Block] = {}
         self._count = 0
+        # Whether some loops are functions of their own.
+        self.calls_kernels = False
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
         self.uses_blas = False
@@ -107,6 +114,12 @@ class Lowering:
         dtype = var.aval.dtype
         return Memory(builder.bitcast(address, memory_type(dtype).as_pointer()), var.aval.shape, dtype)
 
+    def words(self, number: int) -> ir.Value:
+        """A buffer of int64 numbers."""
+        builder = self.emitter.builder
+        address = builder.load(builder.gep(self.buffers, [ir.Constant(I64, number)]))
+        return builder.bitcast(address, I64.as_pointer())
+
     def temporary(self, shape: tuple[int, ...], dtype: Any) -> tuple[ir.Value, Block | None]:
         """Memory for an array: on the stack if it is small, else in the arena."""
         if is_small(shape):
@@ -123,7 +136,7 @@ class Lowering:
         """Memory for a variable."""
         pointer, block = self.temporary(var.aval.shape, var.aval.dtype)
         if block is not None:
-            self._blocks[var] = block
+            self.blocks[var] = block
         place = Memory(pointer, var.aval.shape, var.aval.dtype, self.emitter.depth)
         self.elements.storage[var] = place
         return place
@@ -152,6 +165,8 @@ class Lowering:
         last = _last_steps(plan)
         self._alias(plan, -1)
         for number, step in enumerate(plan.steps):
+            self.starts.append(self.memory.now)
+            reading = None if self.clock is None else self.clock.start(self, len(self.starts) - 1)
             if isinstance(step, Group):
                 self._write_group(plan, number, step, outputs)
             elif isinstance(step, Straight):
@@ -159,11 +174,13 @@ class Lowering:
                 write_straight(self, step.equations)
             else:
                 self._write_opaque(step, outputs)
+            if self.clock is not None:
+                self.clock.stop(self, reading)
             self._alias(plan, number)
             moment = self.memory.tick()
             for var in last.get(number, ()):
-                if var in self._blocks:
-                    self.memory.extend(self._blocks[var], moment)
+                if var in self.blocks:
+                    self.memory.extend(self.blocks[var], moment)
         for var, place in outputs.items():
             self._deliver(var, place)
         return plan
@@ -233,7 +250,7 @@ class Lowering:
             else:
                 place = scratch.get(var) or self.place(var)
                 arguments[var] = (place.pointer, place)
-        self._call_kernel(plan, group, arguments, computed)
+        self._call_kernel(group, arguments, computed)
 
     def _external_reads(self, group: Group, computed: frozenset[Var], stored: Any) -> list[Var]:
         """The variables that a group reads and does not make."""
@@ -251,11 +268,10 @@ class Lowering:
                 found[atom] = None
         return list(found)
 
-    def _call_kernel(
-        self, plan: Plan, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]
-    ) -> None:
+    def _call_kernel(self, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]) -> None:
         types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
         self._count += 1
+        self.calls_kernels = True
         name = f"{self.name}_kernel{self._count}"
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         function.linkage = "internal"
@@ -273,7 +289,6 @@ class Lowering:
         writer = KernelWriter(inner, elements, group, computed, (Index(begin, 0), Index(end, 0)))
         writer.write()
         inner.finish()
-        self.kernels.append(kernel_text(group, plan))
         passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
         turns: Ix = 1
         if writer.turns is not None:
@@ -318,22 +333,6 @@ def most_work(group: Group) -> int:
     )
 
 
-def kernel_text(group: Group, plan: Plan) -> str:
-    """A fused kernel as text: its outer loop, and what each level of a turn computes."""
-    prefix = ", ".join(map(str, group.prefix))
-    lines = [f"for each of ({prefix}):"]
-    for level in range(1 + max(m.level for m in group.members.values())):
-        for domain in dict.fromkeys(m.domain for m in group.members.values() if m.level == level):
-            names = [
-                m.equation.primitive.name + ("*" if m.output in plan.stored else "")
-                for m in group.members.values()
-                if m.level == level and m.domain == domain
-            ]
-            inner = ", ".join(map(str, domain[len(group.prefix) :]))
-            lines.append(f"  level {level}, loop over ({inner}): {' '.join(names)}")
-    return "\n".join(lines)
-
-
 def _last_steps(plan: Plan) -> dict[int, list[Var]]:
     """The variables that are read for the last time in each step."""
     last: dict[Var, int] = {}
@@ -373,9 +372,9 @@ def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[
     return lowering, called_symbols(module), engine().compile(str(module))
 
 
-def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical) -> Lowering:
-    """Write a Program as a function of its inputs, constants and outputs."""
-    lowering = Lowering(module, f"{name}_body", canonical)
+def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical, clock: Any = None) -> Lowering:
+    """Write a Program as a function of its inputs, constants and outputs; with a clock, of what it measures as well."""
+    lowering = Lowering(module, f"{name}_body", canonical, clock)
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
     first = len(program.inputs) + len(program.constants)
@@ -385,9 +384,11 @@ def lower_segment(module: ir.Module, name: str, program: Program, canonical: Can
     outputs = {
         var: lowering.buffer(first + number, var) for number, var in enumerate(program.outputs) if isinstance(var, Var)
     }
+    if clock is not None:
+        clock.place = lowering.words(first + len(program.outputs))
     lowering.write_program(program, outputs)
     lowering.emitter.finish(ir.Constant(I64, 0))
-    if not lowering.computes and lowering.kernels:
+    if not lowering.computes and lowering.calls_kernels:
         for attribute in ("optnone", "noinline"):
             lowering.emitter.function.attributes.add(attribute)
     if lowering.uses_blas:
