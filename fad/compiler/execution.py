@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.canonical import canonical_form
-from fad.compiler.code import code_of
+from fad.compiler.code import Code, code_of
 from fad.compiler.llvm.caller import make_caller
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
@@ -42,12 +42,15 @@ class NativeSegment:
         The types of its results.
     is_long : bool
         Whether a run takes so long that other Python threads should run meanwhile.
+    records : list of numpy.ndarray
+        What code that measures itself writes into, besides its results.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, code: Code | None = None):
         canonical = canonical_form(program)
         self.program = program
-        self.code = code_of(program, canonical)
+        self.code = code_of(program, canonical) if code is None else code
+        self.records: list[np.ndarray] = []
         renamed = dict(zip(self.code.sizes, canonical.sizes, strict=True))
         offsets, self.arena_size = self.code.memory.offsets(renamed)
         scalars = [int.from_bytes(np.asarray(v).tobytes(), "little") for v in canonical.scalars]
@@ -74,12 +77,15 @@ class NativeSegment:
         """Run it on whatever NumPy can bring into the wanted types."""
         held = [native_buffer(a, v.aval.dtype) for a, v in zip(args, self.program.inputs, strict=True)]
         outs = [np.empty(shape, dtype) for shape, dtype in self.out_types]
-        addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs)], np.uint64)
-        arena = np.empty(self.arena_size + ALIGNMENT, np.uint8)
+        addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
+        arena = self._new_arena()
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
         return outs
+
+    def _new_arena(self) -> np.ndarray:
+        return np.empty(self.arena_size + ALIGNMENT, np.uint8)
 
 
 def _is_long(program: Program) -> bool:

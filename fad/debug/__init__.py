@@ -2,7 +2,21 @@
 
 from fad.debug.callbacks import breakpoint, print
 from fad.debug.finite import nan_report
+from fad.debug.profiling import KernelTime, LineTime, Profile, profile
 from fad.debug.taps import tap_gradient
 from fad.debug.views import Memory, memory, print_program, print_tape
 
-__all__ = ["Memory", "breakpoint", "memory", "nan_report", "print", "print_program", "print_tape", "tap_gradient"]
+__all__ = [
+    "KernelTime",
+    "LineTime",
+    "Memory",
+    "Profile",
+    "breakpoint",
+    "memory",
+    "nan_report",
+    "print",
+    "print_program",
+    "print_tape",
+    "profile",
+    "tap_gradient",
+]

@@ -190,10 +190,10 @@ class Compiled:
             result = shortcut(args, kwargs)
             if result is not MISS:
                 return result
-        operands = self._operands(args, kwargs)
+        operands = self.operands(args, kwargs)
         return unflatten(self.out_tree, [wrap(o) for o in call(self.program, *operands)])
 
-    def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    def operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The arguments' operands, which have the types that the code was made for."""
         name = function_name(self.lowered._fun)
         leaves, treedef = flatten((args, kwargs))

@@ -135,6 +135,10 @@ class JittedFunction:
         kinds = tuple([type(v) for _, v in (*static_args, *static_kwargs)])
         return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
 
+    def operands(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The buffers of the arguments that are not static, in the order of the Program's inputs."""
+        return self._signature(args, kwargs, leaf_operands)[2]
+
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """The function staged for arguments of these types, to look at or to compile ahead of the first call.
 

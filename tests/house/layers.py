@@ -84,6 +84,8 @@ LOADED_ON_USE: dict[str, str] = {
     "fad.compiler.llvm.symbols -> fad.compiler.llvm.math_library": "code that is found on disk needs none of it",
     "fad.compiler.llvm.symbols -> fad.compiler.llvm.sort_functions": "code that is found on disk needs none of it",
     "fad.compiler.llvm.symbols -> fad.compiler.llvm.tile_functions": "code that is found on disk needs none of it",
+    "fad.debug.profiling -> fad.compiler.report.outline": "loads LLVM, when somebody measures native code",
+    "fad.debug.profiling -> fad.compiler.report.timing": "loads LLVM, when somebody measures native code",
     "fad.transforms.ahead_of_time -> fad.compiler.report.texts": "loads LLVM, when somebody looks at native code",
     "fad.compiler.operand_types -> fad.compiler.llvm.math_library": "loads LLVM, when the first operation is asked for",
     "fad.compiler.operand_types -> fad.compiler.llvm.scalar": "loads LLVM, when the first operation is asked for",

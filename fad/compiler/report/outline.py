@@ -15,7 +15,7 @@ from fad.compiler.segments import HostStep, split
 from fad.core.formulas import formula
 from fad.core.program import Atom, Equation, Program, Var, nested_names, variable_names
 
-__all__ = ["HostOutline", "Kernel", "Outline", "SegmentOutline", "outline_of"]
+__all__ = ["HostOutline", "Kernel", "Outline", "SegmentOutline", "host_cost", "outline_of"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Outline:
     def cost(self) -> Cost:
         """Of one run: loops of unknown length count one turn, branches the most costly one."""
         total = reduce(Cost.plus, [k.cost for s in self.segments for k in s.kernels], NOTHING)
-        return reduce(Cost.plus, [_host_cost(s.equation) for s in self.steps if isinstance(s, HostOutline)], total)
+        return reduce(Cost.plus, [host_cost(s.equation) for s in self.steps if isinstance(s, HostOutline)], total)
 
 
 def outline_of(program: Program, input_names: tuple[str, ...] = ()) -> Outline:
@@ -150,7 +150,8 @@ def outline_of(program: Program, input_names: tuple[str, ...] = ()) -> Outline:
     return Outline(body, names, letters, tuple(steps))
 
 
-def _host_cost(equation: Equation) -> Cost:
+def host_cost(equation: Equation) -> Cost:
+    """The cost of an equation that Python evaluates, nothing where sizes are known only at run time."""
     sizes = [sum(v.aval.nbytes for v in vs if _known(v)) for vs in (equation.inputs, equation.outputs)]
     return arithmetic(equation).plus(Cost(0, 0, *sizes)) if all(map(_known, equation.outputs)) else NOTHING
 
