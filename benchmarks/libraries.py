@@ -115,16 +115,13 @@ def load_jax(compiled: bool = True) -> Library:
 def load_fad(compiled: bool = True) -> Library:
     """fad; ``compiled=False`` leaves every ``jit`` out."""
     fad = _import("fad")
-    xp = _import("fad.numpy")
+    xp, nn = _import("fad.numpy"), _import("fad.nn")
 
     def conv(x: Any, w: Any) -> Any:
-        return _import("fad.nn").conv(x, w, stride=(1, 1), padding="SAME")
+        return nn.conv(x, w, stride=(1, 1), padding="SAME")
 
     def max_pool(x: Any) -> Any:
-        return _import("fad.nn").max_pool(x, (2, 2), stride=(2, 2), padding="VALID")
-
-    def erf(x: Any) -> Any:
-        return _import("fad.scipy.special").erf(x)
+        return nn.max_pool(x, (2, 2), stride=(2, 2), padding="VALID")
 
     return Library(
         name="fad",
@@ -142,7 +139,7 @@ def load_fad(compiled: bool = True) -> Library:
         scan=fad.scan,
         while_loop=fad.while_loop,
         stop_gradient=fad.stop_gradient,
-        erf=erf,
+        erf=_import("fad.scipy.special").erf,
         conv=conv,
         max_pool=max_pool,
         fill=_fill_at(xp),

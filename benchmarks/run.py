@@ -68,10 +68,24 @@ def work(arguments: argparse.Namespace) -> None:
     out.write_text(json.dumps({"peers": peers, "elsewhere": elsewhere}))
 
 
+def cache_variables(folder: Path) -> dict[str, str]:
+    """The environment in which every peer keeps what it compiles in ``folder``, however small and quick to compile it is."""
+    return {
+        "FAD_CACHE_DIR": str(folder / "fad"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
 def run_child(
-    name: str, peers: list[str], shift: int, options: argparse.Namespace, env: dict
+    name: str, peers: list[str], shift: int, options: argparse.Namespace, env: dict, caches: Path | None = None
 ) -> tuple[dict[str, Any], float]:
-    """Measure in a child process; a peer that kills it or hangs is dropped, reported, and the rest run again."""
+    """Measure in a child process; a peer that kills it or hangs is dropped, reported, and the rest run again.
+
+    Without a folder of ``caches`` the process finds nothing that an earlier one compiled.
+    """
     crashed: dict[str, Any] = {}
     while True:
         with tempfile.TemporaryDirectory() as folder:
@@ -79,8 +93,7 @@ def run_child(
             command = [sys.executable, "-m", "benchmarks.run", "--worker", name, "--out", str(out)]
             command += ["--shift", str(shift), "--peers", ",".join(p for p in peers if p not in crashed)]
             command += ["--quick"] if options.quick else []
-            # a cache folder of its own: a first call must not find what an earlier process compiled
-            env = {**env, "FAD_CACHE_DIR": str(Path(folder) / "fad"), "XDG_CACHE_HOME": str(Path(folder) / "cache")}
+            env = {**env, **cache_variables(caches or Path(folder))}
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=options.timeout

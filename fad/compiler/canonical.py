@@ -18,7 +18,7 @@ from fad.core.avals import ShapedArray
 from fad.core.primitive import Primitive
 from fad.core.program import Literal, Program, Var
 
-__all__ = ["Canonical", "canonical_form"]
+__all__ = ["Canonical", "program_form"]
 
 _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
 _LASTING = frozenset({str, bool, type(None), complex, bytes})
@@ -142,8 +142,12 @@ class Canonical:
         return tuple(parts)
 
 
-def canonical_form(program: Program) -> Canonical:
+def program_form(program: Program) -> Canonical:
     """The canonical form of a Program whose calls are inlined."""
+    return program.cached("canonical", lambda: _canonical_form(program))
+
+
+def _canonical_form(program: Program) -> Canonical:
     found = Canonical()
     key = found.program(program)
     # The text of what lasts has no address and no order that differs between processes.

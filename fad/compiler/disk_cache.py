@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 import struct
 import time
@@ -146,7 +145,7 @@ class DiskCache:
             )
 
     def _write(self, key: str, content: bytes) -> None:
-        unfinished = os.path.join(self.folder, f"{key[:16]}-{os.getpid()}-{secrets.token_hex(4)}{_UNFINISHED}")
+        unfinished = os.path.join(self.folder, f"{key[:16]}-{os.getpid()}-{os.urandom(4).hex()}{_UNFINISHED}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
         descriptor = os.open(unfinished, flags, 0o600)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.canonical import canonical_form
+from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
 from fad.compiler.llvm.caller import make_caller
 from fad.compiler.memory_plan import ALIGNMENT
@@ -47,7 +47,7 @@ class NativeSegment:
     """
 
     def __init__(self, program: Program, code: Code | None = None):
-        canonical = canonical_form(program)
+        canonical = program_form(program)
         self.program = program
         self.code = code_of(program, canonical) if code is None else code
         self.records: list[np.ndarray] = []

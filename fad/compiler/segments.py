@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fad.compiler.llvm.support import refusal
+from fad.compiler.canonical import program_form
+from fad.compiler.disk_cache import current_cache
+from fad.compiler.llvm.environment import cache_key
 from fad.core.program import Atom, Equation, Program, Var, has_effect
 
 __all__ = ["HostStep", "NativeStep", "split"]
@@ -29,33 +31,64 @@ class HostStep(NamedTuple):
 
 def split(program: Program) -> list[NativeStep | HostStep]:
     """The steps of a Program with outputs of its own, in order."""
-    reasons = {id(e): refusal(e) for e in program.equations}
+    runs, reasons = _known_runs(program)
+    if len(runs) == 1 and not reasons and _reads_everything(program):
+        return [NativeStep(program)]
+    equations = [[program.equations[k] for k in run] for run in runs]
     steps: list[NativeStep | HostStep] = []
-    pending = list(program.equations)
+    for number, run in enumerate(runs):
+        if run[0] in reasons:
+            steps += [HostStep(program.equations[k], reasons[k]) for k in run]
+        else:
+            steps.append(NativeStep(_segment(program, equations[number], equations[number + 1 :])))
+    return steps
+
+
+def _known_runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
+    """The result of :func:`_runs`, from disk where an earlier process has found it: whether code can be written is known to those who write it."""
+    canonical = program_form(program)
+    cache = current_cache() if canonical.is_lasting else None
+    key = "" if cache is None else cache_key("steps", str(canonical.key))
+    found = None if cache is None else cache.read(key)
+    if found is not None:
+        return found[0]["runs"], {int(k): reason for k, reason in found[0]["reasons"].items()}
+    runs, reasons = _runs(program)
+    if cache is not None:
+        cache.write(key, {"runs": runs, "reasons": reasons}, b"")
+    return runs, reasons
+
+
+def _runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
+    """The numbers of equations that run together, in order; why equations cannot be compiled, by their numbers."""
+    from fad.compiler.llvm.support import refusal
+
+    found = ((k, refusal(e)) for k, e in enumerate(program.equations))
+    reasons = {k: reason for k, reason in found if reason is not None}
+    pending = list(enumerate(program.equations))
     known: set[Var] = {*program.inputs, *program.constants}
-    runs: list[list[Equation]] = []
+    runs: list[list[int]] = []
     native = True
     while pending:
         taken, rest = [], []
         effects_wait = False  # effects happen in the order in which they were written
-        for equation in pending:
+        for number, equation in pending:
             effect = has_effect(equation)
             ready = all(not isinstance(a, Var) or a in known for a in equation.inputs) and not (effect and effects_wait)
-            if ready and (reasons[id(equation)] is None) == native:
-                taken.append(equation)
+            if ready and (number not in reasons) == native:
+                taken.append(number)
                 known.update(equation.outputs)
             else:
-                rest.append(equation)
+                rest.append((number, equation))
                 effects_wait = effects_wait or effect
         if taken:
             runs.append(taken)
         pending, native = rest, not native
-    for number, run in enumerate(runs):
-        if reasons[id(run[0])] is not None:
-            steps += [HostStep(e, reasons[id(e)] or "") for e in run]
-        else:
-            steps.append(NativeStep(_segment(program, run, runs[number + 1 :])))
-    return steps
+    return runs, reasons
+
+
+def _reads_everything(program: Program) -> bool:
+    read = {a for e in program.equations for a in e.inputs}
+    return read.issuperset(program.inputs) and read.issuperset(program.constants)
 
 
 def _segment(program: Program, run: Sequence[Equation], later: Sequence[Sequence[Equation]]) -> Program:

@@ -87,6 +87,7 @@ LOADED_ON_USE: dict[str, str] = {
     "fad.debug.profiling -> fad.compiler.report.outline": "loads LLVM, when somebody measures native code",
     "fad.debug.profiling -> fad.compiler.report.timing": "loads LLVM, when somebody measures native code",
     "fad.transforms.ahead_of_time -> fad.compiler.report.texts": "loads LLVM, when somebody looks at native code",
+    "fad.compiler.segments -> fad.compiler.llvm.support": "what is known from disk needs none of it",
     "fad.compiler.operand_types -> fad.compiler.llvm.math_library": "loads LLVM, when the first operation is asked for",
     "fad.compiler.operand_types -> fad.compiler.llvm.scalar": "loads LLVM, when the first operation is asked for",
     "fad.compiler.operand_types -> fad.compiler.llvm.scalar_value": "loads LLVM, when the first operation is asked for",

@@ -57,9 +57,15 @@ def _buffer_offset() -> int | None:
     return places[0] if len(places) == 1 else None
 
 
+def _is_free_threaded() -> bool:
+    # On Windows the flags are missing; elsewhere they spare loading what sysconfig knows.
+    flags = getattr(sys, "abiflags", None)
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED")) if flags is None else "t" in flags
+
+
 def layout_is_known() -> bool:
     """Whether objects of this interpreter and this NumPy look as the native caller takes for granted."""
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.implementation.name != "cpython" or _is_free_threaded():
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or _buffer_offset() is None:
         return False

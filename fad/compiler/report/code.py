@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fad.compiler.canonical import canonical_form
+from fad.compiler.canonical import program_form
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.llvm.modules import new_module
@@ -54,7 +54,7 @@ class Written:
 
     def __init__(self, segment: SegmentOutline, names: dict[Var, str], name: str = "segment", clock: Any = None):
         self.segment, self._names = segment, names
-        self.canonical = canonical_form(segment.program)
+        self.canonical = program_form(segment.program)
         self.name = f"{name}{segment.number}"
         self.module = new_module(self.name)
         self.lowering = lower_segment(self.module, self.name, segment.program, self.canonical, clock)
