@@ -3,6 +3,8 @@
 Every class also derives from the built-in exception that a NumPy user would expect, so ``except ValueError`` keeps working.
 """
 
+from pickle import PicklingError
+
 import numpy as np
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "MissingPackageError",
     "NonDifferentiableError",
     "NonFiniteError",
+    "SerializationError",
     "ShapeError",
     "TreeError",
 ]
@@ -53,6 +56,10 @@ class LeakedTracerError(FadError, RuntimeError):
 
 class NonDifferentiableError(FadError, TypeError):
     """A derivative was asked for that does not exist or has no rule."""
+
+
+class SerializationError(FadError, PicklingError):
+    """A function that pickle cannot find by name."""
 
 
 class ImmutableArrayError(FadError, TypeError):

@@ -20,6 +20,7 @@ from fad.primitives.structural import convert
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, wrap_tree
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import stage
+from fad.transforms.wrapping import reduced
 
 __all__ = ["AutocastFunction", "autocast"]
 
@@ -96,8 +97,8 @@ class AutocastFunction:
     """
 
     def __init__(self, fun: Callable[..., Any], dtype: np.dtype):
+        update_wrapper(self, fun, updated=())
         self._fun, self.dtype = fun, dtype
-        update_wrapper(self, fun)
 
     def _staged(self, args: Any, kwargs: Any) -> tuple[Program, list[Any], list[Any], Any]:
         leaves, treedef = flatten((args, kwargs))
@@ -120,6 +121,9 @@ class AutocastFunction:
         others = ", ".join(f"{count} in {dtype}" for dtype, count in sorted(left.items()))
         lines.append(f"other operations as they were: {others or 'none'}")
         return "\n".join(lines)
+
+    def __reduce__(self) -> Any:
+        return reduced(self, self._fun, autocast, (self._fun, self.dtype))
 
     def __repr__(self) -> str:
         return f"autocast({function_name(self._fun)}, dtype={self.dtype})"

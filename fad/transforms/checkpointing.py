@@ -7,7 +7,6 @@ policy does not keep are computed by a third Program from the inputs and the kep
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from fad.core.array import wrap
@@ -22,6 +21,7 @@ from fad.transforms.arguments import argument_paths, as_function, as_operand, le
 from fad.transforms.calling import call, call_batch, call_jvp, call_p, vjp_programs
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import stage
+from fad.transforms.wrapping import TransformedFunction
 
 __all__ = ["checkpoint", "checkpoint_name", "checkpoint_p", "save_contractions", "save_names", "save_nothing"]
 
@@ -235,13 +235,12 @@ def checkpoint(fun: Callable[..., Any] | None = None, policy: Policy | None = No
     """
     if fun is None:
         return lambda f: checkpoint(f, policy)
-    fun = as_function("checkpoint", fun)
+    given, fun = fun, as_function("checkpoint", fun)
     if policy is not None and not callable(policy):
         raise ArgumentError(
             f"checkpoint: policy must be a function policy(primitive, params) -> bool or None, got {policy!r}"
         )
 
-    @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         leaves, treedef = flatten((args, kwargs))
         operands = leaf_operands("checkpoint", fun, leaves, argument_paths((args, kwargs), "leaf"))
@@ -249,4 +248,4 @@ def checkpoint(fun: Callable[..., Any] | None = None, policy: Policy | None = No
         outs = checkpoint_p.bind(*captured, *operands, program=program, policy=policy)
         return unflatten(out_tree, [wrap(o) for o in outs])
 
-    return checkpointed
+    return TransformedFunction(checkpointed, checkpoint, given, policy)

@@ -26,6 +26,7 @@ from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
 from fad.transforms.programs import abstract_leaf, stage_function
 from fad.transforms.shortcuts import Shortcut
+from fad.transforms.wrapping import reduced
 
 __all__ = ["JittedFunction", "jit"]
 
@@ -59,6 +60,10 @@ class JittedFunction:
 
     def __repr__(self) -> str:
         return f"fad.jit({function_name(self._fun)})"
+
+    def __reduce__(self) -> Any:
+        names = tuple(sorted(self._static_argnames))
+        return reduced(self, self._fun, jit, (self._fun, self._static_argnums, names))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shortcuts = self._shortcuts
@@ -194,6 +199,9 @@ class _BoundJittedFunction:
     def __init__(self, jitted: JittedFunction, instance: Any):
         self._jitted, self._instance = jitted, instance
         update_wrapper(self, jitted._fun, updated=())
+
+    def __reduce__(self) -> Any:
+        return _BoundJittedFunction, (self._jitted, self._instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._jitted(self._instance, *args, **kwargs)

@@ -29,6 +29,7 @@ from fad.transforms.arguments import (
 from fad.transforms.batching import batch_flat
 from fad.transforms.reverse import vjp_flat
 from fad.transforms.staging import stage
+from fad.transforms.wrapping import reduced
 
 __all__ = ["custom_jvp", "custom_vjp", "stop_gradient"]
 
@@ -273,6 +274,10 @@ class _CustomFunction:
     def __repr__(self) -> str:
         return f"fad.{type(self).__name__}({function_name(self._fun)})"
 
+    def __reduce__(self) -> Any:
+        rules = (self._jvp, self._forward, self._backward)
+        return reduced(self, self._fun, _with_rules, (type(self), self._fun, self._nondiff, *rules))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
             raise ArgumentError(
@@ -299,6 +304,13 @@ class _CustomFunction:
         )
         outs = custom_p.bind(*operands, function=flat_fun, rules=binder.rules(), captured=0)
         return unflatten(found["tree"], [wrap(o) for o in outs])
+
+
+def _with_rules(kind: Any, fun: Any, nondiff_argnums: tuple[int, ...], jvp: Any, forward: Any, backward: Any) -> Any:
+    """A function with derivative rules, from its pickle."""
+    made = kind(fun, nondiff_argnums)
+    made._jvp, made._forward, made._backward = jvp, forward, backward
+    return made
 
 
 class _RuleBinder:

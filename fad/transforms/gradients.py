@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from fad.transforms.arguments import (
 from fad.transforms.forward import jvp_flat
 from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer, new_tape
 from fad.transforms.staging import RecordTrace
+from fad.transforms.wrapping import TransformedFunction
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
 
@@ -81,8 +81,8 @@ def value_and_grad(
     >>> value, gradient
     (Array(10.), Array([2., 6.]))
     """
-    fun = as_function("value_and_grad", fun)
-    return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic)
+    call = _value_and_grad("value_and_grad", as_function("value_and_grad", fun), argnums, has_aux, holomorphic)
+    return TransformedFunction(call, value_and_grad, fun, argnums, has_aux, holomorphic)
 
 
 def grad(
@@ -127,21 +127,18 @@ def grad(
     >>> fad.grad(fad.grad(lambda x: x**3))(2.0)
     Array(12.)
     """
-    fun = as_function("grad", fun)
-    both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic)
+    both = _value_and_grad("grad", as_function("grad", fun), argnums, has_aux, holomorphic)
 
-    @wraps(fun)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return gradient_of
+    return TransformedFunction(gradient_of, grad, fun, argnums, has_aux, holomorphic)
 
 
 def _value_and_grad(
     transform: str, fun: Callable[..., Any], argnums: Any, has_aux: bool, holomorphic: bool
 ) -> Callable[..., Any]:
-    @wraps(fun)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         numbers, single = normalize_argnums(transform, fun, argnums, len(args))
         if single and type(args[numbers[0]]) in _PLAIN and not holomorphic:

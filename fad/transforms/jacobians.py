@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from fad.transforms.batching import batch_flat
 from fad.transforms.forward import jvp_flat
 from fad.transforms.gradients import grad, jvp
 from fad.transforms.reverse import vjp_flat
+from fad.transforms.wrapping import TransformedFunction
 
 __all__ = ["hessian", "hvp", "jacfwd", "jacobian", "jacrev"]
 
@@ -91,7 +91,8 @@ def jacfwd(
     Array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian_by("jacfwd", _forward_columns, fun, argnums, has_aux, holomorphic, chunk_size)
+    call = _jacobian_by("jacfwd", _forward_columns, fun, argnums, has_aux, holomorphic, chunk_size)
+    return TransformedFunction(call, jacfwd, fun, argnums, has_aux, holomorphic, chunk_size)
 
 
 def jacrev(
@@ -112,7 +113,8 @@ def jacrev(
     Array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian_by("jacrev", _reverse_rows, fun, argnums, has_aux, holomorphic, chunk_size)
+    call = _jacobian_by("jacrev", _reverse_rows, fun, argnums, has_aux, holomorphic, chunk_size)
+    return TransformedFunction(call, jacrev, fun, argnums, has_aux, holomorphic, chunk_size)
 
 
 def _jacobian_by(
@@ -121,7 +123,6 @@ def _jacobian_by(
     fun = as_function(transform, fun)
     _check_chunk(transform, chunk_size)
 
-    @wraps(fun)
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         numbers, single = normalize_argnums(transform, fun, argnums, len(args))
         chosen = select_arguments(args, numbers)
@@ -254,9 +255,9 @@ def hessian(
     Array([[0., 4.],
            [4., 2.]])
     """
-    fun = as_function("hessian", fun)
-    rows = jacrev(fun, argnums, has_aux, holomorphic, chunk_size)
-    return jacfwd(rows, argnums, has_aux, holomorphic, chunk_size)
+    rows = jacrev(as_function("hessian", fun), argnums, has_aux, holomorphic, chunk_size)
+    call = jacfwd(rows, argnums, has_aux, holomorphic, chunk_size)
+    return TransformedFunction(call, hessian, fun, argnums, has_aux, holomorphic, chunk_size)
 
 
 def hvp(fun: Callable[..., Any], primals: Any, tangents: Any) -> Any:

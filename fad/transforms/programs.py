@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from fad.core.avals import ShapedArray, aval_of
@@ -19,6 +18,7 @@ from fad.transforms.arguments import (
     result_operands,
 )
 from fad.transforms.staging import stage
+from fad.transforms.wrapping import TransformedFunction
 
 __all__ = ["eval_shape", "make_program", "stage_function"]
 
@@ -69,15 +69,14 @@ def make_program(fun: Callable[..., Any]) -> Callable[..., Program]:
       c:float64[] = b * 2.0
       return c
     """
-    fun = as_function("make_program", fun)
+    given, fun = fun, as_function("make_program", fun)
 
-    @wraps(fun)
     def program_of(*args: Any, **kwargs: Any) -> Program:
         leaves, treedef = flatten((args, kwargs))
         operands = leaf_operands("make_program", fun, leaves, argument_paths((args, kwargs), "leaf"))
         return stage_function("make_program", fun, treedef, [aval_of(o) for o in operands])[0]
 
-    return program_of
+    return TransformedFunction(program_of, make_program, given)
 
 
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from fad.core.pytrees import broadcast_prefix, flatten, unflatten
 from fad.primitives.structural import broadcast_to, move_axis
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, result_operands
 from fad.transforms.batching import batch_flat
+from fad.transforms.wrapping import TransformedFunction
 
 __all__ = ["vmap"]
 
@@ -64,11 +64,10 @@ def vmap(
     Array([[10., 20.],
            [30., 40.]])
     """
-    fun = as_function("vmap", fun)
+    given, fun = fun, as_function("vmap", fun)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
-    @wraps(fun)
     def vectorised(*args: Any, **kwargs: Any) -> Any:
         tree = (args, kwargs)
         leaves, treedef = flatten(tree)
@@ -86,7 +85,7 @@ def vmap(
         outs, mapped = batch_flat(flat_fun, size, fronted, [a is not None for a in axes], axis_name, owner=fun)
         return _placed(fun, found["tree"], outs, mapped, size, out_axes)
 
-    return vectorised
+    return TransformedFunction(vectorised, vmap, given, in_axes, out_axes, axis_name, axis_size)
 
 
 def _leaf_axes(fun: Any, in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
