@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.nested import body_program
-from fad.compiler.size_classes import LARGEST_STATIC, LONG
+from fad.compiler.passes.redundancy import literal_key
+from fad.compiler.size_classes import LARGEST_STATIC, size_class
 from fad.core.avals import ShapedArray
 from fad.core.primitive import Primitive
 from fad.core.program import Literal, Program, Var
@@ -68,15 +69,15 @@ class Canonical:
         if kind is int:
             if -LARGEST_STATIC <= value <= LARGEST_STATIC:
                 return value
-            return ("size" if value > 0 else "minus", self.symbol(abs(value)), abs(value) >= LONG)
+            return ("size" if value > 0 else "minus", self.symbol(abs(value)), size_class(abs(value)))
         if kind is tuple or kind is list:
             return tuple([self.encode(v) for v in value])
         if kind is Program:
             return self.program(body_program(value))
         if kind is ShapedArray:
             return self.aval(value)
-        if kind is float:
-            return ("float", value.hex())
+        if isinstance(value, (float, complex, np.generic)):
+            return literal_key(value)
         if isinstance(value, np.dtype):
             return value.str
         self.is_lasting = self.is_lasting and kind in _LASTING

@@ -16,7 +16,7 @@ from typing import Any
 from fad.compiler.access import Access, Axis, Patterns, identity_index
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
-from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_REGISTERS
+from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_REGISTERS, least_size
 from fad.core.program import Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
@@ -335,8 +335,8 @@ def _would_be_scalar(group: Group, equation: Equation, domain: tuple[int, ...], 
 
 
 def _inner_size(domain: tuple[int, ...], prefix: tuple[int, ...]) -> int:
-    """The size of what is left of a domain, where sizes count as :data:`LONG` from there on."""
-    return math.prod(min(n, LONG) for n in domain[len(prefix) :])
+    """The least size of what is left of a domain."""
+    return math.prod(map(least_size, domain[len(prefix) :]))
 
 
 def is_costly(equation: Equation) -> bool:

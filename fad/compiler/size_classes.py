@@ -1,12 +1,43 @@
-"""What the code knows of a size: its value if it is small, else only whether it is long."""
+"""What the code knows of a size: its value if it is small, else only which class it belongs to.
 
-__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS"]
+Code is shared by all sizes of the same classes. So what is decided while it is written may depend on :func:`least_size` and :func:`most_size`
+alone, never on the size itself: a loop that assumed the length it was first compiled for would leave its arrays for a shorter one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "least_size", "most_size", "size_class"]
 
 LARGEST_STATIC = 8
 """Sizes up to this are compiled in; larger ones are arguments of the code."""
 
 LONG = 128
-"""Whether a size is at least this is compiled in; it decides how loops are fused."""
+"""Loops of so many turns are long: it decides how loops are fused."""
 
 MOST_REGISTERS = 16
 """A value of at most so many elements, all of its sizes small, is kept in registers."""
+
+_BOUNDS = (LARGEST_STATIC + 1, 16, LONG)
+"""The first size of each class: more than small, enough to fill any vector register, long."""
+
+_UNBOUNDED = 1 << 40
+
+
+def size_class(n: int) -> int:
+    """The class of a size above ``LARGEST_STATIC``."""
+    return bisect_right(_BOUNDS, n)
+
+
+def least_size(n: int) -> int:
+    """The smallest size that shares its code with size ``n``."""
+    return n if n <= LARGEST_STATIC else _BOUNDS[size_class(n) - 1]
+
+
+def most_size(n: int) -> int:
+    """A bound of the sizes that share their code with size ``n``."""
+    if n <= LARGEST_STATIC:
+        return n
+    number = size_class(n)
+    return _BOUNDS[number] - 1 if number < len(_BOUNDS) else _UNBOUNDED

@@ -163,12 +163,35 @@ def test_special_values():
         lambda x: (x * 0.0, x + x, fnp.maximum(x, 0.0), fnp.sign(x), x - x, x * 1.0, x + 0.0, fnp.sqrt(x), 1.0 / x), x
     )
     zeros = np.array([-0.0] * 10)
-    assert np.signbit(compile_and_run(lambda x: fnp.sum(x), zeros))
+    assert not np.signbit(compile_and_run(lambda x: fnp.sum(x), zeros)), "as NumPy, a sum starts from 0.0"
     assert not np.signbit(compile_and_run(lambda x: fnp.sum(x), np.zeros(0)))
     assert np.signbit(compile_and_run(lambda x: x - 0.0, zeros)).all()
     assert not np.signbit(compile_and_run(lambda x: x + 0.0, zeros)).any()
     assert np.isnan(compile_and_run(fnp.max, x))
     assert compiled.reasons == {}
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 40), (0, 3), (20, 0), (4, 0)])
+def test_sums_of_nothing_beside_what_reads_them(shape):
+    def f(x):
+        total = fnp.sum(x, axis=1)
+        return (
+            total,
+            fnp.pad(total, [(0, 0)] * (total.ndim - 1) + [(1, 3)]),
+            fnp.prod(x, axis=-1) * 2,
+            fnp.any(x, axis=1),
+        )
+
+    for dtype in ("i8", "f8", "f4", "?"):
+        check_compiled(f, np.zeros(shape, dtype), native=False)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (9,), (200,), (1, 30), (30, 1), (3, 3)])
+def test_negative_zeros_add_up_to_zero_as_in_numpy(shape):
+    x = np.full(shape, -0.0)
+    for axis in range(len(shape)):
+        found = compile_and_run(lambda x, axis=axis: fnp.sum(x, axis=axis), x)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(np.sum(x, axis=axis)))
 
 
 def compile_and_run(function, *args):

@@ -1,12 +1,14 @@
 """Random Programs: compiled and evaluated results agree, whatever is fused, merged, broadcast, sliced or reduced."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fad
 import fad.numpy as fnp
 from fad.core.program import evaluate
+from tests.compiler import program_steps
 from tests.compiler.compiled_programs import compile_program, program_of
 
 SIZES = [1, 2, 3, 9, 17]
@@ -139,3 +141,58 @@ def test_loops_over_random_bodies(program, seed):
 
     compare(loop, [xs])
     compare(fad.grad(lambda xs: sum(fnp.sum(o) for o in loop(xs))), [xs])
+
+
+# --- Programs of all operations ----------------------------------------------------------------------------------------------------------
+
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e300, -1e-310, 0.5])
+DTYPES = ["f8", "f8", "f8", "f4", "f4", "i8", "i8", "i4", "u4", "u1", "i1", "?", "f2"]
+
+
+def array_of(shape, dtype, seed):
+    """Multiples of a quarter; every third seed has special values among them."""
+    generator, dtype = np.random.default_rng(seed), np.dtype(dtype)
+    x = generator.integers(-12, 13, size=shape) / 4
+    rare = generator.random(shape) < (0.2 if seed % 3 == 0 else 0.0)
+    with np.errstate(all="ignore"):
+        if dtype.kind == "f":
+            return np.asarray(np.where(rare, generator.choice(SPECIAL, size=shape), x), dtype)
+        if dtype.kind == "b":
+            return np.asarray(x > 0)
+        limits = np.iinfo(dtype)
+        extremes = np.array([limits.min, limits.max, limits.min + 1, limits.max - 1], dtype)
+        return np.where(rare, generator.choice(extremes, size=shape), np.asarray(x).astype(int).astype(dtype))
+
+
+def check_steps(steps, inputs):
+    with np.errstate(all="ignore"):
+        try:
+            values = program_steps.run_steps(steps, inputs)
+        except fad.FadError as error:
+            with pytest.raises(type(error)):
+                fad.jit(program_steps.function_of(steps))(*inputs)
+            return
+    with fad.config.using(verify_programs=True):
+        found = fad.jit(program_steps.function_of(steps))(*inputs)
+    for seen, value in zip(found, values, strict=True):
+        assert program_steps.disagreement(seen, value) is None
+
+
+any_shape = st.lists(st.sampled_from([0, 1, 1, 2, 3, 5, 8, 9, 9, 12, 17, 40]), max_size=3).map(tuple)
+any_steps = st.lists(
+    st.tuples(
+        st.integers(0, len(program_steps.STEPS) - 1),
+        st.integers(0, 99),
+        st.integers(0, 99),
+        st.tuples(*[st.integers(0, 999)] * 4),
+    ),
+    min_size=2,
+    max_size=9,
+)
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_shape, any_shape, st.booleans(), st.tuples(*[st.sampled_from(DTYPES)] * 3), any_steps, st.integers(0, 99))
+def test_all_operations(first, second, alike, dtypes, steps, seed):
+    shapes = (first, first if alike else second, first[-1:])
+    check_steps(steps, [array_of(s, d, seed + k) for k, (s, d) in enumerate(zip(shapes, dtypes, strict=True))])

@@ -15,7 +15,7 @@ from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
-from fad.compiler.size_classes import LONG
+from fad.compiler.size_classes import LONG, least_size
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]
@@ -62,7 +62,7 @@ class KernelWriter:
     def write(self) -> None:
         """Write the whole loop nest."""
         members = list(self.group.members.values())
-        if any(0 in m.domain for m in members):
+        if 0 in self.group.prefix:
             self._write_empty(members)
             return
         for member in members:
@@ -79,10 +79,10 @@ class KernelWriter:
                 self._finish_global(member)
 
     def _write_empty(self, members: Sequence[Member]) -> None:
-        """Reductions of nothing; everything else has no elements, or is stored by another turn."""
+        """Reductions of nothing; everything else has no elements."""
         for member in members:
-            if member.is_reduction and 0 in member.domain:
-                self._fill(member, (), empty=True)
+            if member.is_reduction:
+                self._fill(member, ())
 
     def _read_inside_turn(self) -> None:
         """What this group writes must not be read before the turn that writes it."""
@@ -127,12 +127,12 @@ class KernelWriter:
             run_sizes = tuple(sizes[k] for k in run)
             count = self.emitter.product(run_sizes)
             outermost = first == 0 and number == 0
-            long = math.prod(min(sizes[k], LONG) for k in run) >= LONG
-            if number == len(runs) - 1 and long and self._blocked(sums, first + run[-1]):
+            least = math.prod(map(least_size, run_sizes))
+            if number == len(runs) - 1 and least >= LONG and self._blocked(sums, first + run[-1]):
                 bounds = self._outer_bounds(run_sizes, _BLOCK) if outermost else None
                 index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
             else:
-                lanes = self._lanes(math.prod(min(sizes[k], LONG) for k in run))
+                lanes = self._lanes(least)
                 if number == len(runs) - 1 and lanes and sums and not any(m.is_reduction for m in sums):
                     bounds = self._outer_bounds(run_sizes, lanes) if outermost else None
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
@@ -212,10 +212,11 @@ class KernelWriter:
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._start(member, tuple(outer))
-            with ExitStack() as stack:
-                inner = self._open(stack, domain[depth:], depth, self._patterns(together), together)
-                for member in together:
-                    self._write_member(member, (*outer, *inner))
+            if 0 not in domain:
+                with ExitStack() as stack:
+                    inner = self._open(stack, domain[depth:], depth, self._patterns(together), together)
+                    for member in together:
+                        self._write_member(member, (*outer, *inner))
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._finish_local(member, tuple(outer))
@@ -248,12 +249,12 @@ class KernelWriter:
         place = self._accumulators[member.output] = self.emitter.variable(llvm_type(dtype))
         k.builder.store(constant_identity(member.equation.primitive.kernel, k, dtype).ir, place)
 
-    def _fill(self, member: Member, outer: Ixs, empty: bool = False) -> None:
+    def _fill(self, member: Member, outer: Ixs) -> None:
         """Write the starting value to every element that this turn reduces into."""
         place = self.elements.storage[member.output]
         assert isinstance(place, Memory)
         shape = member.output.aval.shape[len(outer) :]
-        value = constant_identity(member.equation.primitive.kernel, self.emitter.scalar, place.dtype, empty)
+        value = constant_identity(member.equation.primitive.kernel, self.emitter.scalar, place.dtype)
         with ExitStack() as stack:
             inner = [0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape]
             self.elements.store(value, place, (*outer, *inner))

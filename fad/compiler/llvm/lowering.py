@@ -31,7 +31,7 @@ from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.nested import nested_constants
-from fad.compiler.size_classes import LARGEST_STATIC, LONG
+from fad.compiler.size_classes import most_size
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
@@ -326,11 +326,7 @@ def member_work(member: Member) -> int:
 
 def most_work(group: Group) -> int:
     """The most work that a group of this structure may have."""
-    limit = 1 << 40
-    return sum(
-        member_work(m) * math.prod(limit if n >= LONG else n if n <= LARGEST_STATIC else LONG for n in m.domain)
-        for m in group.members.values()
-    )
+    return sum(member_work(m) * math.prod(map(most_size, m.domain)) for m in group.members.values())
 
 
 def _last_steps(plan: Plan) -> dict[int, list[Var]]:

@@ -17,7 +17,7 @@ from fad.compiler.llvm.elements import Elements, Ixs, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.scalar_value import Value
-from fad.compiler.size_classes import LARGEST_STATIC, LONG
+from fad.compiler.size_classes import most_size
 from fad.core.program import Atom, Equation, Literal, Var
 
 __all__ = ["Outlined", "Sharing", "write_outlined"]
@@ -194,8 +194,7 @@ class Sharing(NamedTuple):
     @property
     def may_be_long(self) -> bool:
         """Whether there may be work for several threads, for any sizes that share the code."""
-        bounds = [1 << 40 if n >= LONG else n if n <= LARGEST_STATIC else LONG for n in self.work]
-        return self.turns > 1 and math.prod(bounds) * self.weight[0] >= 2 * GRAIN * self.weight[1]
+        return self.turns > 1 and math.prod(map(most_size, self.work)) * self.weight[0] >= 2 * GRAIN * self.weight[1]
 
 
 def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:

@@ -12,13 +12,10 @@ from fad.compiler.llvm.scalar import ScalarBuilder, Value
 __all__ = ["combine", "constant_identity", "identity_of"]
 
 
-def identity_of(kernel: str, dtype: np.dtype, empty: bool = False) -> Any:
-    """The value that a reduction starts from.
-
-    A sum of floats starts from -0.0, the only number that changes no number when added; NumPy's sum of nothing is 0.0.
-    """
+def identity_of(kernel: str, dtype: np.dtype) -> Any:
+    """The value that a reduction starts from: as NumPy's, a sum starts from 0.0, so that negative zeros alone add up to 0.0."""
     if kernel == "reduce_sum":
-        return -0.0 if dtype.kind == "f" and not empty else 0
+        return 0
     if kernel == "reduce_prod":
         return 1
     if kernel in ("reduce_any", "reduce_all"):
@@ -57,6 +54,6 @@ def combine(kernel: str, k: ScalarBuilder, x: Value, y: Value) -> Value:
     return _COMBINE[kernel](k, x, y)
 
 
-def constant_identity(kernel: str, k: ScalarBuilder, dtype: np.dtype, empty: bool = False) -> Value:
+def constant_identity(kernel: str, k: ScalarBuilder, dtype: np.dtype) -> Value:
     """The starting value as a constant."""
-    return k.constant(identity_of(kernel, dtype, empty), dtype)
+    return k.constant(identity_of(kernel, dtype), dtype)

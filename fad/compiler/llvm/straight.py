@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from itertools import product
 from typing import Any
 
@@ -34,10 +35,7 @@ def _reduced(lowering: Any, equation: Equation, index: tuple[int, ...]) -> Value
     kernel, k = equation.primitive.kernel, lowering.emitter.scalar
     kept = iter(index)
     ranges = [range(n) if a in axes else (next(kept),) for a, n in enumerate(shape)]
-    total: Value | None = None
-    for position in product(*ranges):
-        value = lowering.elements.element(x, tuple(position)).value
-        total = value if total is None else combine(kernel, k, total, value)
-    if total is None:
-        return constant_identity(kernel, k, equation.outputs[0].aval.dtype, empty=True)
-    return total
+    values = [lowering.elements.element(x, position).value for position in product(*ranges)]
+    if kernel == "reduce_sum" or not values:
+        values.insert(0, constant_identity(kernel, k, equation.outputs[0].aval.dtype))
+    return reduce(partial(combine, kernel, k), values)

@@ -26,18 +26,17 @@ def fold(program: Program) -> Program:
         if any(a is not b for a, b in zip(inputs, equation.inputs, strict=True)):
             equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
         replacement = _replacement(equation, made)
-        if isinstance(replacement, Equation):
-            equation = replacement
-        elif replacement is not None:
+        if isinstance(replacement, Atom):
             env[equation.outputs[0]] = replacement
             continue
-        made.update(dict.fromkeys(equation.outputs, equation))
-        equations.append(equation)
+        for kept in replacement or [equation]:
+            made.update(dict.fromkeys(kept.outputs, kept))
+            equations.append(kept)
     return rebuilt(program, equations, [substituted(a, env) for a in program.outputs])
 
 
-def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equation | None:
-    """What an equation can be replaced by: an atom, another equation, or nothing."""
+def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | list[Equation] | None:
+    """What an equation can be replaced by: an atom, other equations, or nothing."""
     if equation.primitive.multiple_results or equation.params.get("effect"):
         return None
     name, out = equation.primitive.name, equation.outputs[0].aval
@@ -55,30 +54,35 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | Equati
     ):
         return first
     if name in _REDUCTIONS and all(first.aval.shape[a] == 1 for a in equation.params["axes"]):
-        return _as_reshape(equation)
+        return _of_one_element(equation)
     if name in _NEUTRAL and len(equation.inputs) == 2:
         return _without_neutral(equation, name)
     return _joined_views(equation, made)
 
 
-def _without_empty(equation: Equation) -> Atom | Equation:
+def _without_empty(equation: Equation) -> Atom | list[Equation]:
     """A concatenation without its empty operands; zeros for a padded array without elements."""
     filled: list[Atom] = [a for a in equation.inputs if 0 not in a.aval.shape]
     if len(filled) == 1 and filled[0].aval == equation.outputs[0].aval:
         return filled[0]
     if filled:
-        return Equation(equation.primitive, filled, equation.params, equation.outputs, equation.source)
+        return [Equation(equation.primitive, filled, equation.params, equation.outputs, equation.source)]
     out = equation.outputs[0].aval
     params = {"shape": out.shape, "value": 0, "dtype": out.dtype}
-    return Equation(REGISTRY["full"], [], params, equation.outputs, equation.source)
+    return [Equation(REGISTRY["full"], [], params, equation.outputs, equation.source)]
 
 
-def _as_reshape(equation: Equation) -> Equation | None:
-    """A reduction of one element as a view."""
-    out = equation.outputs[0].aval
-    if equation.inputs[0].aval.dtype != out.dtype:
+def _of_one_element(equation: Equation) -> list[Equation] | None:
+    """A reduction of one element as a view; a sum starts from 0.0, which turns -0.0 into 0.0."""
+    (x,), (out,), source = equation.inputs, equation.outputs, equation.source
+    if x.aval.dtype != out.aval.dtype:
         return None
-    return Equation(REGISTRY["reshape"], equation.inputs, {"shape": out.shape}, equation.outputs, equation.source)
+    found = []
+    if equation.primitive.name == "reduce_sum" and out.aval.dtype.kind == "f":
+        total = Var(x.aval.update())
+        found.append(Equation(REGISTRY["add"], [x, Literal(0.0)], {}, [total], source))
+        x = total
+    return [*found, Equation(REGISTRY["reshape"], [x], {"shape": out.aval.shape}, [out], source)]
 
 
 def _without_neutral(equation: Equation, name: str) -> Atom | None:
@@ -95,7 +99,7 @@ def _without_neutral(equation: Equation, name: str) -> Atom | None:
     return None
 
 
-def _joined_views(equation: Equation, made: dict[Var, Equation]) -> Equation | None:
+def _joined_views(equation: Equation, made: dict[Var, Equation]) -> list[Equation] | None:
     """A reshape of a reshape, a transpose of a transpose, a negation of a negation."""
     name = equation.primitive.name
     inner = made.get(equation.inputs[0]) if isinstance(equation.inputs[0], Var) else None
@@ -107,7 +111,7 @@ def _joined_views(equation: Equation, made: dict[Var, Equation]) -> Equation | N
         params = {"axes": tuple(inner.params["axes"][a] for a in equation.params["axes"])}
     else:
         return None
-    return Equation(equation.primitive, inner.inputs, params, equation.outputs, equation.source)
+    return [Equation(equation.primitive, inner.inputs, params, equation.outputs, equation.source)]
 
 
 def _literal_result(equation: Equation) -> Literal | None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.passes.inlining import separate_scopes
-from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect, used_equations
+from fad.core.program import Atom, Equation, Program, Var, has_effect, used_equations
 
-__all__ = ["merge_equal", "remove_dead", "substituted"]
+__all__ = ["literal_key", "merge_equal", "remove_dead", "substituted"]
 
 
 def remove_dead(program: Program) -> Program:
@@ -44,12 +44,16 @@ def literal_key(value: Any) -> Hashable:
     return type(value), np.asarray(value).tobytes()
 
 
+def _parameter_key(value: Any) -> Hashable:
+    """Equal only for the same parameter: 1 == 1.0 == True and 0.0 == -0.0 are different ones."""
+    return literal_key(value) if isinstance(value, (float, complex, np.generic)) else (type(value), value)
+
+
 def _key(equation: Equation, inputs: list[Atom], scope: int) -> Hashable | None:
     if has_effect(equation):
         return None
     atoms = tuple(a if isinstance(a, Var) else literal_key(a.value) for a in inputs)
-    # 1 == 1.0 == True, but they are different parameters.
-    params = tuple((k, type(v), v) for k, v in sorted(equation.params.items()))
+    params = tuple((k, _parameter_key(v)) for k, v in sorted(equation.params.items()))
     key = (equation.primitive, atoms, params, scope)
     try:
         hash(key)
@@ -80,8 +84,3 @@ def merge_equal(program: Program) -> Program:
     if len(equations) == len(program.equations):
         return program
     return rebuilt(program, equations, [substituted(a, env) for a in program.outputs])
-
-
-def as_literal(atom: Atom) -> Any:
-    """The value of a literal, else ``None``."""
-    return atom.value if isinstance(atom, Literal) else None

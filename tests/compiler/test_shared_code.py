@@ -1,0 +1,112 @@
+"""Code that is shared by many sizes: it does not depend on the one it was written for, and stays inside its arrays at all of them."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fad
+import fad.numpy as fnp
+from fad.compiler.canonical import canonical_form
+from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.lowering import lower_segment
+from fad.compiler.nested import body_program
+from fad.compiler.segments import NativeStep, split
+from fad.compiler.size_classes import LARGEST_STATIC, least_size, most_size, size_class
+from tests.compiler.program_steps import STEPS, function_of
+from tests.compiler.sized_cases import CASES, numbers, sizes_from
+
+PAIRS = [((17, 40, 23), (19, 47, 16)), ((9, 12, 10), (11, 15, 13)), ((130, 17, 9), (300, 30, 12))]
+
+
+def codes(function, args):
+    """The key and the code of every native segment, and the lives of its temporary arrays, sizes by their symbols."""
+    found = []
+    for step in split(body_program(fad.make_program(function)(*args))):
+        if isinstance(step, NativeStep):
+            canonical = canonical_form(step.program)
+            module = engine().new_module("same")
+            memory = lower_segment(module, "same", step.program, canonical).memory
+            shapes = [[canonical.symbols.get(n, n) for n in b.shape] for b in memory.blocks]
+            lives = [(b.itemsize, b.born, b.died) for b in memory.blocks]
+            found.append((canonical.key, str(module), shapes, lives))
+    return found
+
+
+def count_equal(first, second):
+    """How many segments of two Programs share their key; asserts that these share everything else."""
+    equal = 0
+    for one, other in zip(codes(*first), codes(*second), strict=False):
+        if one[0] == other[0]:
+            assert one == other
+            equal += 1
+    return equal
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_code_does_not_depend_on_the_sizes_it_was_written_for(name):
+    for one, other in PAIRS:
+        count_equal(CASES[name](sizes_from(*one)), CASES[name](sizes_from(*other)))
+
+
+def test_sizes_of_a_class_share_their_code():
+    for one, other in PAIRS:
+        assert count_equal(CASES["sums"](sizes_from(*one)), CASES["sums"](sizes_from(*other))) == 1
+
+
+def test_classes_hold_their_sizes():
+    for n in range(1, 300):
+        assert least_size(n) <= n <= most_size(n)
+        if n > LARGEST_STATIC:
+            assert size_class(least_size(n)) == size_class(n) == size_class(min(most_size(n), 10**6))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "i2", "f8"])
+def test_a_shorter_array_after_a_longer_one(dtype):
+    # Vectors of 16 lanes were written for arrays of 20 elements, and then started 7 elements before one of 9.
+    f = fad.jit(lambda x: x * 2 + x)
+    for n in (200, 20, 9, 15, 16, 130, 10):
+        x = numbers(n, dtype=dtype)
+        np.testing.assert_array_equal(f(x), x * 2 + x)
+
+
+def test_no_access_outside_of_an_array():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.compiler.guarded_memory"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert run.returncode == 0, f"{run.stdout[-300:]}\n{run.stderr[-2000:]}"
+    assert run.stdout.endswith("nothing outside was touched\n")
+
+
+LARGE = st.sampled_from([1, 3, 9, 12, 17, 40, 130])
+numbers_of_steps = st.tuples(*[st.integers(0, 999)] * 4)
+random_steps = st.lists(
+    st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 99), st.integers(0, 99), numbers_of_steps),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.lists(LARGE, min_size=1, max_size=2), st.sampled_from(["f8", "f4", "i4", "f2"]), random_steps)
+def test_random_programs_do_not_depend_on_their_sizes(shape, dtype, steps):
+    grown = {n: n if n <= LARGEST_STATIC else n + 1 for n in shape}
+    pair = []
+    for sizes in (shape, [grown[n] for n in shape]):
+        args = [numbers(*sizes, dtype=dtype), numbers(sizes[-1]), np.arange(sizes[0])]
+        pair.append((function_of(steps), args))
+    count_equal(*pair)
+
+
+def test_signs_of_constants_are_not_mixed_up():
+    f = fad.jit(lambda x: (fnp.full(20, 0.0) * x, fnp.full(20, -0.0) * x, fnp.full(20, 0.0) * x))
+    assert [bool(np.signbit(out[0])) for out in f(1.0)] == [False, True, False]
