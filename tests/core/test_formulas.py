@@ -50,5 +50,5 @@ def test_sources_stand_behind_equations_also_inside_loops():
     inner = [line for line in text.splitlines() if line.startswith("        ") and " * " in line]
     assert inner
     assert all("test_formulas.py" in line for line in inner)
-    assert any(", backward pass of multiply)" in line for line in inner)
+    assert any(", backward of multiply" in line for line in inner)
     assert any("backward" not in line for line in inner)
