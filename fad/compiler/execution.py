@@ -11,6 +11,7 @@ import numpy as np
 
 from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
+from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.caller import make_caller
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
@@ -90,7 +91,9 @@ class NativeSegment:
 
 def _is_long(program: Program) -> bool:
     work = sum(a.aval.size for e in program.equations for a in (*e.inputs, *e.outputs))
-    return work > _LONG_WORK or any(e.primitive.higher_order for e in program.equations)
+    return work > _LONG_WORK or any(
+        e.primitive.higher_order or isinstance(e.primitive.kernel, ForeignKernel) for e in program.equations
+    )
 
 
 def native_buffer(value: Any, dtype: np.dtype) -> np.ndarray:

@@ -75,6 +75,8 @@ def no_rule(reason: str) -> Callable[..., Any]:
 class Primitive:
     """One operation: what it computes and every rule about it. The module's docstring describes the slots."""
 
+    declared_outside = False
+
     __slots__ = (
         "batch",
         "collective",

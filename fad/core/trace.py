@@ -293,7 +293,10 @@ class EvalTrace(Trace):
         except FadError:
             raise
         except Exception as error:
-            raise _explained(primitive, args, params, error) from error
+            explained = _explained(primitive, args, params, error)
+            if explained is error:
+                raise
+            raise explained from error
 
     def unary(self, primitive: Any, x: Any) -> Any:
         """Interpret an operation on one argument."""
@@ -342,11 +345,21 @@ def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
 
 
 def _explained(primitive: Any, args: Any, params: dict[str, Any], error: Exception) -> Exception:
-    """What the shape rule says of the arguments, else the error itself with the arguments' types."""
+    """What the shape rule says of the arguments, else the error itself with the arguments' types.
+
+    What comes out of a function or Program inside has been explained there.
+    """
+    if primitive.higher_order:
+        return error
     from_rule = primitive.diagnose(args, params)
     if from_rule is not None:
         return from_rule
     seen = ", ".join(str(shape_of(a)) for a in args)
+    if primitive.declared_outside:
+        error.add_note(
+            f"{primitive.name}, an operation declared outside fad, raised this for arguments with shapes {seen}."
+        )
+        return error
     if isinstance(error, ValueError):
         return ShapeError(f"{primitive.name} of arguments with shapes {seen}: {error}")
     if isinstance(error, TypeError):

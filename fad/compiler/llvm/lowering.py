@@ -14,11 +14,13 @@ from typing import Any
 import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
+from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.families import FAMILIES
+from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
@@ -200,6 +202,8 @@ class Lowering:
         kernel = step.equation.primitive.kernel
         if kernel in FAMILIES:
             write_outlined(self, step.equation, FAMILIES[kernel])
+        elif isinstance(kernel, ForeignKernel):
+            write_foreign(self, step.equation)
         else:
             OPAQUE[kernel](self, step.equation)
 

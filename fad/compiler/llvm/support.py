@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import REDUCTIONS
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.products import supports_product
@@ -23,6 +24,8 @@ def refusal(equation: Equation) -> str | None:
             return f"native kernels do not hold {atom.aval.dtype}"
         if any(type(n) is not int for n in atom.aval.shape):
             return "its size is known only at run time"
+    if isinstance(kernel, ForeignKernel):
+        return kernel.refusal(equation)
     if callable(kernel):
         return computes_natively(equation)
     if kernel in REDUCTIONS:

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from fad.core import samples
+from fad.compiler.foreign import ForeignKernel
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, FadError, ShapeError
-from fad.core.primitive import REGISTRY, linear, no_rule
+from fad.core.primitive import REGISTRY, linear
 from fad.core.primitive import Primitive as CorePrimitive
-from fad.core.samples import case
-from fad.numpy.conversion import operands, stack_operands
-from fad.primitives.slicing import slice_axis
-from fad.primitives.structural import convert, reshape, zeros
+from fad.numpy.conversion import operands
+from fad.primitives.structural import convert, zeros
 from fad.transforms.arguments import as_operand
 from fad.transforms.reverse import vjp_flat
+from fad.transforms.scanning import scan
 
-__all__ = ["Primitive", "ShapedArray", "case", "linear", "no_rule", "samples"]
+__all__ = ["Primitive"]
 
 
 class Primitive:
@@ -88,7 +87,7 @@ class Primitive:
         jvp: Any = None,
         vjp: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | str = "loop",
-        kernel: Callable[..., Any] | None = None,
+        kernel: Callable[..., Any] | ForeignKernel | None = None,
         samples: Sequence[Any] = (),
         multiple_results: bool = False,
     ):
@@ -141,8 +140,11 @@ class Primitive:
                     f"{self.name}: the parameter {key}={value!r:.80} is a {type(value).__name__}, which is not hashable. Parameters are static "
                     "values such as ints, strings and tuples; pass arrays as positional arguments."
                 ) from None
-        strong = [convert(o, dtype_of(o)) for o in operands(self.name, *args)]
-        return self._wrapped(self.core.bind(*strong, **params))
+        return self._wrapped(self.core.bind(*self._prepared(args), **params))
+
+    def _prepared(self, args: Sequence[Any]) -> list[Any]:
+        """The operands for a call with these array-likes."""
+        return [convert(o, dtype_of(o)) for o in operands(self.name, *args)]
 
     def _wrapped(self, out: Any) -> Any:
         return [wrap(o) for o in out] if self._multiple else wrap(out)
@@ -303,27 +305,23 @@ class Primitive:
         if callable(self._batch):
             out, out_mapped = self._batch(size, [wrap(a) for a in args], list(mapped), **params)
             return self._unlisted(self._listed("the batch rule", out)), out_mapped
-        types = [
-            ShapedArray(shape_of(a)[1:], dtype_of(a)) if m else aval_of(a) for a, m in zip(args, mapped, strict=True)
-        ]
-        if size == 0:
-            empty = [zeros(t.update(shape=(0, *t.shape))) for t in self._types(types, params)]
-            return self._unlisted(empty), True
-        rows = []
-        for i in range(size):
-            row = [
-                reshape(slice_axis(a, 0, i, i + 1), shape_of(a)[1:]) if m else a
-                for a, m in zip(args, mapped, strict=True)
-            ]
-            out = self.core.bind(*row, **params)
-            rows.append(out if self._multiple else [out])
-        return self._unlisted([stack_operands(column, 0) for column in zip(*rows, strict=True)]), True
+        rows = [wrap(a) for a, m in zip(args, mapped, strict=True) if m]
+
+        def one(carry: tuple[()], row: list[Any]) -> tuple[tuple[()], Any]:
+            given = iter(row)
+            picked = [as_operand(next(given)) if m else a for a, m in zip(args, mapped, strict=True)]
+            return carry, self._wrapped(self.core.bind(*picked, **params))
+
+        _, out = scan(one, (), rows)
+        return self._unlisted(self._listed("the loop", out)), [True] * len(out) if self._multiple else True
 
 
 class _OwnPrimitive(CorePrimitive):
     """What traces see of an operation declared outside fad."""
 
     __slots__ = ()
+
+    declared_outside = True
 
 
 def _is_missing(rule: Any) -> bool:
