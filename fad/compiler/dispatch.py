@@ -15,7 +15,7 @@ from fad.core.config import config
 from fad.core.errors import FadError
 from fad.core.program import Program, evaluate
 
-__all__ = ["CompilerWarning", "compiled_program", "native_caller", "run_program"]
+__all__ = ["CompilerWarning", "c_function", "compiled_program", "native_caller", "run_program"]
 
 
 class CompilerWarning(UserWarning):
@@ -68,6 +68,13 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
         return native(*args)
     except NativeFailure:
         return evaluate(program, *args)
+
+
+def c_function(name: str, native: Any, signature: str | None, argument_names: Sequence[str]) -> Any:
+    """A compiled Program as a :class:`~fad.compiler.c_functions.CFunction`."""
+    from fad.compiler.c_functions import c_function as make
+
+    return make(name, native, signature, argument_names)
 
 
 def native_caller(program: Program, single: bool) -> Any:

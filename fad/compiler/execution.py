@@ -138,14 +138,18 @@ class CompiledProgram:
 
     def native_caller(self, single: bool) -> Any:
         """A C function from arguments to arrays, see :mod:`fad.compiler.llvm.caller`; ``None`` if some of it runs in Python."""
+        placed = self.only_segment()
+        return None if placed is None else make_caller(self._flat.in_avals, placed[1], placed[0], single)
+
+    def only_segment(self) -> tuple[NativeSegment, list[int]] | None:
+        """The segment that is all of it, and the number of each argument among its inputs, -1 for one that it does not read."""
         if len(self.steps) != 1 or not isinstance(self.steps[0], NativeSegment):
             return None
         segment = self.steps[0]
         if list(segment.program.outputs) != list(self._flat.outputs):
             return None
         numbers = {v: k for k, v in enumerate(segment.program.inputs)}
-        positions = [numbers.get(v, -1) for v in self._flat.inputs]
-        return make_caller(self._flat.in_avals, positions, segment, single)
+        return segment, [numbers.get(v, -1) for v in self._flat.inputs]
 
     def __call__(self, *args: Any) -> list[Any]:
         """Run the Program on buffers."""

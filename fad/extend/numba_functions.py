@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any
 
 import numpy as np
 
 from fad.core.avals import (
-    PYTHON_SCALARS,
     ShapedArray,
     aval_of,
     dtype_of,
@@ -142,7 +141,7 @@ class _Form:
         if len(found) != len(layout.inputs):
             raise ArgumentError(f"{self.name} takes {len(layout.inputs)} arguments, got {len(found)}")
         common = result_dtype(*[weak_operand(o) for o in found])
-        dtypes = [common if type(o) in PYTHON_SCALARS else dtype_of(o) for o in found]
+        dtypes = [common if aval_of(o).weak else dtype_of(o) for o in found]
         if self._loop_types is not None:
             dtypes = self._loop_types(dtypes)[0]
         lead = _lead_shape(self.name, [shape_of(o) for o in found], layout)
@@ -397,10 +396,23 @@ class _Rules:
             "for higher derivatives write the rule with fad.numpy and operations that have rules"
         )
 
+        call = NumbaCall(f"{self._form.name}_{mode}", function, None, False)
+
         @lru_cache
         def of(arity: int) -> Primitive:
-            name = f"{self._form.name}_{mode}"
-            return from_numba(function, partial(shape, arity), name=name, multiple_results=True, jvp=rule, vjp=rule)
+            def typed(*types: ShapedArray, **params: Any) -> list[ShapedArray]:
+                said, seen = shape(arity, *types, **params), call.result_types(types, params)
+                if len(said) != len(seen):
+                    each = "argument" if mode == "vjp" else "result"
+                    raise ArgumentError(
+                        f"{call.name}: the rule must give one array for each floating-point {each}, {len(said)} in all, got {len(seen)}"
+                    )
+                # Code for float64 does as a rule of float32 arrays: what it gives is converted.
+                dtypes = [numba_dtype(getattr(kind, "dtype", kind)) for kind in seen]
+                return [s if d is None else ShapedArray(s.shape, d) for s, d in zip(said, dtypes, strict=True)]
+
+            form = _Form(call, typed, None)
+            return _NumbaOperation(form, _Rules(form, None, rule, rule), True, None, ())
 
         return of
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from fad.compiler.foreign import ForeignKernel
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
-from fad.core.errors import ArgumentError, DTypeError, FadError, ShapeError
+from fad.core.errors import ArgumentError, DTypeError, FadError, NonDifferentiableError, ShapeError
 from fad.core.primitive import REGISTRY, linear
 from fad.core.primitive import Primitive as CorePrimitive
 from fad.numpy.conversion import operands
@@ -20,6 +22,10 @@ from fad.transforms.reverse import vjp_flat
 from fad.transforms.scanning import scan
 
 __all__ = ["Primitive"]
+
+# The operations whose rules are being transposed, one inside the other: as many of one operation as the order of the derivative, at most.
+_TRANSPOSING: ContextVar[tuple[str, ...]] = ContextVar("fad_transposing", default=())
+_DEEPEST = 16
 
 
 class Primitive:
@@ -92,7 +98,7 @@ class Primitive:
         multiple_results: bool = False,
     ):
         _check_declaration(name, impl, shape, jvp, vjp, batch)
-        self.name = name
+        self.name = self.__name__ = name
         self._impl, self._shape, self._batch = impl, shape, batch
         self._multiple = multiple_results
         self._jvp: Any = None if jvp is linear else jvp
@@ -276,7 +282,8 @@ class Primitive:
 
         def of_tangents(*tangents: Any) -> list[Any]:
             given = dict(zip(active, tangents, strict=True))
-            outs, moved = self._pushed(primals, [given.get(k) for k in range(len(primals))], params)
+            with self._transposing():
+                outs, moved = self._pushed(primals, [given.get(k) for k in range(len(primals))], params)
             found[:] = outs
             return [_zeros_if_none(m, o, always=True) for m, o in zip(moved, outs, strict=True)]
 
@@ -300,6 +307,21 @@ class Primitive:
         moved = transposed([tangents[k] for k in live])
         kept = [t if is_inexact(dtype_of(o)) else None for t, o in zip(moved, outs, strict=True)]
         return self._unlisted(outs), self._unlisted(kept)
+
+    @contextmanager
+    def _transposing(self) -> Iterator[None]:
+        """Raise, in place of recursing without end, where the jvp rule needs its own transpose."""
+        running = _TRANSPOSING.get()
+        if running.count(self.name) >= _DEEPEST:
+            raise NonDifferentiableError(
+                f"{self.name}: the jvp rule applies {self.name} itself to tangents, so the vjp rule cannot be made from it by transposition. "
+                "Give both rules, jvp= and vjp=."
+            )
+        token = _TRANSPOSING.set((*running, self.name))
+        try:
+            yield
+        finally:
+            _TRANSPOSING.reset(token)
 
     def _run_batch(self, size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         if callable(self._batch):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import Parameter, signature
 from typing import Any
 
-from fad.compiler.dispatch import compiled_program, native_caller
+from fad.compiler.dispatch import c_function, compiled_program, native_caller
 from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of
@@ -178,6 +178,53 @@ class Compiled:
     def cost_analysis(self) -> dict[str, Any]:
         """See :meth:`Lowered.cost_analysis`."""
         return self.lowered.cost_analysis()
+
+    def c_function(self, signature: str | None = None) -> Any:
+        """The function under an address, for C, SciPy's low-level callables, ctypes and code that numba compiles.
+
+        It runs without Python and its lock, from any number of threads at once.
+
+        Parameters
+        ----------
+        signature : str, optional
+            One of the declarations that SciPy knows, without a name: ``"double(double)"`` (with any number of numbers),
+            ``"double(int, double*)"``, each also with a last ``void*``; ``"int(double*, intptr_t, double*, void*)"`` and the other callbacks of
+            :mod:`scipy.ndimage`. By default ``int64_t(void*, ..., void*)`` with the addresses of the leaves of all arguments, then of
+            all results, in C order.
+
+        Returns
+        -------
+        CFunction
+            With ``address``, ``ctypes`` and ``low_level_callable()``; it keeps the code alive.
+
+        Raises
+        ------
+        ArgumentError
+            If the signature does not fit the function, or a part of it runs in Python.
+
+        Notes
+        -----
+        Arguments after those that the signature names come through ``void*``, which points to a table of their addresses, as
+        ``low_level_callable(*arguments)`` makes it. Where the code finds an error (a matrix that is not positive definite, an exception of a
+        numba function) or sizes are others than it was compiled for, a function of type ``double`` gives NaN, one of type ``int`` 0 in place of
+        1, and one of type ``int64_t`` 1 in place of 0.
+
+        Examples
+        --------
+        >>> import fad
+        >>> import fad.numpy as fnp
+        >>> from scipy.integrate import quad
+        >>> compiled = fad.jit(fad.grad(lambda x: fnp.exp(-x * x))).lower(0.0).compile()
+        >>> slope = compiled.c_function("double(double)")
+        >>> round(quad(slope.low_level_callable(), 0, 1)[0], 6)
+        -0.632121
+        """
+        name = function_name(self.lowered._fun)
+        if self.native is None:
+            raise ArgumentError(
+                f"c_function({name}): there is no native code; fad.config.compile is off, checks for NaN are on, or llvmlite is missing"
+            )
+        return c_function(name, self.native, signature, self.lowered.argument_names)
 
     def _make_shortcut(self) -> Shortcut | None:
         stamp = config.stamp()

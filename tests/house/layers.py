@@ -80,6 +80,7 @@ PUBLIC_MODULES = (
 # Modules of fad that a function imports when it first needs them, each with the reason: "importer -> imported".
 LOADED_ON_USE: dict[str, str] = {
     "fad.compiler.code -> fad.compiler.llvm.lowering": "code that is found on disk needs none of it",
+    "fad.compiler.dispatch -> fad.compiler.c_functions": "loads LLVM, when a function is asked for its address",
     "fad.compiler.dispatch -> fad.compiler.execution": "loads LLVM, when the first Program is compiled",
     "fad.compiler.llvm.symbols -> fad.compiler.llvm.math_library": "code that is found on disk needs none of it",
     "fad.compiler.llvm.symbols -> fad.compiler.llvm.sort_functions": "code that is found on disk needs none of it",

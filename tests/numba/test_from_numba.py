@@ -180,7 +180,9 @@ def test_it_runs_inside_the_native_segment(op):
     for sample in op.core.samples:
         args = sample.make()
         assert runs_natively(lambda *xs: op(*[x * 1 for x in xs]), *args), sample
-    assert runs_natively(lambda x: fnp.sum(bump(x * 2, 0.5)), X)
+
+
+def test_it_runs_natively_under_transforms_and_in_loops():
     assert runs_natively(fad.grad(lambda x: fnp.sum(smooth(x * 2, 0.5))), np.ones((4, 2)))
     assert runs_natively(fad.vmap(lambda x: smooth(x, 0.5) + 1), np.ones((5, 4, 2)))
     assert runs_natively(lambda x: fad.scan(lambda c, v: (bump(c, 1.0) + v, c), 0.0, x), X)
@@ -252,12 +254,12 @@ def test_exceptions_come_out(f):
 
 def test_exceptions_in_loops_and_threads_come_out():
     f = fad.jit(lambda xs: fad.scan(lambda c, x: (c + bump(x, x), c), 0.0, xs)[0])
-    f(np.ones(2000))
-    bad, good, errors = np.ones(2000), np.ones(2000), []
-    bad[1999] = 0
+    bad, good, errors = np.ones(50), np.ones(50), []
+    bad[49] = 0
+    f(good)
 
     def work(x):
-        for _ in range(50):
+        for _ in range(10):
             try:
                 f(x)
             except ZeroDivisionError as error:
@@ -268,7 +270,7 @@ def test_exceptions_in_loops_and_threads_come_out():
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(errors) == 100
+    assert len(errors) == 20
 
 
 def test_a_result_of_another_shape_is_explained():

@@ -16,6 +16,9 @@ SAMPLES = [
 ]
 
 
+X = np.array([1.0, 2.0])
+
+
 def power(name, **rules):
     return Primitive(f"test_{name}", impl=lambda xp, x, *, k: x**k, shape=lambda x, *, k: x, samples=SAMPLES, **rules)
 
@@ -153,6 +156,33 @@ MISTAKES = [
 def test_mistakes_are_explained(run, message):
     with pytest.raises(ArgumentError, match=message):
         run()
+
+
+def test_a_rule_that_needs_its_own_transpose_says_so():
+    product = Primitive(
+        "test_product",
+        impl=lambda xp, x, y: x @ y,
+        shape=lambda x, y: ShapedArray((x.shape[0], y.shape[1]), x.dtype),
+        jvp=lambda p, t: (product(*p), product(t[0], p[1]) + product(p[0], t[1])),
+    )
+    x = np.eye(2)
+    assert fad.jvp(product, (x, x), (x, x))[1].tolist() == (2 * x).tolist()
+    with pytest.raises(NonDifferentiableError, match="test_product itself to tangents.*Give both rules, jvp= and vjp="):
+        fad.grad(lambda x: product(x, x).sum())(x)
+    mirrored = Primitive(
+        "test_mirrored",
+        impl=lambda xp, x: xp.flip(x),
+        shape=lambda x: x,
+        vjp=lambda x: (mirrored(x), lambda ct: [mirrored(ct)]),
+    )
+    assert fad.jvp(mirrored, (X,), (X,))[1].tolist() == [2, 1]
+    fourth = fad.grad(fad.grad(fad.grad(fad.grad(lambda x: forward_only(x, k=5)))))
+    np.testing.assert_allclose(fourth(2.0), 240.0)
+
+
+def test_a_batch_is_one_loop_inside_compiled_code():
+    program = fad.make_program(fad.vmap(lambda x: forward_only(x, k=2)))(np.ones((1000, 3)))
+    assert len(program.equations) < 5
 
 
 def test_shapes_and_dtypes_of_rules_are_checked():
