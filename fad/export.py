@@ -150,6 +150,11 @@ class _Writer:
 
     def helper(self, primitive: Any) -> str:
         """The name of a copied implementation."""
+        if primitive.declared_outside:
+            raise FadError(
+                f"export_source: {primitive.name} was declared outside fad, and its implementation cannot be copied. Export the parts of the function "
+                "before and after it."
+            )
         return self.copied(primitive.impl, f"{primitive.name}_impl")
 
     def copied(self, function: Any, wanted: str) -> str:

@@ -34,7 +34,9 @@ def sampled():
     """The first sample of every primitive that has one, but for those that call a function of the user's own."""
     calls_back = {"debug_callback", "tap_gradient"}
     return [
-        pytest.param(p, p.samples[0], id=name) for name, p in REGISTRY.items() if p.samples and name not in calls_back
+        pytest.param(p, p.samples[0], id=name)
+        for name, p in REGISTRY.items()
+        if p.samples and name not in calls_back and not p.declared_outside
     ]
 
 
@@ -90,3 +92,9 @@ def test_second_derivatives_checkpoints_and_custom_rules():
 def test_a_captured_tracer_is_refused():
     with pytest.raises(fad.errors.FadError, match="closes over a value of another transform"):
         fad.grad(lambda x: len(export_source(lambda y: y * x, 1.0)) * x)(2.0)
+
+
+def test_an_operation_from_outside_is_refused():
+    op = fad.extend.Primitive("test_exported", impl=lambda xp, x: x + 1, shape=lambda x: x)
+    with pytest.raises(fad.errors.FadError, match="test_exported was declared outside fad.*Export the parts"):
+        export_source(lambda x: op(x) * 2, 1.0)

@@ -14,7 +14,7 @@ from fad.testing.primitives import missing_rules
 for module in pkgutil.iter_modules(fad.primitives.__path__, "fad.primitives."):
     importlib.import_module(module.name)
 
-PRIMITIVES = sorted(REGISTRY.values(), key=lambda p: p.name)
+PRIMITIVES = sorted((p for p in REGISTRY.values() if not p.declared_outside), key=lambda p: p.name)
 TRIALS = [(p, k) for p in PRIMITIVES for k in range(len(p.samples))]
 
 
