@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from fad.compiler.canonical import Canonical
@@ -15,7 +15,7 @@ from fad.compiler.memory_plan import MemoryPlan
 from fad.core.locks import Lock
 from fad.core.program import Program
 
-__all__ = ["Code", "code_of"]
+__all__ = ["Code", "code_of", "header_of"]
 
 _numbers = itertools.count()
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -35,7 +35,7 @@ class Code:
     """
 
     def __init__(self, name: str, header: dict[str, Any], code: bytes):
-        self.address = link(code, header["symbols"], name)
+        self.address = link(_objects(header["objects"], code), header["symbols"], name)
         self.sizes = tuple(header["sizes"])
         self.memory = MemoryPlan.of_rows(header["memory"])
         self.call = _CALL(self.address)
@@ -60,8 +60,24 @@ def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[st
     """What must be known of the code, and the code."""
     from fad.compiler.llvm.lowering import compile_segment
 
-    lowering, symbols, code = compile_segment(name, program, canonical)
-    return {"symbols": symbols, "sizes": canonical.sizes, "memory": lowering.memory.rows()}, code
+    lowering, symbols, objects = compile_segment(name, program, canonical)
+    return header_of(canonical, lowering.memory, symbols, objects), b"".join(objects.values())
+
+
+def header_of(
+    canonical: Canonical, memory: MemoryPlan, symbols: Sequence[str], objects: dict[str, bytes]
+) -> dict[str, Any]:
+    """What must be known of a segment's code, which is its object files one after another."""
+    sizes = [(name, len(code)) for name, code in objects.items()]
+    return {"symbols": symbols, "sizes": canonical.sizes, "memory": memory.rows(), "objects": sizes}
+
+
+def _objects(sizes: Sequence[tuple[str, int]], code: bytes) -> Iterator[tuple[str, bytes]]:
+    """The object files and the names that they define."""
+    first = 0
+    for name, size in sizes:
+        yield name, code[first : first + size]
+        first += size
 
 
 _codes: dict[Hashable, Code] = {}

@@ -184,11 +184,13 @@ def test_one_more_constant_needs_no_new_code():
     assert engine().compiled == compiled
 
 
-def test_many_threads_compile_once_and_agree():
+def test_many_threads_compile_once_and_agree(monkeypatch):
+    written, lower_segment = [], lowering.lower_segment
+    monkeypatch.setattr(lowering, "lower_segment", lambda *args: written.append(args) or lower_segment(*args))
     f = fad.jit(lambda x: fnp.sum(fnp.sin(x) * fnp.cos(x) + 0.123))
     x = RNG.normal(size=5000)
     expected = np.sum(np.sin(x) * np.cos(x) + 0.123)
-    barrier, results, compiled = threading.Barrier(8), [], engine().compiled
+    barrier, results = threading.Barrier(8), []
 
     def work():
         barrier.wait()
@@ -204,7 +206,7 @@ def test_many_threads_compile_once_and_agree():
     np.testing.assert_allclose(results, expected, rtol=1e-12)
     assert len(set(results)) == 1
     assert f.traces == 1
-    assert engine().compiled <= compiled + 1
+    assert len(written) <= 1  # none, if an earlier run left the code on disk
 
 
 def test_results_do_not_depend_on_the_number_of_threads():

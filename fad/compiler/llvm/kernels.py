@@ -37,8 +37,8 @@ class KernelWriter:
         The group.
     computed : frozenset of Var
         Variables that are computed on demand: views, and members that are not stored.
-    bounds : tuple of Index
-        The first turn of the outermost loop, and the one after the last.
+    bounds : tuple of Index or None
+        The first turn of the outermost loop, and the one after the last; without, all turns.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class KernelWriter:
         elements: Elements,
         group: Group,
         computed: frozenset[Var],
-        bounds: tuple[Index, Index],
+        bounds: tuple[Index, Index] | None,
     ):
         self.emitter, self.elements, self.group = emitter, elements, group
         self._computed, self._bounds = computed, bounds
@@ -144,7 +144,10 @@ class KernelWriter:
     def _outer_bounds(self, sizes: tuple[int, ...], elements: int) -> tuple[Ix, Ix]:
         """The bounds of the outermost loop, whose turns take so many elements each."""
         self.turns = (sizes, elements)
-        return self._bounds
+        if self._bounds is not None:
+            return self._bounds
+        emitter = self.emitter
+        return 0, emitter.divide(emitter.add(emitter.product(sizes), elements - 1), elements)[0]
 
     def _lanes(self, least: int) -> int:
         """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer."""

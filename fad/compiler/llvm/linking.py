@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
 
 import llvmlite.binding as binding
 
+from fad.compiler.llvm.side_by_side import emit_object, run_passes
 from fad.core.locks import Lock
 
-__all__ = ["LLVM_LOCK", "Engine", "engine"]
+__all__ = ["LLVM_LOCK", "Engine", "Source", "engine"]
 
 LLVM_LOCK = Lock()
 """Held while LLVM works, and while the process forks: a child never finds LLVM half-way through something."""
+
+
+class Source(NamedTuple):
+    """Assembly and how it is compiled.
+
+    Attributes
+    ----------
+    text : str
+        The module.
+    level : int
+        How much the code generator should do.
+    passes : bool
+        Whether LLVM's passes are run; a finished text needs none.
+    """
+
+    text: str
+    level: int = 2
+    passes: bool = False
 
 
 class Engine:
@@ -27,45 +49,45 @@ class Engine:
     def __init__(self) -> None:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        self._machines: dict[int, Any] = {}
+        self._idle: dict[int, list[Any]] = {}
         # The execution engine owns the machine it is given, so it gets one of its own.
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine(2))
         self.compiled = self.linked = 0
 
-    def optimised(self, text: str) -> Any:
-        """The parsed module after LLVM's passes.
+    def optimised(self, text: str) -> str:
+        """Assembly after LLVM's passes.
 
         Raises
         ------
         RuntimeError
             If the module is not well formed.
         """
-        parsed = binding.parse_assembly(text)
-        parsed.verify()
-        options = binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-        passes = binding.create_pass_builder(self._machine(2), options)
-        passes.getModulePassManager().run(parsed, passes)
-        return parsed
+        with LLVM_LOCK, self._machine(2) as machine:
+            return str(_optimised(text, machine))
 
-    def assembly(self, text: str) -> str:
-        """The machine code of a module as assembly, after LLVM's passes."""
-        with LLVM_LOCK:
-            return self._machine(2).emit_assembly(self.optimised(text))
+    def assembly(self, source: Source) -> str:
+        """The machine code of a module for this processor, as text."""
+        with LLVM_LOCK, self._machine(source.level) as machine:
+            return machine.emit_assembly(_module(source, machine))
 
-    def compile(self, text: str, level: int = 2, passes: bool = True) -> bytes:
-        """An object file of assembly, with LLVM's passes or without; ``level`` is the code generator's."""
+    def compile(self, source: Source) -> bytes:
+        """An object file of assembly."""
         with LLVM_LOCK:
-            module = self.optimised(text) if passes else binding.parse_assembly(text)
             self.compiled += 1
-            return self._machine(level).emit_object(module)
+            return self.compile_held(source)
 
-    def add(self, code: bytes, name: str = "") -> int:
-        """Link an object file whose symbols are known; gives the address of its function ``name``, which must be unique in the process."""
+    def compile_held(self, source: Source) -> bytes:
+        """The same, where this thread holds :data:`LLVM_LOCK`, or one that waits for this thread."""
+        with self._machine(source.level) as machine:
+            return emit_object(machine, _module(source, machine))
+
+    def add(self, codes: Iterable[bytes], name: str = "") -> int:
+        """Link object files whose symbols are known; gives the address of the function ``name``, which must be unique in the process."""
         with LLVM_LOCK:
-            self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+            for code in codes:
+                self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+                self.linked += 1
             self._engine.finalize_object()
-            self.linked += 1
             return self._engine.get_function_address(name) if name else 0
 
     def address(self, name: str) -> int:
@@ -73,16 +95,45 @@ class Engine:
         with LLVM_LOCK:
             return self._engine.get_function_address(name)
 
-    def _machine(self, level: int) -> Any:
-        if level not in self._machines:
-            self._machines[level] = _machine(level)
-        return self._machines[level]
+    @contextmanager
+    def _machine(self, level: int) -> Iterator[Any]:
+        """A target machine of a level that nobody else uses."""
+        idle = self._idle.setdefault(level, [])
+        try:
+            machine = idle.pop()
+        except IndexError:
+            machine = _machine(level)
+        yield machine
+        idle.append(machine)
+
+
+def _parsed(text: str) -> Any:
+    # A context of its own, so that other threads can work on their modules.
+    return binding.parse_assembly(text, binding.create_context())
+
+
+def _module(source: Source, machine: Any) -> Any:
+    return _optimised(source.text, machine) if source.passes else _parsed(source.text)
+
+
+def _optimised(text: str, machine: Any) -> Any:
+    parsed = _parsed(text)
+    parsed.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+    run_passes(binding.create_pass_builder(machine, options), parsed)
+    return parsed
+
+
+@cache
+def _processor() -> tuple[str, str]:
+    """The name and the features of this processor."""
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
 def _machine(level: int) -> Any:
-    return binding.Target.from_default_triple().create_target_machine(
-        opt=level, cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), jit=True
-    )
+    cpu, features = _processor()
+    return binding.Target.from_default_triple().create_target_machine(opt=level, cpu=cpu, features=features, jit=True)
 
 
 _engine: Engine | None = None

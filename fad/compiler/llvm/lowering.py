@@ -7,7 +7,7 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,15 +22,18 @@ from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
-from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
+from fad.compiler.llvm.parts import Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
+from fad.compiler.llvm.symbols import prepare
+from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.nested import nested_constants
 from fad.compiler.size_classes import most_size
@@ -59,7 +62,9 @@ class Lowering:
     Attributes
     ----------
     module : llvmlite.ir.Module
-        The module of the segment's functions.
+        The segment's function, and what calls kernels for it.
+    parts : Parts
+        The kernels.
     canonical : Canonical
         What is symbolic.
     memory : MemoryPlan
@@ -72,12 +77,13 @@ class Lowering:
         What measures each step; only code that is to be profiled has one.
     """
 
-    def __init__(self, module: ir.Module, name: str, canonical: Canonical, clock: Any = None):
-        self.module, self.name, self.canonical = module, name, canonical
+    def __init__(self, name: str, canonical: Canonical, take: Take, clock: Any = None):
+        self.module, self.name, self.canonical = new_module(name), name, canonical
+        self.parts = Parts(take)
         self.memory = MemoryPlan()
         self.starts: list[int] = []
         self.clock = clock
-        function = ir.Function(module, SEGMENT_TYPE, name)
+        function = ir.Function(self.module, SEGMENT_TYPE, name)
         for argument, label in zip(function.args, ("buffers", "sizes", "arena"), strict=True):
             argument.name = label
             argument.add_attribute("noalias")
@@ -88,7 +94,6 @@ class Lowering:
         self._first_offset = first + len(canonical.scalars)
         self.elements = Elements(self.emitter, {}, self.scalars)
         self.blocks: dict[Var, Block] = {}
-        self._count = 0
         # Whether some loops are functions of their own.
         self.calls_kernels = False
         self.constant_places: dict[Var, Memory] = {}
@@ -274,12 +279,8 @@ class Lowering:
 
     def _call_kernel(self, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]) -> None:
         types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
-        self._count += 1
         self.calls_kernels = True
-        name = f"{self.name}_kernel{self._count}"
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
-        function.linkage = "internal"
-        function.attributes.add("noinline")
+        function = self.parts.new(types)
         sizes, begin, end = function.args[-3:]
         inner = Emitter(function, sizes, self.canonical.symbols)
         elements = Elements(inner, self.elements.producers, self.scalars)
@@ -290,17 +291,21 @@ class Lowering:
                 elements.storage[var] = held._replace(pointer=argument, floor=0)
             else:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
-        writer = KernelWriter(inner, elements, group, computed, (Index(begin, 0), Index(end, 0)))
+        # Only what may be worth it runs in chunks; the others know their bounds.
+        may_be_long = most_work(group) >= 2 * GRAIN
+        bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
+        writer = KernelWriter(inner, elements, group, computed, bounds)
         writer.write()
         inner.finish()
+        kernel = self.parts.finish(function, "kernel", self.module)
         passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
-        turns: Ix = 1
-        if writer.turns is not None:
+        turns: Ix = 0
+        may_be_long = may_be_long and writer.turns is not None
+        if may_be_long:
             run, elements_per_turn = writer.turns
             turns = self.emitter.add(self.emitter.product(run), elements_per_turn - 1)
             turns, _ = self.emitter.divide(turns, elements_per_turn)
-        may_be_long = writer.turns is not None and most_work(group) >= 2 * GRAIN
-        call_kernel(self, function, passed, turns, self._work(group), may_be_long)
+        call_kernel(self, kernel, passed, turns, self._work(group) if may_be_long else 0, may_be_long)
 
     def _argument(self, group: Group, var: Var, value: ir.Value) -> Argument:
         """What the kernel gets for a variable: chunks have scratch memory and partial results of their own."""
@@ -365,16 +370,28 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
     return ends
 
 
-def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, tuple[str, ...], bytes]:
-    """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object file."""
-    module = new_module(name)
-    lowering = lower_segment(module, name, program, canonical)
-    return lowering, called_symbols(module), engine().compile(str(module))
+def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:
+    """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
+    symbols: dict[str, None] = {}
+    coming: dict[str, Callable[[], bytes]] = {}
+    with Workers() as workers:
+
+        def take(part: str, source: Source, called: tuple[str, ...]) -> None:
+            symbols.update(dict.fromkeys(called))
+            coming[part] = workers.compile(source)
+            prepare(called, workers)
+
+        lowering = lower_segment(name, program, canonical, take)
+        objects = {part: code() for part, code in coming.items()}
+    return lowering, [s for s in symbols if s not in objects], objects
 
 
-def lower_segment(module: ir.Module, name: str, program: Program, canonical: Canonical, clock: Any = None) -> Lowering:
-    """Write a Program as a function of its inputs, constants and outputs; with a clock, of what it measures as well."""
-    lowering = Lowering(module, f"{name}_body", canonical, clock)
+def lower_segment(name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None) -> Lowering:
+    """Write a Program as a function of its inputs, constants and outputs; with a clock, of what it measures as well.
+
+    ``take`` gets the kernels as soon as they are written, and at last the segment's function.
+    """
+    lowering = Lowering(f"{name}_body", canonical, take, clock)
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
     first = len(program.inputs) + len(program.constants)
@@ -388,11 +405,11 @@ def lower_segment(module: ir.Module, name: str, program: Program, canonical: Can
         clock.place = lowering.words(first + len(program.outputs))
     lowering.write_program(program, outputs)
     lowering.emitter.finish(ir.Constant(I64, 0))
-    if not lowering.computes and lowering.calls_kernels:
-        for attribute in ("optnone", "noinline"):
-            lowering.emitter.function.attributes.add(attribute)
     if lowering.uses_blas:
-        add_blas_guard(module, lowering.emitter.function, name)
+        make_cold(add_blas_guard(lowering.module, lowering.emitter.function, name))
     else:
         lowering.emitter.function.name = name
+    is_cold = lowering.calls_kernels and not lowering.computes
+    source = Source(str(lowering.module), 0 if is_cold else 2, passes=not is_cold)
+    take(name, source, called_symbols(lowering.module))
     return lowering

@@ -24,7 +24,7 @@ def called_symbols(module: ir.Module) -> tuple[str, ...]:
     return tuple([f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")])
 
 
-def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> None:
+def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> ir.Function:
     """Add a function ``name`` that runs ``body`` with BLAS kept to one thread, see :mod:`fad.compiler.llvm.blas_threads`."""
     function = ir.Function(module, body.function_type, name)
     builder = ir.IRBuilder(function.append_basic_block())
@@ -34,3 +34,4 @@ def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> None:
     builder.call(ir.Function(module, nothing, "fad_blas_leave"), [])
     assert code.type == I64
     builder.ret(code)
+    return function

@@ -205,10 +205,9 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     error = Memory(lowering.emitter.small_array(np.dtype(np.int64), 1), (), np.dtype(np.int64))
     places = [*outs, *scratch, error]
     types = [p.type for p, _ in inputs.values()] + [p.pointer.type for p in places] + [lowering.sizes.type, I64, I64]
-    name = lowering.module.get_unique_name(f"{lowering.name}_{equation.primitive.name}")
-    function = ir.Function(lowering.module, ir.FunctionType(ir.VoidType(), types), name)
-    function.linkage = "internal"
-    kernel = _start(lowering, function, inputs)
+    function = lowering.parts.new(types)
+    sharing = family.sharing(equation)
+    kernel = _start(lowering, function, inputs, sharing)
     for argument, place in zip(function.args[len(inputs) : -3], places, strict=True):
         argument.add_attribute("noalias")
         kernel.outputs.append(place._replace(pointer=argument, floor=0))
@@ -216,7 +215,8 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     kernel.outputs, error_place = kernel.outputs[: len(outs)], kernel.outputs[-1]
     family.write(kernel, equation)
     kernel.finish(error_place.pointer)
-    sharing = family.sharing(equation)
+    function = lowering.parts.finish(function, equation.primitive.kernel, lowering.module)
+    lowering.calls_kernels = True
     lowering.uses_blas = lowering.uses_blas or family.uses_blas
     passed = [Argument(value) for value, _ in inputs.values()]
     passed += [_shared_argument(lowering, p, sharing, (sharing and sharing.reduction) or None) for p in outs]
@@ -227,7 +227,12 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
         lowering.emitter.leave_unless_zero(lowering.emitter.builder.load(error.pointer))
 
 
-def _start(lowering: Any, function: ir.Function, inputs: dict[Var, tuple[ir.Value, Memory | Value]]) -> Outlined:
+def _start(
+    lowering: Any,
+    function: ir.Function,
+    inputs: dict[Var, tuple[ir.Value, Memory | Value]],
+    sharing: Sharing | None,
+) -> Outlined:
     """The function with its inputs known by name."""
     sizes, begin, end = function.args[-3:]
     emitter = Emitter(function, sizes, lowering.canonical.symbols)
@@ -238,7 +243,11 @@ def _start(lowering: Any, function: ir.Function, inputs: dict[Var, tuple[ir.Valu
             elements.storage[var] = held._replace(pointer=argument, floor=0)
         else:
             elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
-    return Outlined(emitter, elements, (Index(begin, 0), Index(end, 0)))
+    # What is never shared knows its bounds.
+    turns: tuple[Ix, Ix] = (0, 1) if sharing is None else (0, emitter.size(sharing.turns))
+    if sharing is not None and sharing.may_be_long:
+        turns = (Index(begin, 0), Index(end, 0))
+    return Outlined(emitter, elements, turns)
 
 
 def _shared_argument(lowering: Any, place: Memory, sharing: Sharing | None, reduction: str | None) -> Argument:
@@ -250,9 +259,9 @@ def _shared_argument(lowering: Any, place: Memory, sharing: Sharing | None, redu
 
 def _call(lowering: Any, function: ir.Function, passed: Sequence[Argument], sharing: Sharing | None) -> None:
     emitter = lowering.emitter
-    if sharing is None:
-        call_kernel(lowering, function, passed, 1, 0, False)
+    if sharing is None or not sharing.may_be_long:
+        call_kernel(lowering, function, passed, 0, 0, False)
         return
     work = emitter.multiply(emitter.product(sharing.work), sharing.weight[0])
     work, _ = emitter.divide(work, sharing.weight[1])
-    call_kernel(lowering, function, passed, emitter.size(sharing.turns), work, sharing.may_be_long)
+    call_kernel(lowering, function, passed, emitter.size(sharing.turns), work, True)

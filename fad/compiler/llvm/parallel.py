@@ -14,6 +14,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
+from fad.compiler.llvm.parts import Parts, make_cold
 from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
@@ -58,7 +59,7 @@ def call_kernel(
     for number, argument in enumerate(arguments):
         if argument.dtype is not None:
             size = emitter.multiply(argument.count, argument.dtype.itemsize)
-            combining = _combining_address(module, argument.reduction, argument.dtype)
+            combining = _combining_address(lowering, argument.reduction, argument.dtype)
             rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
     words = _stored(emitter, values)
     table = _stored(emitter, rows)
@@ -81,8 +82,12 @@ def _stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
 
 def _thunk(module: ir.Module, function: ir.Function) -> ir.Function:
     """``void f(words, begin, end)``: call the kernel with the words as arguments."""
-    thunk = ir.Function(module, _THUNK_TYPE, f"{function.name}_words")
+    name = f"{function.name}_words"
+    if name in module.globals:
+        return module.globals[name]
+    thunk = ir.Function(module, _THUNK_TYPE, name)
     thunk.linkage = "internal"
+    make_cold(thunk)
     builder = ir.IRBuilder(thunk.append_basic_block())
     words = builder.bitcast(thunk.args[0], I64.as_pointer())
     loaded = []
@@ -94,21 +99,16 @@ def _thunk(module: ir.Module, function: ir.Function) -> ir.Function:
     return thunk
 
 
-def _combining_address(module: ir.Module, reduction: str, dtype: np.dtype) -> ir.Value:
+def _combining_address(lowering: Any, reduction: str, dtype: np.dtype) -> ir.Value:
     """The address of the function that combines partial results, 0 for scratch memory."""
     if not reduction:
         return ir.Constant(I64, 0)
-    function = _combining_function(module, reduction, dtype, memory_type(dtype).as_pointer())
-    return function.ptrtoint(I64)
+    function = _combining_function(lowering.parts, reduction, dtype, memory_type(dtype).as_pointer())
+    return lowering.parts.finish(function, "combine", lowering.module).ptrtoint(I64)
 
 
-def _combining_function(module: ir.Module, reduction: str, dtype: np.dtype, kind: ir.Type) -> ir.Function:
-    name = f"combine_{reduction}_{dtype.name}"
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [kind, POINTER, I64, I64, I64]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
+def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, kind: ir.Type) -> ir.Function:
+    function = parts.new([kind, POINTER, I64, I64, I64])
     total, partial, count, stride, chunks = function.args
     for pointer in (total, partial):
         pointer.add_attribute("noalias")

@@ -14,6 +14,7 @@ from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.library_calls import blas_symbol
 from fad.compiler.llvm.parallel import Argument, call_kernel
+from fad.compiler.llvm.parts import make_cold
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
 from fad.core.program import Equation
@@ -69,7 +70,7 @@ def write_product(lowering: Any, equation: Equation) -> None:
     function_type = ir.FunctionType(ir.VoidType(), [kind, kind, kind, lowering.sizes.type, I64, I64])
     function = ir.Function(lowering.module, function_type, name)
     function.linkage = "internal"
-    function.attributes.add("noinline")
+    make_cold(function)
     emitter = Emitter(function, function.args[3], lowering.canonical.symbols)
     begin, end = Index(function.args[4], 0), Index(function.args[5], 0)
     arrays = [p._replace(pointer=a, floor=0) for p, a in zip(places, function.args, strict=False)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from ctypes import CFUNCTYPE
-from typing import NamedTuple
 
 import llvmlite.binding as binding
 
@@ -18,89 +17,105 @@ from fad.compiler.disk_cache import current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.library_calls import library_address
-from fad.compiler.llvm.linking import LLVM_LOCK, engine
+from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
+from fad.compiler.llvm.workers import Workers
 
-__all__ = ["Source", "link", "link_helper"]
+__all__ = ["link", "link_helper", "prepare"]
 
 _provided: set[str] = set()
+_coming: dict[str, Callable[[], bytes]] = {}
+"""Helpers that threads compile right now, by name."""
 
 
-class Source(NamedTuple):
-    """Assembly and how it is compiled.
+def link(objects: Iterable[tuple[str, bytes]], symbols: Iterable[str], name: str) -> int:
+    """Link object files, by the names that they define, after what they call; gives the address of one of these names.
 
-    Attributes
-    ----------
-    text : str
-        The module.
-    level : int
-        How much the code generator should do.
-    passes : bool
-        Whether LLVM's passes are run; a finished text needs none.
+    A name is linked once per process: parts of other segments with the same name are the same code.
     """
-
-    text: str
-    level: int = 2
-    passes: bool = False
-
-
-def link(code: bytes, symbols: Iterable[str], name: str) -> int:
-    """Link an object file after what it calls; gives the address of its function ``name``. A name is linked once per process."""
     with LLVM_LOCK:
         if name not in _provided:
             for symbol in symbols:
                 _provide(symbol)
-            engine().add(code)
-            _provided.add(name)
+            new = {n: code for n, code in objects if n not in _provided}
+            engine().add(new.values())
+            _provided.update(new)
         return engine().address(name)
+
+
+def prepare(symbols: Iterable[str], workers: Workers) -> None:
+    """Start to compile the helpers among symbols that are not here yet, nor on disk."""
+    for symbol in symbols:
+        helper = _helper(symbol)
+        if helper is not None and helper[0] not in _provided and helper[0] not in _coming:
+            if not _is_kept(helper[0]):
+                _coming[helper[0]] = workers.compile(helper[1]())
 
 
 def link_helper(name: str, write: Callable[[], Source], version: str = "") -> int:
     """Link code that depends on nothing but the machine and a ``version``; gives the address of its function ``name``."""
     with LLVM_LOCK:
         if name not in _provided:
-            engine().add(_helper_code(name, write, version))
+            engine().add([_helper_code(name, write, version)])
             _provided.add(name)
         return engine().address(name)
 
 
 def _helper_code(name: str, write: Callable[[], Source], version: str) -> bytes:
-    cache = current_cache()
+    cache, coming = current_cache(), _coming.pop(name, None)
     key = cache_key("helper", f"{name} {version}")
-    found = None if cache is None else cache.read(key)
+    found = None if cache is None or coming is not None else cache.read(key)
     if found is not None:
         return found[1]
-    code = engine().compile(*write())
+    code = engine().compile(write()) if coming is None else coming()
     if cache is not None:
         cache.write(key, {"helper": name}, code)
     return code
+
+
+def _is_kept(name: str) -> bool:
+    cache = current_cache()
+    return cache is not None and os.path.exists(cache.path(cache_key("helper", f"{name} ")))
+
+
+def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
+    """The helper that defines a symbol, and what writes it; ``None`` for what is found elsewhere."""
+    if not symbol.startswith("fad_"):
+        return None
+    if symbol.startswith("fad_pool_"):
+        return "fad_pool_dispatch", lambda: Source(pool_source(), 0)
+    if symbol in ("fad_blas_enter", "fad_blas_leave"):
+        return "fad_blas_enter", lambda: Source(guard_source(), 0)
+    if symbol.startswith(("fad_blas_", "fad_lapack_")):
+        return None
+    if symbol.startswith("fad_sort_"):
+        return symbol, lambda: _sort(symbol)
+    if symbol.startswith(("fad_tile_", "fad_copy_", "fad_swap_")):
+        return symbol, lambda: _tile(symbol)
+    return symbol, lambda: _math(symbol)
 
 
 def _provide(symbol: str) -> None:
     """Make a symbol known to the linker; those that are not fad's are found in the process."""
     if symbol in _provided or not symbol.startswith("fad_"):
         return
-    if symbol.startswith("fad_pool_"):
-        link_helper("fad_pool_dispatch", lambda: Source(pool_source(), 0))
-        start_pool(engine().address)
-    elif symbol in ("fad_blas_enter", "fad_blas_leave"):
-        _provide_guard()
-    elif symbol.startswith(("fad_blas_", "fad_lapack_")):
+    helper = _helper(symbol)
+    if helper is None:
         binding.add_symbol(symbol, library_address(symbol))
-    elif symbol.startswith("fad_sort_"):
-        link_helper(symbol, lambda: _sort(symbol))
-    elif symbol.startswith(("fad_tile_", "fad_copy_", "fad_swap_")):
-        link_helper(symbol, lambda: _tile(symbol))
+    elif helper[0] == "fad_blas_enter":
+        _provide_guard(helper[1])
     else:
-        link_helper(symbol, lambda: _math(symbol))
+        link_helper(*helper)
+        if helper[0] == "fad_pool_dispatch":
+            start_pool(engine().address)
     _provided.add(symbol)
 
 
-def _provide_guard() -> None:
+def _provide_guard(write: Callable[[], Source]) -> None:
     for name, address in guard_addresses().items():
         binding.add_symbol(name, address)
-    link_helper("fad_blas_enter", lambda: Source(guard_source(), 0))
+    link_helper("fad_blas_enter", write)
     _provided.add("fad_blas_leave")
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=CFUNCTYPE(None)(engine().address("fad_blas_after_fork")))

@@ -11,7 +11,8 @@ from typing import Any
 import llvmlite.binding as binding
 import llvmlite.ir as ir
 
-from fad.compiler.llvm.symbols import Source, link_helper
+from fad.compiler.llvm.linking import Source
+from fad.compiler.llvm.symbols import link_helper
 
 __all__ = ["Clock", "has_cycle_counter", "seconds_per_tick"]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fad.compiler.canonical import program_form
-from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.lowering import lower_segment
-from fad.compiler.llvm.modules import new_module
 from fad.compiler.nested import nested_constants
 from fad.compiler.report.outline import HostOutline, Outline, SegmentOutline
 from fad.core.program import Program, Var
@@ -46,8 +46,10 @@ class Written:
 
     Attributes
     ----------
-    module : llvmlite.ir.Module
-        The code.
+    sources : dict of str to Source
+        Its modules by what they define: kernels, and the segment's function at the end.
+    symbols : tuple of str
+        What they call outside of them.
     lowering : Lowering
         What wrote it.
     """
@@ -56,23 +58,30 @@ class Written:
         self.segment, self._names = segment, names
         self.canonical = program_form(segment.program)
         self.name = f"{name}{segment.number}"
-        self.module = new_module(self.name)
-        self.lowering = lower_segment(self.module, self.name, segment.program, self.canonical, clock)
+        self.sources: dict[str, Source] = {}
+        called: dict[str, None] = {}
+
+        def take(part: str, source: Source, symbols: tuple[str, ...]) -> None:
+            self.sources[part] = source
+            called.update(dict.fromkeys(symbols))
+
+        self.lowering = lower_segment(self.name, segment.program, self.canonical, take, clock)
+        self.symbols = tuple(s for s in called if s not in self.sources)
 
     @property
     def llvm(self) -> str:
         """LLVM code as it was written."""
-        return str(self.module).strip()
+        return _joined(source.text for source in self.sources.values())
 
     @property
     def optimised_llvm(self) -> str:
-        """LLVM code after LLVM's passes."""
-        return str(engine().optimised(str(self.module))).strip()
+        """LLVM code after LLVM's passes, where they are run."""
+        return _joined(engine().optimised(s.text) if s.passes else s.text for s in self.sources.values())
 
     @property
     def assembly(self) -> str:
         """Machine code for this processor."""
-        return engine().assembly(str(self.module)).strip()
+        return _joined(engine().assembly(source) for source in self.sources.values())
 
     @cached_property
     def _offsets(self) -> tuple[list[int], int]:
@@ -106,6 +115,10 @@ class Written:
     def _first_step(self, moment: int) -> int:
         starts = self.lowering.starts
         return starts.index(starts[self._last_step(moment)]) if starts else 0
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n\n".join(text.strip() for text in texts)
 
 
 def held_bytes(program: Program) -> int:

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.code import Code
+from fad.compiler.code import Code, header_of
 from fad.compiler.execution import NativeSegment
 from fad.compiler.fusion import is_costly
 from fad.compiler.llvm.linking import engine
-from fad.compiler.llvm.modules import called_symbols
 from fad.compiler.report.clock import Clock, has_cycle_counter, seconds_per_tick
 from fad.compiler.report.code import Written
 from fad.compiler.report.costs import Cost
@@ -34,12 +33,9 @@ class _TimedSegment(NativeSegment):
     def __init__(self, segment: SegmentOutline, names: dict[Var, str], cycles: bool):
         # The name is unique in the process; it is not kept on disk.
         written = Written(segment, names, f"fad_timed_{next(_numbers)}_", Clock(cycles))
-        header = {
-            "symbols": called_symbols(written.module),
-            "sizes": written.canonical.sizes,
-            "memory": written.lowering.memory.rows(),
-        }
-        super().__init__(segment.program, Code(written.name, header, engine().compile(str(written.module))))
+        objects = {name: engine().compile(source) for name, source in written.sources.items()}
+        header = header_of(written.canonical, written.lowering.memory, written.symbols, objects)
+        super().__init__(segment.program, Code(written.name, header, b"".join(objects.values())))
         self.kernels = segment.all_kernels()
         self.counters = np.zeros((len(self.kernels) + 1, 2), np.int64)
         self.records = [self.counters]

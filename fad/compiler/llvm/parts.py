@@ -1,0 +1,56 @@
+"""The loops of a segment as modules of their own, which are compiled side by side.
+
+A part is one function. Its name comes from its text, so that equal loops of a segment, and of all segments of a process, are compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+import llvmlite.ir as ir
+
+from fad.compiler.llvm.linking import Source
+from fad.compiler.llvm.modules import called_symbols, new_module
+
+__all__ = ["Parts", "Take", "make_cold"]
+
+Take = Callable[[str, Source, tuple[str, ...]], None]
+"""Gets the name, the assembly and the called symbols of a part as soon as it is written."""
+
+_UNNAMED = "part"
+
+
+class Parts:
+    """The parts of one segment.
+
+    Parameters
+    ----------
+    take : callable
+        Gets each different part once.
+    """
+
+    def __init__(self, take: Take):
+        self._take = take
+        self._taken: set[str] = set()
+
+    def new(self, types: Sequence[ir.Type]) -> ir.Function:
+        """A function to be written, in a module of its own."""
+        return ir.Function(new_module(_UNNAMED), ir.FunctionType(ir.VoidType(), list(types)), _UNNAMED)
+
+    def finish(self, function: ir.Function, label: str, user: ir.Module) -> ir.Function:
+        """Hand over a written function; gives its declaration in the module that calls it."""
+        text = str(function.module)
+        name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
+        if name not in self._taken:
+            self._taken.add(name)
+            source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=True)
+            self._take(name, source, called_symbols(function.module))
+        found = user.globals.get(name)
+        return ir.Function(user, function.ftype, name) if found is None else found
+
+
+def make_cold(function: ir.Function) -> None:
+    """Spend no time on making a function fast: it prepares and calls others."""
+    for attribute in ("optnone", "noinline"):
+        function.attributes.add(attribute)
