@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import fad
 import fad.numpy as fnp
-from fad.compiler.canonical import canonical_form
-from fad.compiler.llvm.linking import engine
+from fad.compiler.canonical import program_form
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.nested import body_program
 from fad.compiler.segments import NativeStep, split
@@ -28,12 +27,14 @@ def codes(function, args):
     found = []
     for step in split(body_program(fad.make_program(function)(*args))):
         if isinstance(step, NativeStep):
-            canonical = canonical_form(step.program)
-            module = engine().new_module("same")
-            memory = lower_segment(module, "same", step.program, canonical).memory
+            canonical = program_form(step.program)
+            texts = []
+            memory = lower_segment(
+                "same", step.program, canonical, lambda _, source, *rest, to=texts: to.append(source)
+            ).memory
             shapes = [[canonical.symbols.get(n, n) for n in b.shape] for b in memory.blocks]
             lives = [(b.itemsize, b.born, b.died) for b in memory.blocks]
-            found.append((canonical.key, str(module), shapes, lives))
+            found.append((canonical.key, texts, shapes, lives))
     return found
 
 
