@@ -20,6 +20,7 @@ from typing import Any
 FAMILIES = (
     "eager",
     "jit_small",
+    "jit_callbacks",
     "jit_elementwise",
     "jit_networks",
     "jit_transformer",

@@ -260,6 +260,9 @@ class NumbaKernel(ForeignKernel):
     def __init__(self, call: NumbaCall):
         self._call = call
 
+    def __repr__(self) -> str:
+        return f"numba's code of {self._call.name}"
+
     def _entry(self, equation: Equation) -> Any:
         inputs, outputs = [a.aval for a in equation.inputs], [v.aval for v in equation.outputs]
         return self._call.entry(inputs, outputs, equation.params)
