@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.llvm.c_text import entry_text, form_of
-from fad.compiler.llvm.linking import engine
+from fad.compiler.llvm.linking import Source, engine
 from fad.core.avals import ShapedArray
 from fad.core.errors import ArgumentError
 
@@ -49,7 +49,7 @@ class CFunction:
     """
 
     def __init__(self, name: str, code: bytes, form: Any, kept: Sequence[Any]):
-        self.address = engine().add(code, name)
+        self.address = engine().add([code], name)
         self._form, self._kept = form, kept
         self.signature = form.signature
         kind = ctypes.CFUNCTYPE(_CTYPES[form.result], *[_CTYPES[p] for p in form.parameters])
@@ -125,4 +125,4 @@ def c_function(name: str, native: Any, signature: str | None, names: Sequence[st
     form = form_of(name, signature, native.program.in_avals, native.program.out_avals, names)
     symbol = f"fad_c_function_{next(_numbers)}"
     text = entry_text(symbol, form, segment, positions)
-    return CFunction(symbol, engine().compile(text, 2, False), form, (native, segment))
+    return CFunction(symbol, engine().compile(Source(text, 2, False)), form, (native, segment))

@@ -6,7 +6,7 @@ sizes share one symbol: a Program in which two sizes happen to be equal compiles
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -44,9 +44,11 @@ class Canonical:
         The symbol of each size.
     scalar_numbers : dict of int to int
         The number of each literal among ``scalars``, by the literal's identity.
+    donated : tuple of int
+        The numbers of the inputs whose memory results may take.
     """
 
-    __slots__ = ("is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
+    __slots__ = ("donated", "is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -55,6 +57,7 @@ class Canonical:
         self.scalar_numbers: dict[int, int] = {}
         self.key: Hashable = ()
         self.is_lasting = True
+        self.donated: tuple[int, ...] = ()
 
     def symbol(self, n: int) -> int:
         """The symbol of a size above ``LARGEST_STATIC``."""
@@ -143,14 +146,17 @@ class Canonical:
         return tuple(parts)
 
 
-def program_form(program: Program) -> Canonical:
-    """The canonical form of a Program whose calls are inlined."""
-    return program.cached("canonical", lambda: _canonical_form(program))
+def program_form(program: Program, donated: Sequence[int] = ()) -> Canonical:
+    """The canonical form of a Program whose calls are inlined, and whose results may take the memory of some inputs."""
+    return program.cached(("canonical", tuple(donated)), lambda: _canonical_form(program, tuple(donated)))
 
 
-def _canonical_form(program: Program) -> Canonical:
+def _canonical_form(program: Program, donated: tuple[int, ...]) -> Canonical:
     found = Canonical()
     key = found.program(program)
+    if donated:
+        found.donated = donated
+        key = ("donated", found.donated, key)
     # The text of what lasts has no address and no order that differs between processes.
     found.key = sha256(repr(key).encode()).hexdigest() if found.is_lasting else key
     return found

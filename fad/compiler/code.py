@@ -32,12 +32,15 @@ class Code:
         The sizes that it was first compiled for, in the order of their symbols.
     memory : MemoryPlan
         Its temporary arrays.
+    reused : tuple of (int, int)
+        Numbers of results and of the inputs whose memory they take.
     """
 
     def __init__(self, name: str, header: dict[str, Any], code: bytes):
         self.address = link(_objects(header["objects"], code), header["symbols"], name)
         self.sizes = tuple(header["sizes"])
         self.memory = MemoryPlan.of_rows(header["memory"])
+        self.reused = tuple((out, taken) for out, taken in header["reused"])
         self.call = _CALL(self.address)
 
 
@@ -61,15 +64,19 @@ def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[st
     from fad.compiler.llvm.lowering import compile_segment
 
     lowering, symbols, objects = compile_segment(name, program, canonical)
-    return header_of(canonical, lowering.memory, symbols, objects), b"".join(objects.values())
+    return header_of(lowering, symbols, objects), b"".join(objects.values())
 
 
-def header_of(
-    canonical: Canonical, memory: MemoryPlan, symbols: Sequence[str], objects: dict[str, bytes]
-) -> dict[str, Any]:
+def header_of(lowering: Any, symbols: Sequence[str], objects: dict[str, bytes]) -> dict[str, Any]:
     """What must be known of a segment's code, which is its object files one after another."""
     sizes = [(name, len(code)) for name, code in objects.items()]
-    return {"symbols": symbols, "sizes": canonical.sizes, "memory": memory.rows(), "objects": sizes}
+    return {
+        "symbols": symbols,
+        "sizes": lowering.canonical.sizes,
+        "memory": lowering.memory.rows(),
+        "reused": lowering.reused_numbers,
+        "objects": sizes,
+    }
 
 
 def _objects(sizes: Sequence[tuple[str, int]], code: bytes) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,14 @@ from fad.core.config import config
 from fad.core.errors import FadError
 from fad.core.program import Program, evaluate
 
-__all__ = ["CompilerWarning", "c_function", "compiled_program", "native_caller", "run_program"]
+__all__ = [
+    "CompilerWarning",
+    "c_function",
+    "compiled_program",
+    "native_caller",
+    "overwritten_inputs",
+    "run_program",
+]
 
 
 class CompilerWarning(UserWarning):
@@ -57,6 +64,12 @@ def _compiled(program: Program) -> Any:
 def compiled_program(program: Program) -> Any:
     """The compiled Program, made on first request; ``None`` where settings or a missing package leave everything to evaluation."""
     return program.cached("compiled", lambda: _compiled(program)) if compilation_is_on() else None
+
+
+def overwritten_inputs(program: Program) -> tuple[int, ...]:
+    """The numbers of a compiled Program's inputs whose memory its results take."""
+    native = program.cached("compiled", lambda: None) if program.donated and compilation_is_on() else None
+    return () if native is None else native.overwritten
 
 
 def run_program(program: Program, args: Sequence[Any]) -> list[Any]:

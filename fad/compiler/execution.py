@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
 from fad.compiler.foreign import ForeignKernel
-from fad.compiler.llvm.caller import make_caller
+from fad.compiler.llvm.caller import is_checked, make_caller
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
 from fad.compiler.outcomes import FAILED, MISS, NativeFailure
@@ -47,8 +47,8 @@ class NativeSegment:
         What code that measures itself writes into, besides its results.
     """
 
-    def __init__(self, program: Program, code: Code | None = None):
-        canonical = program_form(program)
+    def __init__(self, program: Program, code: Code | None = None, donated: Sequence[int] = ()):
+        canonical = program_form(program, donated)
         self.program = program
         self.code = code_of(program, canonical) if code is None else code
         self.records: list[np.ndarray] = []
@@ -67,7 +67,7 @@ class NativeSegment:
     def __call__(self, *args: Any) -> list[np.ndarray]:
         """Run it on buffers; from the second call on through the native caller."""
         self._calls += 1
-        if self._calls == 2:
+        if self._calls == 2 and not self.code.reused:
             self._caller = make_caller(self.program.in_avals, range(len(args)), self, False)
         results = MISS if self._caller is None else self._caller(*args)
         if results is FAILED:
@@ -77,7 +77,10 @@ class NativeSegment:
     def _run(self, args: Any) -> list[np.ndarray]:
         """Run it on whatever NumPy can bring into the wanted types."""
         held = [native_buffer(a, v.aval.dtype) for a, v in zip(args, self.program.inputs, strict=True)]
-        outs = [np.empty(shape, dtype) for shape, dtype in self.out_types]
+        taken = dict(self.code.reused)
+        # Whoever calls with arrays that may be overwritten uses the native caller; here results take the memory of copies.
+        held = [h.copy() if k in taken.values() else h for k, h in enumerate(held)]
+        outs = [held[taken[k]] if k in taken else np.empty(*t) for k, t in enumerate(self.out_types)]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
         arena = self._new_arena()
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
@@ -131,7 +134,10 @@ class CompiledProgram:
         with _without_collection():
             self._flat = body_program(program)
             steps = split(self._flat)
-            self.steps: list[Any] = [s if isinstance(s, HostStep) else NativeSegment(s.program) for s in steps]
+            donated = donated_inputs(program, self._flat, steps)
+            self.steps: list[Any] = [
+                s if isinstance(s, HostStep) else NativeSegment(s.program, None, donated) for s in steps
+            ]
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
         self._reads = [_reads(s) for s in self.steps]
         self._dead = _dead_after(self._reads, self._flat)
@@ -151,6 +157,15 @@ class CompiledProgram:
         numbers = {v: k for k, v in enumerate(segment.program.inputs)}
         return segment, [numbers.get(v, -1) for v in self._flat.inputs]
 
+    @property
+    def overwritten(self) -> tuple[int, ...]:
+        """The numbers of the Program's inputs whose memory results take."""
+        placed = self.only_segment()
+        if placed is None:
+            return ()
+        taken = {k for _, k in placed[0].code.reused}
+        return tuple(k for k, place in enumerate(placed[1]) if place in taken)
+
     def __call__(self, *args: Any) -> list[Any]:
         """Run the Program on buffers."""
         env: dict[Var, Any] = {**self._flat.constants, **dict(zip(self._flat.inputs, args, strict=True))}
@@ -166,6 +181,14 @@ class CompiledProgram:
             for var in dead:
                 del env[var]
         return [env[v] for v in self._flat.outputs]
+
+
+def donated_inputs(program: Program, flat: Program, steps: Sequence[Any]) -> tuple[int, ...]:
+    """The numbers of the inputs of a Program's only segment that are donated; none if it cannot be called natively."""
+    if not program.donated or len(steps) != 1 or isinstance(steps[0], HostStep) or not is_checked(flat.in_avals):
+        return ()
+    donated = {flat.inputs[k] for k in program.donated}
+    return tuple(k for k, v in enumerate(steps[0].program.inputs) if v in donated)
 
 
 def _reads(step: Any) -> list[Atom]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of
-from fad.core.errors import DTypeError, ImmutableArrayError, ShapeError
+from fad.core.errors import DeletedArrayError, DTypeError, ImmutableArrayError, ShapeError
 
-__all__ = ["Array", "buffer_from", "host_buffer", "wrap"]
+__all__ = ["Array", "Deleted", "buffer_from", "host_buffer", "wrap"]
 
 _new = object.__new__
 
@@ -315,9 +315,39 @@ class Array:
         buffer = self._buffer
         return _exportable(buffer).__dlpack_device__() if isinstance(buffer, np.generic) else buffer.__dlpack_device__()
 
+    def is_deleted(self) -> bool:
+        """Whether the array was donated to a jitted function, so that its elements are gone.
+
+        Examples
+        --------
+        >>> import fad
+        >>> x = fad.Array([1.0, 2.0])
+        >>> y = fad.jit(lambda x: x + 1.0, donate_argnums=0)(x)
+        >>> x.is_deleted(), y
+        (True, Array([2., 3.]))
+        """
+        return type(self._buffer) is Deleted
+
     def block_until_ready(self) -> Array:
         """Wait until the value is computed; returns the array itself."""
         return self
+
+
+class Deleted:
+    """Stands in an ``Array`` for a buffer that was given away; whatever is asked of it is refused."""
+
+    __slots__ = ("_dtype", "_function", "_shape")
+
+    def __init__(self, function: str, buffer: Any):
+        self._function, self._shape, self._dtype = function, buffer.shape, buffer.dtype
+
+    def __getattr__(self, name: str) -> Any:
+        raise DeletedArrayError(
+            f"this array ({ShapedArray(self._shape, self._dtype)}) was donated to jit({self._function}) and its memory now holds results of the function. "
+            "Use what the function returned; or keep a copy, x.copy(), before the call; or leave the argument out of donate_argnums."
+        )
+
+    __array__ = property(lambda self: self.__getattr__("__array__"))
 
 
 def ArgumentErrorForCopy(aval: ShapedArray, dtype: Any) -> DTypeError:

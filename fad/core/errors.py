@@ -11,6 +11,7 @@ __all__ = [
     "ArgumentError",
     "ConcretizationError",
     "DTypeError",
+    "DeletedArrayError",
     "FadError",
     "FileFormatError",
     "ImmutableArrayError",
@@ -68,6 +69,10 @@ class ImmutableArrayError(FadError, TypeError):
 
 class IndexOutOfBoundsError(FadError, IndexError):
     """An index outside the axis that it indexes."""
+
+
+class DeletedArrayError(FadError, RuntimeError):
+    """An array was used whose memory had been donated to a jitted function."""
 
 
 class NonFiniteError(FadError, FloatingPointError):

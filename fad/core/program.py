@@ -98,6 +98,8 @@ class Program:
     constants : dict of Var to buffer
     name : str
         The traced function's name.
+    donated : frozenset of int
+        The numbers of the inputs whose memory the results may take when the Program is called.
 
     Examples
     --------
@@ -108,7 +110,7 @@ class Program:
     ['multiply', 'add']
     """
 
-    __slots__ = ("__weakref__", "_cache", "_lock", "constants", "equations", "inputs", "name", "outputs")
+    __slots__ = ("__weakref__", "_cache", "_lock", "constants", "donated", "equations", "inputs", "name", "outputs")
 
     def __init__(
         self,
@@ -117,12 +119,14 @@ class Program:
         outputs: Iterable[Atom],
         constants: dict[Var, Any] | None = None,
         name: str = "program",
+        donated: Iterable[int] = (),
     ):
         self.inputs = tuple(inputs)
         self.equations = tuple(equations)
         self.outputs = tuple(outputs)
         self.constants = constants or {}
         self.name = name
+        self.donated = frozenset(donated)
         self._cache: dict[Hashable, Any] = {}
         self._lock = Lock()
 
@@ -146,6 +150,13 @@ class Program:
             if key not in self._cache:
                 self._cache[key] = make()
             return self._cache[key]
+
+    def keeping_arguments(self) -> Program:
+        """The same Program without donated inputs."""
+        if not self.donated:
+            return self
+        kept = (self.inputs, self.equations, self.outputs, self.constants, self.name)
+        return self.cached("keeping_arguments", lambda: Program(*kept))
 
     def last_uses(self) -> list[list[Var]]:
         """For each equation, the variables that nothing reads after it."""

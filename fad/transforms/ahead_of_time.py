@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import Parameter, signature
 from typing import Any
 
-from fad.compiler.dispatch import c_function, compiled_program, native_caller
+from fad.compiler.dispatch import c_function, compiled_program
 from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of
@@ -18,9 +18,10 @@ from fad.core.pytrees import PyTreeDef, flatten, flatten_with_paths, unflatten
 from fad.core.trace import CURRENT, EVAL
 from fad.transforms.arguments import function_name, leaf_operands
 from fad.transforms.calling import call
-from fad.transforms.shortcuts import Shortcut
+from fad.transforms.donation import call_donating
+from fad.transforms.shortcuts import make_shortcut
 
-__all__ = ["Compiled", "Lowered", "argument_names"]
+__all__ = ["Compiled", "Lowered", "argument_names", "leaf_arguments"]
 
 
 class Lowered:
@@ -164,7 +165,7 @@ class Compiled:
         self.lowered = lowered
         self.program = lowered.program
         self.native = compiled_program(lowered.program)
-        self._shortcut = self._make_shortcut()
+        self._shortcut = make_shortcut(self.program, self.in_tree, self.out_tree)
 
     in_tree = property(lambda self: self.lowered.in_tree, doc="The structure of the arguments.")
     out_tree = property(lambda self: self.lowered.out_tree, doc="The structure of the result.")
@@ -220,16 +221,13 @@ class Compiled:
         -0.632121
         """
         name = function_name(self.lowered._fun)
-        if self.native is None:
+        # Called from C nothing is given away: results have memory of their own.
+        native = compiled_program(self.program.keeping_arguments())
+        if native is None:
             raise ArgumentError(
                 f"c_function({name}): there is no native code; fad.config.compile is off, checks for NaN are on, or llvmlite is missing"
             )
-        return c_function(name, self.native, signature, self.lowered.argument_names)
-
-    def _make_shortcut(self) -> Shortcut | None:
-        stamp = config.stamp()
-        caller = None if stamp is None else native_caller(self.program, self.out_tree.is_leaf())
-        return None if caller is None else Shortcut(caller, self.program, self.in_tree, self.out_tree, stamp)
+        return c_function(name, native, signature, self.lowered.argument_names)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shortcut = self._shortcut
@@ -238,6 +236,9 @@ class Compiled:
             if result is not MISS:
                 return result
         operands = self.operands(args, kwargs)
+        if self.program.donated and CURRENT.get() is EVAL:
+            leaves = flatten((args, kwargs))[0]
+            return unflatten(self.out_tree, [wrap(o) for o in call_donating(self.program, leaves)])
         return unflatten(self.out_tree, [wrap(o) for o in call(self.program, *operands)])
 
     def operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -288,6 +289,14 @@ def _arguments_text(treedef: Any) -> str:
     return str(unflatten(treedef, ["*"] * treedef.num_leaves)).replace("'*'", "*")
 
 
+def leaf_arguments(treedef: PyTreeDef, static: Sequence[int]) -> list[tuple[Any, ...]]:
+    """The path of each leaf of ``(args, kwargs)``: the argument's number, those that are static counted too, or its name, then the way inside it."""
+    paths = flatten_with_paths(unflatten(treedef, range(treedef.num_leaves)))[0]
+    most = max([path[1] for path in paths if path[0] == 0], default=0) + len(static) + 1
+    numbers = [n for n in range(most) if n not in static]
+    return [(numbers[key] if part == 0 else key, *inner) for part, key, *inner in paths]
+
+
 def argument_names(fun: Callable[..., Any], treedef: PyTreeDef, static: Sequence[int]) -> list[str]:
     """A name for each leaf of ``(args, kwargs)`` as the function's own code would write it, as in ``params['w']``."""
     try:
@@ -297,14 +306,9 @@ def argument_names(fun: Callable[..., Any], treedef: PyTreeDef, static: Sequence
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     positional = [p.name for p in parameters if p.kind in kinds]
     rest = [p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL] or ["args"]
-    numbers: list[int] = []
-    for number in range(treedef.num_leaves + len(static) + len(positional)):
-        numbers += [] if number in static else [number]
     names = []
-    for path in flatten_with_paths(unflatten(treedef, range(treedef.num_leaves)))[0]:
-        part, key, *inner = path
-        if part == 0:
-            number = numbers[key]
-            key = positional[number] if number < len(positional) else f"{rest[0]}[{number - len(positional)}]"
+    for key, *inner in leaf_arguments(treedef, static):
+        if isinstance(key, int):
+            key = positional[key] if key < len(positional) else f"{rest[0]}[{key - len(positional)}]"
         names.append(str(key) + "".join(f"[{entry!r}]" for entry in inner))
     return names

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.dispatch import native_caller
+from fad.compiler.dispatch import compiled_program
 from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import aval_of
@@ -20,12 +20,13 @@ from fad.core.locks import Lock
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, EVAL
-from fad.transforms.ahead_of_time import Lowered, argument_names
+from fad.transforms.ahead_of_time import Lowered, argument_names, leaf_arguments
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
+from fad.transforms.donation import call_donating
 from fad.transforms.programs import abstract_leaf, stage_function
-from fad.transforms.shortcuts import Shortcut
+from fad.transforms.shortcuts import make_shortcut
 from fad.transforms.wrapping import reduced
 
 __all__ = ["JittedFunction", "jit"]
@@ -43,13 +44,22 @@ class JittedFunction:
         How many times the function was traced so far.
     """
 
-    def __init__(self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...]):
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        static_argnums: tuple[int, ...],
+        static_argnames: tuple[str, ...],
+        donate_argnums: tuple[int, ...] = (),
+        donate_argnames: tuple[str, ...] = (),
+    ):
         self._fun = fun
         self._static_argnums = static_argnums
         self._static_argnames = frozenset(static_argnames)
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
         self._lock = Lock()
-        self._shortcuts: tuple[Shortcut, ...] = ()
+        self._shortcuts: tuple[Any, ...] = ()
+        self._donate_argnums = frozenset(donate_argnums)
+        self._donate_argnames = frozenset(donate_argnames)
         self.traces = 0
         update_wrapper(self, fun, updated=())
 
@@ -63,7 +73,8 @@ class JittedFunction:
 
     def __reduce__(self) -> Any:
         names = tuple(sorted(self._static_argnames))
-        return reduced(self, self._fun, jit, (self._fun, self._static_argnums, names))
+        donated = (tuple(sorted(self._donate_argnums)), tuple(sorted(self._donate_argnames)))
+        return reduced(self, self._fun, jit, (self._fun, self._static_argnums, names, *donated))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shortcuts = self._shortcuts
@@ -88,15 +99,29 @@ class JittedFunction:
             program, out_tree = entry
             if CURRENT.get() is EVAL and not (static[0] or static[1]):
                 self._add_shortcut(program, treedef, out_tree)
+        if program.donated and CURRENT.get() is EVAL:
+            return self._call_donating(program, out_tree, operands, *self._split(args, kwargs)[:2])
         return unflatten(out_tree, [wrap(o) for o in call(program, *captured, *operands)])
+
+    def _call_donating(self, program: Program, out_tree: Any, operands: Any, args: Any, kwargs: Any) -> Any:
+        """A call of a function with donated arguments, natively from the first one on: a copy of them is what donation is to save."""
+        leaves, treedef = flatten((args, kwargs))
+        shortcut = None
+        if compiled_program(program) is not None:
+            key = ("shortcut", config.stamp())
+            shortcut = program.cached(key, lambda: make_shortcut(program, treedef, out_tree))
+        operands.clear()  # they are references to the memory that is to be taken
+        results = MISS if shortcut is None else shortcut(args, kwargs)
+        if results is not MISS:
+            return results
+        return unflatten(out_tree, [wrap(o) for o in call_donating(program, leaves)])
 
     def _add_shortcut(self, program: Program, treedef: Any, out_tree: Any) -> None:
         """From the second call of a signature on, calls like it skip the general way."""
-        stamp = config.stamp()
-        caller = None if stamp is None else native_caller(program, out_tree.is_leaf())
-        if caller is not None:
-            kept = [s for s in self._shortcuts if s.stamp is stamp and s.program is not program]
-            self._shortcuts = (Shortcut(caller, program, treedef, out_tree, stamp), *kept[: _SHORTCUTS_KEPT - 1])
+        shortcut = make_shortcut(program, treedef, out_tree)
+        if shortcut is not None:
+            kept = [s for s in self._shortcuts if s.stamp is shortcut.stamp and s.program is not program]
+            self._shortcuts = (shortcut, *kept[: _SHORTCUTS_KEPT - 1])
 
     def _stage(
         self, key: Any, treedef: Any, operands: Sequence[Any], static: Any
@@ -111,15 +136,37 @@ class JittedFunction:
             self.traces += 1
             # A Program that captured an outer tracer is valid only inside the transform that owns it.
             if not captured:
+                program = self._with_donations(program, treedef, [i for i, _ in static[0]])
                 self._cache[key] = (program, out_tree)
                 while len(self._cache) > _SIGNATURES_KEPT:
                     self._cache.popitem(last=False)
             return program, captured, out_tree
 
+    def _with_donations(self, program: Program, treedef: Any, static: Sequence[int]) -> Program:
+        """The Program whose results may take the memory of the donated arguments."""
+        if not (self._donate_argnums or self._donate_argnames):
+            return program
+        donated = [
+            k
+            for k, path in enumerate(leaf_arguments(treedef, static))
+            if path[0] in self._donate_argnums or path[0] in self._donate_argnames
+        ]
+        return Program(program.inputs, program.equations, program.outputs, program.constants, program.name, donated)
+
     def _signature(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], operands_of: Callable[..., list[Any]]
     ) -> tuple[Any, Any, list[Any], Any]:
         """The cache key, the structure of the dynamic arguments, their operands (or types), and the static arguments."""
+        dynamic_args, dynamic_kwargs, static = self._split(args, kwargs)
+        leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
+        operands = operands_of("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
+        types = tuple([aval_of(o) for o in operands])
+        # 1 == 1.0 == True, but they may lead the function to different Programs.
+        kinds = tuple([type(v) for _, v in (*static[0], *static[1])])
+        return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
+
+    def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+        """The dynamic arguments, those with names, and the static arguments with their numbers and names."""
         count = len(args)
         numbers = sorted({i + count if i < 0 else i for i in self._static_argnums if -count <= i < count})
         static_args = tuple((i, _static(self._fun, f"argument {i}", args[i])) for i in numbers)
@@ -132,13 +179,7 @@ class JittedFunction:
         dynamic_kwargs = (
             {k: v for k, v in kwargs.items() if k not in self._static_argnames} if static_kwargs else kwargs
         )
-        leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
-        operands = operands_of("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
-        types = tuple([aval_of(o) for o in operands])
-        static = (static_args, static_kwargs)
-        # 1 == 1.0 == True, but they may lead the function to different Programs.
-        kinds = tuple([type(v) for _, v in (*static_args, *static_kwargs)])
-        return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
+        return dynamic_args, dynamic_kwargs, (static_args, static_kwargs)
 
     def operands(self, *args: Any, **kwargs: Any) -> list[Any]:
         """The buffers of the arguments that are not static, in the order of the Program's inputs."""
@@ -242,16 +283,18 @@ def _call_with_static(fun: Callable[..., Any], args: Sequence[Any], kwargs: dict
     return fun(*merged, **kwargs, **dict(static_kwargs))
 
 
-def _positions(fun: Callable[..., Any], argnums: Any, argnames: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _positions(
+    fun: Callable[..., Any], kind: str, argnums: Any, argnames: Any
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     numbers = () if argnums is None else (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
     names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
     if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in numbers):
         raise ArgumentError(
-            f"jit({function_name(fun)}): static_argnums must be an int or a sequence of ints, got {argnums!r}"
+            f"jit({function_name(fun)}): {kind}_argnums must be an int or a sequence of ints, got {argnums!r}"
         )
     if not all(isinstance(n, str) for n in names):
         raise ArgumentError(
-            f"jit({function_name(fun)}): static_argnames must be a str or a sequence of them, got {argnames!r}"
+            f"jit({function_name(fun)}): {kind}_argnames must be a str or a sequence of them, got {argnames!r}"
         )
     try:
         parameters = list(signature(fun).parameters.values())
@@ -263,12 +306,12 @@ def _positions(fun: Callable[..., Any], argnums: Any, argnames: Any) -> tuple[tu
     for i in numbers:
         if not variadic and not -len(positional) <= i < len(positional):
             raise ArgumentError(
-                f"jit({function_name(fun)}): static_argnums={argnums!r} names argument {i}, but the function has {len(positional)} positional arguments"
+                f"jit({function_name(fun)}): {kind}_argnums={argnums!r} names argument {i}, but the function has {len(positional)} positional arguments"
             )
     for n in names:
         if not any_name and n not in [p.name for p in parameters]:
             raise ArgumentError(
-                f"jit({function_name(fun)}): static_argnames={argnames!r} names {n!r}, which the function does not have"
+                f"jit({function_name(fun)}): {kind}_argnames={argnames!r} names {n!r}, which the function does not have"
             )
     # An argument may be passed by position or by name: each way must find it static.
     numbers = tuple(int(i) % len(positional) if i < 0 and not variadic else int(i) for i in numbers)
@@ -277,7 +320,13 @@ def _positions(fun: Callable[..., Any], argnums: Any, argnames: Any) -> tuple[tu
     return both_numbers, both_names
 
 
-def jit(fun: Callable[..., Any] | None = None, static_argnums: Any = None, static_argnames: Any = None) -> Any:
+def jit(
+    fun: Callable[..., Any] | None = None,
+    static_argnums: Any = None,
+    static_argnames: Any = None,
+    donate_argnums: Any = None,
+    donate_argnames: Any = None,
+) -> Any:
     """Stage ``fun`` to a Program on first call with a signature, and run the Program from then on.
 
     Parameters
@@ -288,18 +337,32 @@ def jit(fun: Callable[..., Any] | None = None, static_argnums: Any = None, stati
         Positional arguments that are plain hashable Python values, part of the signature.
     static_argnames : str or sequence of str, optional
         The same, by name.
+    donate_argnums : int or sequence of int, optional
+        Positional arguments that the caller needs no more: results may be written into their memory.
+    donate_argnames : str or sequence of str, optional
+        The same, by name.
 
     Returns
     -------
     JittedFunction
-        With the arguments of ``fun``. A signature is the structure, shapes and dtypes of the arguments and the static values.
+        With the arguments of ``fun``. A signature is the structure, shapes and dtypes of the arguments and the static values. Its method ``lower``
+        compiles ahead of the first call, and shows what is compiled.
 
     Raises
     ------
     ArgumentError
-        If static arguments do not exist or are not hashable.
+        If static or donated arguments do not exist, static ones are not hashable, or a donated array is passed twice in one call.
     ConcretizationError
         If the function needs the value of an array, as Python's ``if`` does.
+    DeletedArrayError
+        If an array is used after it was donated.
+
+    Notes
+    -----
+    Donation saves memory, and the time to touch new memory, where a result has the type of a donated argument, as the new parameters of an
+    optimiser's step have. Only memory that belongs to a single ``fad.Array`` is overwritten: an array of NumPy's, or one that a view or another ``Array``
+    shares, is copied instead. Under other transforms donated arguments are left alone. No memory is
+    saved where part of the function is left to Python, an argument is complex, or the code checks indices and so may fail half-way.
 
     Examples
     --------
@@ -312,6 +375,13 @@ def jit(fun: Callable[..., Any] | None = None, static_argnums: Any = None, stati
     1
     """
     if fun is None:
-        return lambda f: jit(f, static_argnums, static_argnames)
+        return lambda f: jit(f, static_argnums, static_argnames, donate_argnums, donate_argnames)
     fun = as_function("jit", fun)
-    return JittedFunction(fun, *_positions(fun, static_argnums, static_argnames))
+    static = _positions(fun, "static", static_argnums, static_argnames)
+    donated = _positions(fun, "donate", donate_argnums, donate_argnames)
+    both = [*set(static[0]) & set(donated[0]), *set(static[1]) & set(donated[1])]
+    if both:
+        raise ArgumentError(
+            f"jit({function_name(fun)}): argument {both[0]!r} is static, a plain Python value, and so cannot be donated as well"
+        )
+    return JittedFunction(fun, *static, *donated)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fad.compiler.dispatch import native_caller, overwritten_inputs
 from fad.compiler.outcomes import FAILED, MISS
+from fad.core.config import config
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
+from fad.transforms.donation import DonatingShortcut
 
-__all__ = ["Shortcut"]
+__all__ = ["Shortcut", "make_shortcut"]
 
 
 class Shortcut:
@@ -33,3 +36,14 @@ class Shortcut:
         if self._single or results is MISS:
             return MISS if results is FAILED else results
         return MISS if results is FAILED else unflatten(self._out_tree, results)
+
+
+def make_shortcut(program: Program, treedef: Any, out_tree: Any) -> Shortcut | DonatingShortcut | None:
+    """The native call for a compiled Program, ``None`` if there is none."""
+    stamp = config.stamp()
+    caller = None if stamp is None else native_caller(program, out_tree.is_leaf())
+    if caller is None:
+        return None
+    if program.donated:
+        return DonatingShortcut(caller, program, treedef, out_tree, stamp, overwritten_inputs(program))
+    return Shortcut(caller, program, treedef, out_tree, stamp)

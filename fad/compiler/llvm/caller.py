@@ -23,7 +23,7 @@ from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray
 
-__all__ = ["layout_is_known", "make_caller"]
+__all__ = ["is_checked", "layout_is_known", "make_caller"]
 
 
 _METH_FASTCALL = 0x0080
@@ -121,6 +121,11 @@ def _argument_row(aval: ShapedArray, number: int, kept: list[Any]) -> list[int]:
     return [0, number, id(dtype.type), id(dtype), len(aval.shape), sizes.ctypes.data]
 
 
+def is_checked(avals: Sequence[ShapedArray]) -> bool:
+    """Whether the native caller knows how to check arguments of these types."""
+    return all(a.dtype.kind in "fiub" and (not a.weak or a.dtype.kind in _KINDS) for a in avals)
+
+
 def make_caller(
     avals: Sequence[ShapedArray],
     positions: Sequence[int],
@@ -140,23 +145,28 @@ def make_caller(
     single : bool
         Whether to return the only result itself.
 
+    Notes
+    -----
+    Where the code writes results into the memory of arguments, these arguments must be arrays of fad that nobody else uses; the caller does not check it.
+
     Returns
     -------
     callable or None
         ``None`` where this interpreter's objects have an unknown layout, or an argument a type that is not checked natively.
     """
     address = _native_function()
-    if address is None or any(a.dtype.kind not in "fiub" or (a.weak and a.dtype.kind not in _KINDS) for a in avals):
+    if address is None or not is_checked(avals):
         return None
     kept: list[Any] = [segment]
     arguments = np.array(
         [w for a, p in zip(avals, positions, strict=True) for w in _argument_row(a, p, kept)] or [0], np.int64
     )
     results = []
-    for shape, dtype in segment.out_types:
+    taken = {out: positions.index(k) for out, k in segment.code.reused}
+    for number, (shape, dtype) in enumerate(segment.out_types):
         sizes = np.array(shape or (0,), np.int64)
         kept += [sizes, dtype]
-        results += [id(dtype), len(shape), sizes.ctypes.data]
+        results += [id(dtype), len(shape), sizes.ctypes.data, taken.get(number, -1)]
     result_table = np.array(results or [0], np.int64)
     constants = np.array([c.ctypes.data for c in segment.constants] or [0], np.int64)
     used = sum(p >= 0 for p in positions)

@@ -16,7 +16,8 @@ word meaning                                      word meaning
 ==== ===========================================  ==== ===========================================
 
 A row of the argument table: kind (0 array, 1 float, 2 int, 3 bool), number of its buffer or -1, type of a NumPy or Python scalar, dtype, number
-of axes, address of the sizes. A row of the result table: dtype, number of axes, address of the sizes.
+of axes, address of the sizes. A row of the result table: dtype, number of axes, address of the sizes, number of the argument whose array becomes the
+result (a ``fad.Array`` that nobody else uses) or -1.
 """
 
 from __future__ import annotations
@@ -223,27 +224,39 @@ free:
 }
 
 ; A new array for each result; false where memory is short, and then there is none.
-define internal i1 @allocate(ptr %descriptor, ptr %results) {
+define internal i1 @allocate(ptr %descriptor, ptr %arguments, ptr %results) {
 entry:
   %count = call i64 @word(ptr %descriptor, i64 2)
   %table = call ptr @address(ptr %descriptor, i64 14)
   br label %each
 each:
-  %k = phi i64 [ 0, %entry ], [ %next, %made ]
+  %k = phi i64 [ 0, %entry ], [ %next, %made ], [ %next_reused, %reuse ]
   %more = icmp slt i64 %k, %count
   br i1 %more, label %make, label %good
 make:
-  %offset = mul i64 %k, 3
+  %offset = mul i64 %k, 4
   %dtype = call ptr @address(ptr %table, i64 %offset)
   %offset1 = add i64 %offset, 1
   %axes = call i64 @word(ptr %table, i64 %offset1)
   %axes32 = trunc i64 %axes to i32
   %offset2 = add i64 %offset, 2
   %sizes = call ptr @address(ptr %table, i64 %offset2)
+  %offset3 = add i64 %offset, 3
+  %donor = call i64 @word(ptr %table, i64 %offset3)
+  %at = getelementptr ptr, ptr %results, i64 %k
+  %own = icmp slt i64 %donor, 0
+  br i1 %own, label %new, label %reuse
+reuse:
+  %wrapper = call ptr @address(ptr %arguments, i64 %donor)
+  %donated = call ptr @field(ptr %wrapper, i64 @BUFFER_OFFSET@)
+  call void @Py_IncRef(ptr %donated)
+  store ptr %donated, ptr %at
+  %next_reused = add i64 %k, 1
+  br label %each
+new:
   call void @Py_IncRef(ptr %dtype)
   %ndarray = call ptr @address(ptr %descriptor, i64 8)
   %array = call ptr @fad_new_array(ptr %ndarray, ptr %dtype, i32 %axes32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
-  %at = getelementptr ptr, ptr %results, i64 %k
   store ptr %array, ptr %at
   %failed = icmp eq ptr %array, null
   %next = add i64 %k, 1
@@ -347,7 +360,7 @@ constants:
   %after = getelementptr ptr, ptr %buffers, i64 %used0
   %constant_bytes = mul i64 %constant_count, 8
   call void @llvm.memcpy.p0.p0.i64(ptr %after, ptr %constant_table, i64 %constant_bytes, i1 false)
-  %ok = call i1 @allocate(ptr %descriptor, ptr %results)
+  %ok = call i1 @allocate(ptr %descriptor, ptr %arguments, ptr %results)
   br i1 %ok, label %outputs, label %error
 outputs:
   %first_output = add i64 %used0, %constant_count

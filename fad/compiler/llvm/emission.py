@@ -74,6 +74,7 @@ class Emitter:
         self._known: dict[int, Index] = {}
         # Inside an alternative nothing is computed before it is chosen, except what is known already.
         self.floor = 0
+        self.may_leave = False
 
     @property
     def depth(self) -> int:
@@ -206,6 +207,7 @@ class Emitter:
 
     def leave_unless_zero(self, code: ir.Value) -> None:
         """Return from the function with the number of an error."""
+        self.may_leave = True
         leave = self.function.append_basic_block("leave")
         following = self.function.append_basic_block("following")
         self.builder.cbranch(self.builder.icmp_signed("!=", code, ir.Constant(code.type, 0)), leave, following)

@@ -39,6 +39,8 @@ class KernelWriter:
         Variables that are computed on demand: views, and members that are not stored.
     bounds : tuple of Index or None
         The first turn of the outermost loop, and the one after the last; without, all turns.
+    overwritten : sequence of Var
+        What the group reads and overwrites, each element in one turn.
 
     Attributes
     ----------
@@ -53,9 +55,10 @@ class KernelWriter:
         group: Group,
         computed: frozenset[Var],
         bounds: tuple[Index, Index] | None,
+        overwritten: Sequence[Var] = (),
     ):
         self.emitter, self.elements, self.group = emitter, elements, group
-        self._computed, self._bounds = computed, bounds
+        self._computed, self._bounds, self._overwritten = computed, bounds, overwritten
         self.turns: tuple[tuple[int, ...], int] | None = None
         self._accumulators: dict[Var, Any] = {}
 
@@ -71,6 +74,8 @@ class KernelWriter:
         prefix = self.group.prefix
         with ExitStack() as stack:
             outer = self._open(stack, prefix, 0, self._patterns(members), members if not self.group.fixed else [])
+            for var in self._overwritten:
+                self.elements.element(var, tuple(outer))  # before anything is written
             self._read_inside_turn()
             for level in range(1 + max(m.level for m in members)):
                 self._write_level(outer, [m for m in members if m.level == level])
@@ -150,7 +155,9 @@ class KernelWriter:
         return 0, emitter.divide(emitter.add(emitter.product(sizes), elements - 1), elements)[0]
 
     def _lanes(self, least: int) -> int:
-        """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer."""
+        """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer, or none may be computed twice."""
+        if self._overwritten:
+            return 0
         stored = [m.output.aval.dtype.itemsize for m in self.group.members.values()]
         lanes = 64 // max(stored) if max(stored) >= 4 else 16
         return lanes if least >= lanes else 8 if least > 8 else 0

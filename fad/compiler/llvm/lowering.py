@@ -7,13 +7,14 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
+from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
@@ -73,6 +74,8 @@ class Lowering:
         The temporary arrays that hold variables.
     starts : list of int
         The moments, as the memory plan counts them, at which steps start, in the order in which they are written.
+    reused : dict of Var to Var
+        The input whose memory each result takes, for those that take one.
     clock : Clock or None
         What measures each step; only code that is to be profiled has one.
     """
@@ -82,6 +85,8 @@ class Lowering:
         self.parts = Parts(take)
         self.memory = MemoryPlan()
         self.starts: list[int] = []
+        self.reused: dict[Var, Var] = {}
+        self.reused_numbers: list[tuple[int, int]] = []
         self.clock = clock
         function = ir.Function(self.module, SEGMENT_TYPE, name)
         for argument, label in zip(function.args, ("buffers", "sizes", "arena"), strict=True):
@@ -251,7 +256,7 @@ class Lowering:
         computed = frozenset(plan.virtual | (group.members.keys() - stored - reduced))
         reads = self._external_reads(group, computed, stored)
         arguments: dict[Var, tuple[ir.Value, Any]] = {}
-        for var in [*reads, *[v for v in group.members if v in stored]]:
+        for var in [*reads, *[v for v in group.members if v in stored and self.reused.get(v) not in reads]]:
             held = scratch.get(var) or self.elements.storage[var]
             if isinstance(held, Registers) and var.aval.shape == ():
                 value = held.values[()]
@@ -291,10 +296,13 @@ class Lowering:
                 elements.storage[var] = held._replace(pointer=argument, floor=0)
             else:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
+        overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
+        for var, taken in overwritten.items():
+            elements.storage[var] = elements.storage[taken]
         # Only what may be worth it runs in chunks; the others know their bounds.
         may_be_long = most_work(group) >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
-        writer = KernelWriter(inner, elements, group, computed, bounds)
+        writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
         writer.write()
         inner.finish()
         kernel = self.parts.finish(function, "kernel", self.module)
@@ -391,6 +399,16 @@ def lower_segment(name: str, program: Program, canonical: Canonical, take: Take,
 
     ``take`` gets the kernels as soon as they are written, and at last the segment's function.
     """
+    donated = canonical.donated
+    if donated and _lowered(name, program, canonical, lambda *part: None, None, donated).emitter.may_leave:
+        # A run that fails is repeated operation by operation, and so its arguments must be left alone.
+        donated = ()
+    return _lowered(name, program, canonical, take, clock, donated)
+
+
+def _lowered(
+    name: str, program: Program, canonical: Canonical, take: Take, clock: Any, donated: Sequence[int]
+) -> Lowering:
     lowering = Lowering(f"{name}_body", canonical, take, clock)
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
@@ -401,6 +419,12 @@ def lower_segment(name: str, program: Program, canonical: Canonical, take: Take,
     outputs = {
         var: lowering.buffer(first + number, var) for number, var in enumerate(program.outputs) if isinstance(var, Var)
     }
+    if donated:
+        lowering.reused = reused_memory(plan_steps(program), [program.inputs[k] for k in donated])
+        inputs, results = list(program.inputs), list(program.outputs)
+        for out, taken in lowering.reused.items():
+            outputs[out] = lowering.elements.storage[taken]  # type: ignore[assignment]
+            lowering.reused_numbers.append((results.index(out), inputs.index(taken)))
     if clock is not None:
         clock.place = lowering.words(first + len(program.outputs))
     lowering.write_program(program, outputs)

@@ -56,7 +56,7 @@ class Written:
 
     def __init__(self, segment: SegmentOutline, names: dict[Var, str], name: str = "segment", clock: Any = None):
         self.segment, self._names = segment, names
-        self.canonical = program_form(segment.program)
+        self.canonical = program_form(segment.program, segment.donated)
         self.name = f"{name}{segment.number}"
         self.sources: dict[str, Source] = {}
         called: dict[str, None] = {}
@@ -86,6 +86,11 @@ class Written:
     @cached_property
     def _offsets(self) -> tuple[list[int], int]:
         return self.lowering.memory.offsets({})
+
+    @property
+    def reused(self) -> list[tuple[Var, Var]]:
+        """Results, and the arguments whose memory they take."""
+        return list(self.lowering.reused.items())
 
     @property
     def arena_size(self) -> int:
@@ -127,7 +132,7 @@ def held_bytes(program: Program) -> int:
     return sum(getattr(c, "nbytes", 0) for c in arrays)
 
 
-def peak_memory(outline: Outline, arenas: dict[int, int]) -> int:
+def peak_memory(outline: Outline, segments: dict[int, Written]) -> int:
     """The most bytes alive at once: arguments, constants, results, what passes between segments, and the arena of the segment that runs."""
     program = outline.program
     kept: set[Any] = {*program.inputs, *program.outputs}
@@ -140,6 +145,8 @@ def peak_memory(outline: Outline, arenas: dict[int, int]) -> int:
     for number, step in enumerate(outline.steps):
         made = step.equation.outputs if isinstance(step, HostOutline) else step.program.outputs
         now += sum(v.aval.nbytes for v in made if all(isinstance(n, int) for n in v.aval.shape))
-        highest = max(highest, now + (0 if isinstance(step, HostOutline) else arenas[step.number]))
+        if not isinstance(step, HostOutline):
+            now -= sum(out.aval.nbytes for out, _ in segments[step.number].reused)
+        highest = max(highest, now + (0 if isinstance(step, HostOutline) else segments[step.number].arena_size))
         now -= sum(v.aval.nbytes for v, end in last.items() if end == number and isinstance(v, Var) and v not in kept)
     return highest

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 
+from fad.compiler.execution import donated_inputs
 from fad.compiler.fusion import Group, Opaque, Plan, Straight, plan_steps
 from fad.compiler.nested import body_program, nested_programs
 from fad.compiler.report.costs import NOTHING, Cost, arithmetic
@@ -76,12 +77,15 @@ class SegmentOutline:
         Its kernels, those inside loops and branches inside these.
     aliases : tuple of (Var, Var)
         Variables that are the memory of another one, in another shape.
+    donated : tuple of int
+        Numbers of its inputs whose memory results may take.
     """
 
     number: int
     program: Program
     kernels: tuple[Kernel, ...]
     aliases: tuple[tuple[Var, Var], ...]
+    donated: tuple[int, ...] = ()
 
     def all_kernels(self) -> list[Kernel]:
         """Its kernels and those inside them, in order of their numbers."""
@@ -140,13 +144,15 @@ def outline_of(program: Program, input_names: tuple[str, ...] = ()) -> Outline:
     names = variable_names(body, input_names, letters)
     steps: list[SegmentOutline | HostOutline] = []
     writer = _Writer(letters)
-    for step in split(body):
+    plain = split(body)
+    donated = donated_inputs(program, body, plain)
+    for step in plain:
         if isinstance(step, HostStep):
             steps.append(HostOutline(step.equation, step.reason))
             continue
         kernels, plan = writer.program(step.program, names)
         number = 1 + sum(isinstance(s, SegmentOutline) for s in steps)
-        steps.append(SegmentOutline(number, step.program, kernels, tuple(plan.aliases.items())))
+        steps.append(SegmentOutline(number, step.program, kernels, tuple(plan.aliases.items()), donated))
     return Outline(body, names, letters, tuple(steps))
 
 

@@ -146,10 +146,13 @@ def _memory(program: Program, view: Outline, names: tuple[str, ...]) -> str:
         ("constants", held_bytes(view.program)),
         ("results", sum(a.nbytes for a in view.program.out_avals if all(isinstance(n, int) for n in a.shape))),
         *[(f"arena of segment {n}", w.arena_size) for n, w in written.items()],
-        ("at most at once", peak_memory(view, {n: w.arena_size for n, w in written.items()})),
+        ("at most at once", peak_memory(view, written)),
     ]
     width = max(len(name) for name, _ in sizes)
     parts.append("\n".join(f"{name:<{width}}  {bytes_text(size):>10}" for name, size in sizes))
+    reused = [(view.names[out], view.names[taken]) for w in written.values() for out, taken in w.reused]
+    if reused:
+        parts.append("\n".join(f"{out} takes the memory of {taken}, which is donated" for out, taken in reused))
     for number, segment in written.items():
         rows = [("temporary", "shape", "bytes", "offset", "kernels")]
         for t in segment.temporaries:
@@ -222,7 +225,7 @@ def overview(program: Program, names: tuple[str, ...]) -> str:
 def cost_report(program: Program, names: tuple[str, ...]) -> dict[str, Any]:
     """What a run costs: counts for the whole Program, and for each kernel."""
     view = outline_of(program, names)
-    arenas = {s.number: Written(s, view.names).arena_size for s in view.segments}
+    written = {s.number: Written(s, view.names) for s in view.segments}
     total = view.cost
     kernels = [
         {
@@ -237,7 +240,7 @@ def cost_report(program: Program, names: tuple[str, ...]) -> dict[str, Any]:
         **total._asdict(),
         "argument_bytes": sum(a.nbytes for a in view.program.in_avals),
         "result_bytes": sum(a.nbytes for a in view.program.out_avals),
-        "arena_bytes": max(arenas.values(), default=0),
-        "peak_memory": peak_memory(view, arenas),
+        "arena_bytes": max([w.arena_size for w in written.values()], default=0),
+        "peak_memory": peak_memory(view, written),
         "kernels": kernels,
     }

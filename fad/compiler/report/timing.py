@@ -34,8 +34,8 @@ class _TimedSegment(NativeSegment):
         # The name is unique in the process; it is not kept on disk.
         written = Written(segment, names, f"fad_timed_{next(_numbers)}_", Clock(cycles))
         objects = {name: engine().compile(source) for name, source in written.sources.items()}
-        header = header_of(written.canonical, written.lowering.memory, written.symbols, objects)
-        super().__init__(segment.program, Code(written.name, header, b"".join(objects.values())))
+        header = header_of(written.lowering, written.symbols, objects)
+        super().__init__(segment.program, Code(written.name, header, b"".join(objects.values())), segment.donated)
         self.kernels = segment.all_kernels()
         self.counters = np.zeros((len(self.kernels) + 1, 2), np.int64)
         self.records = [self.counters]

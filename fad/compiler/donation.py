@@ -1,0 +1,104 @@
+"""Donation: which results may be written into the memory of arguments that the caller gives away.
+
+A result takes the place of an argument of its type if nothing reads the argument after the step that writes the result. In that step itself
+the argument may be read too, if the step is one loop over elements in which each turn reads what it overwrites and nothing else of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fad.compiler.access import Patterns, identity_index
+from fad.compiler.fusion import REDUCTIONS, Group, Member, Opaque, Plan, is_small
+from fad.compiler.llvm.rules import rule_of
+from fad.core.program import Atom, Equation, Var
+
+__all__ = ["reused_memory"]
+
+
+def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
+    """The argument whose memory each result takes, for those that take one."""
+    readers: dict[Var, list[int]] = {v: [] for v in donated}
+    for number, step in enumerate(plan.steps):
+        for var in _memory_of(plan, [a for e in _equations(step) for a in e.inputs]):
+            if var in readers:
+                readers[var].append(number)
+    found: dict[Var, Var] = {}
+    for out in plan.program.outputs:
+        if isinstance(out, Var) and _is_written_at_once(plan, out):
+            place = plan.place[out]
+            fitting = [v for v in donated if v not in found.values() and _fits(plan, out, v, place, readers[v])]
+            if fitting:
+                # An argument that is read here has its last reader here; others may serve later results as well.
+                found[out] = max(fitting, key=lambda v: max(readers[v], default=-1))
+    return found
+
+
+def _equations(step: Any) -> list[Equation]:
+    if isinstance(step, Group):
+        return [m.equation for m in step.members.values()]
+    return [step.equation] if isinstance(step, Opaque) else step.equations
+
+
+def _memory_of(plan: Plan, atoms: Sequence[Atom]) -> set[Var]:
+    """The variables whose memory is read, through views and other shapes of it."""
+    found: set[Var] = set()
+    pending = list(atoms)
+    while pending:
+        atom = pending.pop()
+        if not isinstance(atom, Var):
+            continue
+        if atom in plan.virtual:
+            pending += plan.producers[atom].inputs
+        elif atom in plan.aliases:
+            pending.append(plan.aliases[atom])
+        else:
+            found.add(atom)
+    return found
+
+
+def _is_written_at_once(plan: Plan, out: Var) -> bool:
+    """Whether a result is written where it belongs by the step that makes it, and by no loop that goes on reading."""
+    if out not in plan.place or out in plan.aliases or is_small(out.aval.shape):
+        return False
+    step = plan.steps[plan.place[out]]
+    return isinstance(step, Group) or (isinstance(step, Opaque) and not step.equation.primitive.higher_order)
+
+
+def _fits(plan: Plan, out: Var, argument: Var, place: int, readers: list[int]) -> bool:
+    if (argument.aval.shape, argument.aval.dtype) != (
+        out.aval.shape,
+        out.aval.dtype,
+    ) or argument in plan.program.outputs:
+        return False
+    if max(readers, default=-1) != place:
+        return max(readers, default=-1) < place
+    step = plan.steps[place]
+    return isinstance(step, Group) and reads_what_it_overwrites(step, plan, out, argument)
+
+
+def reads_what_it_overwrites(group: Group, plan: Plan, out: Var, argument: Var) -> bool:
+    """Whether each turn of a group's loop reads an argument only where it writes the result."""
+    if group.fixed or group.members[out].is_reduction or group.prefix != argument.aval.shape:
+        return False
+    for member in group.members.values():
+        for var, index in _accesses(member, plan):
+            if var != argument and argument in _memory_of(plan, [var]):
+                return False
+            if var == argument and index != identity_index(argument.aval.shape):
+                return False
+    return True
+
+
+def _accesses(member: Member, plan: Plan) -> list[Any]:
+    patterns = Patterns(lambda v: plan.producers[v] if v in plan.virtual else None)
+    index = identity_index(member.domain)
+    if member.equation.primitive.kernel in REDUCTIONS:
+        patterns.read(member.equation.inputs[0], index)
+    else:
+        rule = rule_of(member.equation)
+        assert rule is not None
+        for atom, source in rule.sources(patterns, member.equation, index):  # type: ignore[arg-type]
+            patterns.read(atom, source)  # type: ignore[arg-type]
+    return patterns.accesses

@@ -1,0 +1,119 @@
+"""Donated arguments: arrays whose memory a jitted function may use for its results, and which are gone afterwards.
+
+Only memory that belongs to one ``fad.Array`` alone is written: not a NumPy array of the user's, not what a view, another ``Array`` or a
+constant shares. Where a donated argument is one of these, its elements are copied first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fad.compiler.outcomes import FAILED, MISS
+from fad.core.array import Array, Deleted, wrap
+from fad.core.errors import ArgumentError
+from fad.core.program import Program
+from fad.core.pytrees import flatten, unflatten
+from fad.transforms.arguments import as_operand
+from fad.transforms.calling import call
+
+__all__ = ["DonatingShortcut", "call_donating"]
+
+
+def _references(buffer: Any) -> int:
+    return sys.getrefcount(buffer)
+
+
+def _alone() -> int:
+    """What :func:`_references` says of a buffer that only its ``Array`` and the caller's variable hold; it depends on the interpreter."""
+    array = wrap(np.empty(1))
+    buffer = array._buffer
+    return _references(buffer)
+
+
+_ALONE = _alone()
+
+
+def owns_its_memory(leaf: Any) -> bool:
+    """Whether a leaf is an ``Array`` whose elements nobody else can see."""
+    if type(leaf) is not Array:
+        return False
+    buffer = leaf._buffer
+    if (
+        type(buffer) is not np.ndarray
+        or buffer.base is not None
+        or not (buffer.flags.owndata and buffer.flags.writeable)
+    ):
+        return False
+    return _references(buffer) == _ALONE
+
+
+def check_donated(name: str, leaves: Sequence[Any], donated: Sequence[int]) -> None:
+    """Raise if a donated array is among the arguments twice."""
+    given = [leaves[k] for k in donated if type(leaves[k]) is Array]
+    # Numbers may well be the same object twice, so the quick test is not the last word.
+    if given and len(set(map(id, leaves))) != len(leaves) and _is_twice(given, leaves):
+        raise ArgumentError(
+            f"jit({name}): an array that is donated is passed twice in one call, so its memory would be read after it was given away. "
+            "Pass a copy, x.copy(), or leave the argument out of donate_argnums."
+        )
+
+
+def _is_twice(given: Sequence[Any], leaves: Sequence[Any]) -> bool:
+    donated = set(map(id, given))
+    return len(donated) != len(given) or sum(id(leaf) in donated for leaf in leaves) != len(given)
+
+
+def delete_donated(name: str, leaves: Sequence[Any], donated: Sequence[int]) -> None:
+    """Have donated arrays refuse any further use."""
+    for k in donated:
+        leaf = leaves[k]
+        if type(leaf) is Array:
+            leaf._buffer = Deleted(name, leaf._buffer)
+
+
+def call_donating(program: Program, leaves: Sequence[Any]) -> list[Any]:
+    """Call a Program whose arguments are donated, the general way: nothing is overwritten, but the arguments are gone."""
+    donated = tuple(program.donated)
+    check_donated(program.name, leaves, donated)
+    outs = call(program, *map(as_operand, leaves))
+    delete_donated(program.name, leaves, donated)
+    return outs
+
+
+class DonatingShortcut:
+    """The native call for one signature of a function with donated arguments; gives ``MISS`` for arguments of another one."""
+
+    __slots__ = ("_caller", "_donated", "_name", "_out_tree", "_overwritten", "_single", "_treedef", "program", "stamp")
+
+    def __init__(
+        self,
+        caller: Callable[..., Any],
+        program: Program,
+        treedef: Any,
+        out_tree: Any,
+        stamp: object,
+        overwritten: Sequence[int],
+    ):
+        self._caller, self.program, self.stamp = caller, program, stamp
+        self._treedef, self._out_tree, self._single = treedef, out_tree, out_tree.is_leaf()
+        self._overwritten, self._donated, self._name = tuple(overwritten), tuple(program.donated), program.name
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        leaves, treedef = flatten((args, kwargs))
+        if treedef != self._treedef:
+            return MISS
+        check_donated(self._name, leaves, self._donated)
+        given = list(leaves)
+        for k in self._overwritten:
+            if not owns_its_memory(leaves[k]):
+                # The code takes this argument's memory for a result, and so gets memory that it may have.
+                given[k] = wrap(np.array(leaves[k]._buffer if type(leaves[k]) is Array else leaves[k], order="C"))
+        results = self._caller(*given)
+        if results is MISS or results is FAILED:
+            return MISS
+        delete_donated(self._name, leaves, self._donated)
+        return results if self._single else unflatten(self._out_tree, results)
