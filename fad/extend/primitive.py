@@ -15,6 +15,8 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, FadError, NonDifferentiableError, ShapeError
 from fad.core.primitive import REGISTRY, linear
 from fad.core.primitive import Primitive as CorePrimitive
+from fad.core.samples import Case
+from fad.extend.scalar_code import run_kernel
 from fad.numpy.conversion import operands
 from fad.primitives.structural import convert, zeros
 from fad.transforms.arguments import as_operand
@@ -53,7 +55,9 @@ class Primitive:
         ``batch(size, args, mapped, **params)`` gives ``(out, mapped)``: the mapped axis is axis 0 of each argument with ``mapped[k]``
         true. ``"loop"`` calls the operation once per example.
     kernel : callable, optional
-        Scalar code for the compiler, for elementwise operations only; without it ``jit`` calls ``impl``.
+        Scalar code for the compiler, for elementwise operations only: ``kernel(k, *numbers, **params)`` computes one element of the result
+        from one element of each argument, with Python's operators and NumPy's functions by their names, ``k.exp(x)``,
+        ``k.where(x > 0, x, 0.0)``. It is fused with the operations around it. Without it ``jit`` calls ``impl`` between native segments.
     samples : sequence of Case, optional
         Sample calls for :func:`fad.testing.check_primitive`; made by :func:`case`.
     multiple_results : bool
@@ -98,11 +102,13 @@ class Primitive:
         multiple_results: bool = False,
     ):
         _check_declaration(name, impl, shape, jvp, vjp, batch)
+        _check_extras(name, kernel, samples, multiple_results)
         self.name = self.__name__ = name
         self._impl, self._shape, self._batch = impl, shape, batch
         self._multiple = multiple_results
         self._jvp: Any = None if jvp is linear else jvp
         self._vjp: Any = vjp
+        self._kernel: Any = None if isinstance(kernel, ForeignKernel) else kernel
         rules = self._core_rules(jvp, vjp)
         if isinstance(REGISTRY.get(name), _OwnPrimitive):
             del REGISTRY[name]
@@ -112,7 +118,7 @@ class Primitive:
             shape=self._run_shape,
             **rules,
             batch=self._run_batch,
-            kernel=kernel,
+            kernel=self._run_kernel if self._kernel is not None else kernel,
             samples=list(samples),
             multiple_results=multiple_results,
             doc=f"An operation declared outside fad: {name}.",
@@ -177,22 +183,42 @@ class Primitive:
                 view.flags.writeable = False
             views.append(view)
         out = self._impl(xp, *views, **params)
+        types = self._types([aval_of(a) for a in args], params)
+        if self._multiple and (not isinstance(out, list | tuple) or len(out) != len(types)):
+            seen = f"{len(out)} results" if isinstance(out, list | tuple) else f"a {type(out).__name__}"
+            raise ShapeError(
+                f"{self.name}: impl gives {seen} where the shape rule says {len(types)}; impl must give a list of them"
+            )
+        if out is None:
+            raise ShapeError(f"{self.name}: impl gives None; does it lack its return statement?")
         outs = [xp.asarray(o) for o in (out if self._multiple else [out])]
         # What the shape rule says is what compiled code relies on.
-        for out, aval in zip(outs, self._types([aval_of(a) for a in args], params), strict=True):
+        for out, aval in zip(outs, types, strict=True):
             if out.shape != aval.shape or out.dtype != aval.dtype:
                 raise ShapeError(
                     f"{self.name}: impl gives {aval_of(out)} where the shape rule says {aval}; one of them is wrong"
                 )
         return self._unlisted([o if o.shape else o[()] for o in outs])
 
+    def _run_kernel(self, builder: Any, *values: Any, **params: Any) -> Any:
+        return run_kernel(self.name, self._kernel, builder, values, params)
+
     def _run_shape(self, *avals: ShapedArray, **params: Any) -> Any:
         said = self._shape(*[a.update() for a in avals], **params)
+        if self._multiple and not isinstance(said, list | tuple):
+            raise ArgumentError(
+                f"{self.name}: with multiple_results the shape rule must give a list of ShapedArrays, got {type(said).__name__}"
+            )
         for aval in said if self._multiple else [said]:
             if not isinstance(aval, ShapedArray):
                 raise ArgumentError(
                     f"{self.name}: the shape rule must give fad.extend.ShapedArray(shape, dtype), got {type(aval).__name__}"
                 )
+        if self._kernel is not None and said.shape != (lead := np.broadcast_shapes(*[a.shape for a in avals])):
+            raise ArgumentError(
+                f"{self.name}: a kernel is scalar code for elementwise operations, whose arguments broadcast to the result; these broadcast to "
+                f"{lead}, and the shape rule says {said}. Leave the kernel out, or make a native one with fad.extend.from_numba."
+            )
         return list(said) if self._multiple else said
 
     def _run_jvp(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
@@ -211,6 +237,8 @@ class Primitive:
             )
         outs = self._listed("the jvp rule's result", pair[0])
         moved = self._listed("the jvp rule's tangent", pair[1])
+        if len(moved) != len(outs):
+            raise ArgumentError(f"{self.name}: the jvp rule gives {len(outs)} results and {len(moved)} tangents")
         return outs, [
             self._fitting("a tangent", "result", k, t, o) for k, (t, o) in enumerate(zip(moved, outs, strict=True))
         ]
@@ -325,7 +353,13 @@ class Primitive:
 
     def _run_batch(self, size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         if callable(self._batch):
-            out, out_mapped = self._batch(size, [wrap(a) for a in args], list(mapped), **params)
+            pair = self._batch(size, [wrap(a) for a in args], list(mapped), **params)
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise ArgumentError(
+                    f"{self.name}: the batch rule must give a pair (out, mapped), got {type(pair).__name__}; mapped says whether axis 0 of the "
+                    "result is the batch"
+                )
+            out, out_mapped = pair
             return self._unlisted(self._listed("the batch rule", out)), out_mapped
         rows = [wrap(a) for a, m in zip(args, mapped, strict=True) if m]
 
@@ -378,3 +412,15 @@ def _check_declaration(name: str, impl: Any, shape: Any, jvp: Any, vjp: Any, bat
         )
     if batch != "loop" and not callable(batch):
         raise ArgumentError(f"Primitive({name!r}): batch must be a function or 'loop', got {batch!r}")
+
+
+def _check_extras(name: str, kernel: Any, samples: Any, multiple: bool) -> None:
+    if kernel is not None and not callable(kernel) and not isinstance(kernel, ForeignKernel):
+        raise ArgumentError(f"Primitive({name!r}): kernel must be a function k, *numbers -> number, got {kernel!r:.80}")
+    if callable(kernel) and multiple:
+        raise ArgumentError(f"Primitive({name!r}): a kernel computes one result; with multiple_results there is none")
+    for sample in samples:
+        if not isinstance(sample, Case):
+            raise ArgumentError(
+                f"Primitive({name!r}): samples must be made by fad.extend.case, as in case(samples.f64(2, 3)), got {type(sample).__name__}"
+            )

@@ -5,6 +5,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.dispatch import CompilerWarning
 from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError, ShapeError
 from fad.extend import Primitive, ShapedArray, case, linear, no_rule, samples
 
@@ -77,6 +78,57 @@ def test_every_transform(op):
     assert op.name in str(fad.make_program(f)(x))
 
 
+KERNELS = {
+    "operators": (
+        lambda xp, x, y: (2 * x - y / 4) ** 3 + abs(-x) % (1 + y),
+        lambda k, x, y: (2 * x - y / 4) ** 3 + abs(-x) % (1 + y),
+    ),
+    "functions": (
+        lambda xp, x, y: xp.where((x > y) & ~(x == 2), xp.exp(x) * 0.5, xp.arctan2(y, 1.0)),
+        lambda k, x, y: k.where((x > y) & ~(x == 2), k.exp(x) * 0.5, k.arctan2(y, 1.0)),
+    ),
+    "constants": (lambda xp, x, y: 0 * (x + y) + 7.0, lambda k, x, y: 7.0),
+    "powers": (lambda xp, x, y: x**0.5 + 2.0**y, lambda k, x, y: x**0.5 + 2.0**y),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_are_fused_with_what_is_around_them(name):
+    impl, kernel = KERNELS[name]
+    op = Primitive(
+        f"test_kernel_{name}",
+        impl=impl,
+        shape=lambda x, y: ShapedArray(np.broadcast_shapes(x.shape, y.shape), np.result_type(x.dtype, y.dtype)),
+        kernel=kernel,
+        samples=samples.reals((0.1, 3.0), (0.1, 3.0)),
+    )
+    fad.testing.check_primitive(op)
+    compiled = fad.jit(lambda x, y: fnp.sum(op(x * 2, y))).lower(np.ones((300, 200)), np.ones(200)).compile()
+    assert compiled.native.reasons == {}
+    assert [k["kind"] for k in compiled.cost_analysis()["kernels"]] == ["loops"]
+
+
+def test_a_kernel_that_is_declared_again_is_used():
+    for factor in (2.0, 3.0):
+        op = Primitive("test_anew", impl=lambda xp, x: x, shape=lambda x: x, kernel=lambda k, x, f=factor: f * x)
+        assert fad.jit(op)(1.0) == factor
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (lambda k, x: k.nonsense(x), "no function k.nonsense; they have NumPy's elementwise functions"),
+        (lambda k, x: x if x > 0 else -x, r"use k.where\(condition, x, y\) in place of `if`"),
+        (lambda k, x: [x], "it must give a number, got list"),
+        (lambda k: 0.0, "takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_kernel_that_cannot_be_used_is_warned_of(kernel, message):
+    op = Primitive("test_broken_kernel", impl=lambda xp, x: abs(x), shape=lambda x: x, kernel=kernel)
+    with pytest.warns(CompilerWarning, match=f"test_broken_kernel: the kernel cannot be used.*{message}"):
+        assert fad.jit(lambda x: op(x) + 1)(-2.0) == 3
+
+
 def test_array_likes_are_taken():
     assert forward_only([1, 2], k=2).tolist() == [1, 4]
     x = fad.Array([3.0])
@@ -127,6 +179,45 @@ MISTAKES = [
     (lambda: Primitive("test_m", impl=abs, shape=abs, vjp=linear), "linear belongs in the jvp slot"),
     (lambda: Primitive("test_m", impl=abs, shape=abs, jvp=3), "jvp must be a function or None, got int"),
     (lambda: Primitive("test_m", impl=abs, shape=abs, batch="rows"), "batch must be a function or 'loop', got 'rows'"),
+    (lambda: Primitive("test_m", impl=abs, shape=abs, kernel="exp"), "kernel must be a function k, .*got 'exp'"),
+    (
+        lambda: Primitive("test_m", impl=abs, shape=abs, kernel=abs, multiple_results=True),
+        "a kernel computes one result",
+    ),
+    (
+        lambda: Primitive("test_m", impl=abs, shape=abs, samples=[np.ones(2)]),
+        "must be made by fad.extend.case.*got ndarray",
+    ),
+    (
+        lambda: Primitive("test_m", impl=lambda xp, x: x, shape=lambda x: ShapedArray((), "f8"), kernel=abs)(
+            np.ones(3)
+        ),
+        r"a kernel is scalar code for elementwise operations.*these broadcast to \(3,\), and the shape rule says float64\[\]",
+    ),
+    (
+        lambda: Primitive("test_m", impl=lambda xp, x: [x], shape=lambda x: x, multiple_results=True)(1.0),
+        "with multiple_results the shape rule must give a list of ShapedArrays, got ShapedArray",
+    ),
+    (
+        lambda: fad.jvp(
+            Primitive(
+                "test_m",
+                impl=lambda xp, x: [x, x],
+                shape=lambda x: [x, x],
+                multiple_results=True,
+                jvp=lambda p, t: ([p[0]] * 2, t),
+            ),
+            (1.0,),
+            (1.0,),
+        ),
+        "the jvp rule gives 2 results and 1 tangents",
+    ),
+    (
+        lambda: fad.vmap(Primitive("test_m", impl=lambda xp, x: x, shape=lambda x: x, batch=lambda n, a, m: a[0]))(
+            np.ones(3)
+        ),
+        r"the batch rule must give a pair \(out, mapped\)",
+    ),
     (lambda: forward_only(1.0, k=[1]), r"the parameter k=\[1\] is a list, which is not hashable"),
     (lambda: forward_only(1.0, k=np.ones(2)), "the parameter k=.*not hashable"),
     (
@@ -183,6 +274,18 @@ def test_a_rule_that_needs_its_own_transpose_says_so():
 def test_a_batch_is_one_loop_inside_compiled_code():
     program = fad.make_program(fad.vmap(lambda x: forward_only(x, k=2)))(np.ones((1000, 3)))
     assert len(program.equations) < 5
+
+
+def test_results_of_impl_are_counted():
+    several = {"shape": lambda x: [x, x], "multiple_results": True}
+    for impl, message in (
+        (lambda xp, x: [x], "impl gives 1 results where the shape rule says 2"),
+        (lambda xp, x: x, "impl gives a ndarray where the shape rule says 2"),
+    ):
+        with pytest.raises(ShapeError, match=message):
+            Primitive("test_m", impl=impl, **several)(np.ones(3))
+    with pytest.raises(ShapeError, match="impl gives None; does it lack its return statement"):
+        Primitive("test_m", impl=lambda xp, x: None, shape=lambda x: x)(1.0)
 
 
 def test_shapes_and_dtypes_of_rules_are_checked():
