@@ -145,6 +145,8 @@ def axis_numbers(axis: Any, ndim: int, function: str) -> tuple[int, ...]:
     """Axes as a tuple of distinct non-negative ints; ``None`` is all of them."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and 0 <= axis < ndim:
+        return (axis,)
     numbers = tuple(axis_number(a, ndim, function) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
     if len(set(numbers)) != len(numbers):
         raise ShapeError(f"{function}: axis {axis!r} names an axis twice")

@@ -130,10 +130,10 @@ def sum(
     >>> fad.grad(fnp.sum)(fnp.array([1.0, 2.0]))
     Array([1., 1.])
     """
-    if axis is None and dtype is None and out is None and keepdims is False and initial is None and where is True:
+    if dtype is None and out is None and keepdims is False and initial is None and where is True:
         x = operand(a, "sum")
         if dtype_of(x).kind in "fc":
-            return wrap(reduce_sum(x, tuple(range(len(shape_of(x))))))
+            return wrap(reduce_sum(x, axis_numbers(axis, len(shape_of(x)), "sum")))
     refuse_out("sum", out)
     return _fold("sum", reduce_sum, 0, lambda x, y: x + y, a, axis, dtype, (keepdims, initial, where))
 

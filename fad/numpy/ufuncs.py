@@ -151,8 +151,12 @@ class _Binary(UFunc):
         """Apply the function elementwise to broadcast arguments."""
         if rest or keywords or y is None:
             return self._general((x, y, *rest) if y is not None else (x,), **keywords)
-        if not (isinstance(x, Tracer) and isinstance(y, Tracer)):
-            x, y = operands(self.__name__, x, y)
+        kinds = type(x), type(y)
+        if float in kinds:
+            x, y = operands(self.__name__, x, y)  # a float yields to bfloat16
+        else:
+            x = x if isinstance(x, Tracer) else operand(x, self.__name__)
+            y = y if isinstance(y, Tracer) else operand(y, self.__name__)
         out = self.bind(x, y)
         return out if isinstance(out, Tracer) else wrap(out)
 

@@ -127,19 +127,27 @@ reciprocal = elementwise(
 # --- maximum and minimum: where the arguments are equal each gets half, so that the sum rule holds ---------------------------------------
 
 
-def _share(wins: Any, ties: Any, dtype: np.dtype) -> Any:
-    """1 where the argument wins, 1/2 where it ties, else 0."""
-    return (convert(wins, dtype) + convert(ties, dtype)) * dtype.type(0.5)
+def _share(x: Any, out: Any, wins: Any, winners_reach: bool) -> Any:
+    """1 where the argument wins, 1/2 where it ties, else 0; ``winners_reach``: who wins equals the result, so that counting finds ties."""
+    dtype = dtype_of(out)
+    reaches = equal.bind(x, out)
+    if winners_reach and type(reaches) is type(wins) is np.ndarray and _counted(reaches) == _counted(wins):
+        return convert(wins, dtype)
+    return (convert(reaches, dtype) + convert(wins, dtype)) * dtype.type(0.5)
+
+
+_counted = np.count_nonzero
 
 
 def _extremum(name: str, strict: str) -> Primitive:
     """maximum, minimum, fmax or fmin; ``strict`` compares the first argument with the second where the first one wins."""
+    winners_reach = name in ("maximum", "minimum")  # to fmax a NaN wins over a NaN
 
     def first(out: Any, x: Any, y: Any) -> Any:
-        return _share(equal.bind(x, out), _compare(strict)(x, y), dtype_of(out))
+        return _share(x, out, _compare(strict)(x, y), winners_reach)
 
     def second(out: Any, x: Any, y: Any) -> Any:
-        return _share(equal.bind(y, out), _compare(strict)(y, x), dtype_of(out))
+        return _share(y, out, _compare(strict)(y, x), winners_reach)
 
     return elementwise(
         name,
@@ -430,12 +438,28 @@ def _select_jvp(primals: Any, tangents: Any) -> Any:
 
 def _select_vjp(pred: Any, x: Any, y: Any) -> Any:
     types = [(shape_of(a), dtype_of(a)) for a in (x, y)]
+    return select.bind(pred, x, y), lambda ct: [None, *_pull_both(ct, pred, *types)]
 
-    def pullback(ct: Any) -> list[Any]:
-        zero = zeros(ShapedArray((), dtype_of(ct)))
-        return [None, match(select.bind(pred, ct, zero), *types[0]), match(select.bind(pred, zero, ct), *types[1])]
 
-    return select.bind(pred, x, y), pullback
+def _select_pull(out: Any, primals: Sequence[Any], active: tuple[int, ...], params: Any) -> tuple[Any, ...]:
+    pred, x, y = primals
+    if active == (1,):
+        return _pull_chosen, pred, shape_of(x), dtype_of(x)
+    if active == (2,):
+        return _pull_other, pred, shape_of(y), dtype_of(y)
+    return _pull_both, pred, (shape_of(x), dtype_of(x)), (shape_of(y), dtype_of(y))
+
+
+def _pull_chosen(ct: Any, pred: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return match(select.bind(pred, ct, dtype_of(ct).type(0)), shape, dtype)
+
+
+def _pull_other(ct: Any, pred: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return match(select.bind(pred, dtype_of(ct).type(0), ct), shape, dtype)
+
+
+def _pull_both(ct: Any, pred: Any, x_type: Any, y_type: Any) -> tuple[Any, Any]:
+    return _pull_chosen(ct, pred, *x_type), _pull_other(ct, pred, *y_type)
 
 
 def _select_batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any:
@@ -449,6 +473,7 @@ select = Primitive(
     shape=_select_aval,
     jvp=_select_jvp,
     vjp=_select_vjp,
+    pullback_from=_select_pull,
     batch=_select_batch,
     kernel=lambda k, pred, x, y: k.select(pred, x, y),
     samples=[

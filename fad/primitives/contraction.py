@@ -164,20 +164,26 @@ def _transpose(
     return _Transpose(True, inner, shared, None if order == tuple(range(len(order))) else order)
 
 
-def _vjp_selected(active: Axes, primals: Sequence[Any], params: dict[str, Any]) -> Any:
+def _vjp(x: Any, y: Any, **params: Any) -> Any:
+    pull, *kept = _pullback_from(None, (x, y), (0, 1), params)
+    return dot_general_p.bind(x, y, **params), lambda cotangent: pull(cotangent, *kept)
+
+
+def _pullback_from(out: Any, primals: Sequence[Any], active: Axes, params: dict[str, Any]) -> tuple[Any, ...]:
     x, y = primals
-    out = dot_general_p.bind(x, y, **params)
     rules = _transposes(len(shape_of(x)), len(shape_of(y)), params["contract"], params["batch"])
-    jobs = [(rules[k], primals[1 - k], dtype_of(primals[k])) for k in active]
+    if len(active) == 2:
+        return _pull_both, rules, x, y
+    (k,) = active
+    return _pull_one, rules[k], primals[1 - k], dtype_of(primals[k])
 
-    def pullback(cotangent: Any) -> list[Any]:
-        cotangents = []
-        for rule, other, dtype in jobs:
-            term = rule(cotangent, other)
-            cotangents.append(term if dtype_of(term) == dtype else convert(term, dtype))
-        return cotangents
 
-    return out, pullback
+def _pull_one(cotangent: Any, rule: _Transpose, other: Any, dtype: np.dtype) -> Any:
+    return convert(rule(cotangent, other), dtype)
+
+
+def _pull_both(cotangent: Any, rules: tuple[_Transpose, _Transpose], x: Any, y: Any) -> list[Any]:
+    return [_pull_one(cotangent, rules[0], y, dtype_of(x)), _pull_one(cotangent, rules[1], x, dtype_of(y))]
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
@@ -220,8 +226,8 @@ dot_general_p = Primitive(
     impl=_impl,
     shape=_shape,
     jvp=_jvp,
-    vjp=lambda x, y, **params: _vjp_selected((0, 1), (x, y), params),
-    vjp_selected=_vjp_selected,
+    vjp=_vjp,
+    pullback_from=_pullback_from,
     batch=_batch,
     kernel="dot_general",
     samples=[

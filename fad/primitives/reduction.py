@@ -13,7 +13,7 @@ from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_
 from fad.core.errors import ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
-from fad.core.trace import CURRENT, EVAL
+from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
 from fad.primitives.math_functions import exp, log
 from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape
@@ -48,10 +48,22 @@ def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Which elements equal the extreme, and how many do (at least 1: next to a NaN none does)."""
+    """Which elements equal the extreme, and how many do (at least 1: next to a NaN none does); ``None`` where it is seen to be one each."""
     mask = equal.bind(x, reshape(out, keepdims_shape(shape_of(x), axes)))
+    if type(mask) is np.ndarray and _one_each(mask, out):
+        return mask, None
     count = reduce_sum(convert(mask, real_dtype(dtype_of(out))), axes)
     return mask, maximum.bind(count, 1)
+
+
+def _one_each(mask: np.ndarray, out: Any) -> bool:
+    """Whether every extreme is that of one element: there are as many winners as extremes, and no NaN, which has none."""
+    extremes = concrete_value(out)
+    return (
+        extremes is not None
+        and np.count_nonzero(mask) == extremes.size
+        and (extremes.size == 1 or not np.isnan(np.vdot(extremes, extremes)))
+    )
 
 
 _EXTREME_SAMPLES = [
@@ -86,17 +98,18 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
         (x,), (tangent,) = primals, tangents
         out = primitive.bind(x, axes=axes)
         mask, count = _winners(x, out, axes)
-        return out, reduce_sum(select.bind(mask, tangent, dtype_of(tangent).type(0)), axes) / count
+        total = reduce_sum(select.bind(mask, tangent, dtype_of(tangent).type(0)), axes)
+        return out, total if count is None else total / count
 
     def vjp(x: Any, *, axes: tuple[int, ...]) -> Any:
         out = primitive.bind(x, axes=axes)
 
-        def pullback(cotangent: Any) -> list[Any]:
-            mask, count = _winners(x, out, axes)
-            share = reshape(cotangent / count, keepdims_shape(shape_of(x), axes))
-            return [convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))]
+        return out, lambda cotangent: [pull(cotangent, x, out, axes)]
 
-        return out, pullback
+    def pull(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
+        mask, count = _winners(x, out, axes)
+        share = reshape(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
+        return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
 
     primitive = Primitive(
         name,
@@ -104,6 +117,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
         shape=shape,
         jvp=jvp,
         vjp=vjp,
+        pullback_from=lambda out, primals, active, params: (pull, primals[0], out, params["axes"]),
         batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
         kernel=name,
         samples=_EXTREME_SAMPLES,

@@ -90,7 +90,7 @@ def _reshape_shape(x: ShapedArray, *, shape: tuple[int, ...]) -> ShapedArray:
 
 reshape_p = linear_unary(
     "reshape",
-    impl=lambda xp, x, *, shape: xp.reshape(x, shape),
+    impl=lambda xp, x, *, shape: x.reshape(shape) if type(x) is np.ndarray else xp.reshape(x, shape),
     shape=_reshape_shape,
     transpose=lambda ct, aval, *, shape: reshape(ct, aval.shape),
     batch=lambda size, x, *, shape: reshape(x, (size, *shape)),
@@ -130,7 +130,7 @@ def inverse_permutation(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 transpose_p = linear_unary(
     "transpose",
-    impl=lambda xp, x, *, axes: xp.transpose(x, axes),
+    impl=lambda xp, x, *, axes: x.transpose(axes) if type(x) is np.ndarray else xp.transpose(x, axes),
     shape=_permute_shape,
     transpose=lambda ct, aval, *, axes: permute(ct, inverse_permutation(axes)),
     batch=lambda size, x, *, axes: permute(x, (0, *(a + 1 for a in axes))),
@@ -184,9 +184,14 @@ def _broadcast_batch(size: int, x: Any, *, shape: tuple[int, ...]) -> Any:
 
 
 def _broadcast_impl(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
-    if xp is np and x.size == 1 and len(shape) >= x.ndim:
+    if xp is np and len(shape) >= x.ndim:
         # What every sum sends back. A view with zero strides, made without NumPy's iterator, which takes ten times as long.
-        return np.ndarray(shape, x.dtype, np.asarray(x), 0, (0,) * len(shape))
+        if x.size == 1:
+            return np.ndarray(shape, x.dtype, np.asarray(x), 0, (0,) * len(shape))
+        lead = len(shape) - x.ndim
+        if x.flags.c_contiguous and False not in [n in (1, m) for n, m in zip(x.shape, shape[lead:])]:
+            strides = [0 if n == 1 else stride for n, stride in zip(x.shape, x.strides)]
+            return np.ndarray(shape, x.dtype, x, 0, (0,) * lead + tuple(strides))
     return xp.broadcast_to(x, shape)
 
 
@@ -232,17 +237,24 @@ def _sum_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
 
 
 def keepdims_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """``shape`` with the reduced axes kept at size 1."""
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    """``shape`` with the reduced axes (non-negative) kept at size 1."""
+    kept = list(shape)
+    for axis in axes:
+        kept[axis] = 1
+    return tuple(kept)
+
+
+def _spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """The cotangent of a sum over ``axes`` of an array of ``shape``."""
+    return broadcast_to(reshape(ct, keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape)
 
 
 reduce_sum_p = linear_unary(
     "reduce_sum",
     impl=_sum_impl,
     shape=_sum_shape,
-    transpose=lambda ct, aval, *, axes: broadcast_to(
-        reshape(ct, keepdims_shape(aval.shape, axes)) if len(axes) < aval.ndim else ct, aval.shape
-    ),
+    transpose=lambda ct, aval, *, axes: _spread(ct, aval.shape, axes),
+    pullback_from=lambda out, primals, active, params: (_spread, shape_of(primals[0]), params["axes"]),
     batch=lambda size, x, *, axes: reduce_sum(x, tuple(a + 1 for a in axes)),
     kernel="reduce_sum",
     samples=[
@@ -328,7 +340,10 @@ def convert(x: Any, dtype: np.dtype) -> Any:
 
 
 def _is_weak(x: Any) -> bool:
-    return type(x) in PYTHON_SCALARS or (not isinstance(x, np.generic) and aval_of(x).weak)
+    if type(x) in PYTHON_SCALARS:
+        return True
+    primal = getattr(x, "primal", None)
+    return aval_of(x).weak if primal is None else _is_weak(primal)
 
 
 weaken = Primitive(

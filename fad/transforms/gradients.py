@@ -24,7 +24,6 @@ from fad.transforms.arguments import (
     function_name,
     leaf_operands,
     normalize_argnums,
-    replace_arguments,
     result_operands,
     select_arguments,
     split_aux,
@@ -141,21 +140,21 @@ def _value_and_grad(
 ) -> Callable[..., Any]:
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         numbers, single = normalize_argnums(transform, fun, argnums, len(args))
-        if single and type(args[numbers[0]]) in _PLAIN and not holomorphic:
+        called = list(args)
+        trace = new_tape(fun)
+        operand = _plain_operand(args[numbers[0]]) if single and not holomorphic else None
+        if operand is not None:
             # One array: nothing to flatten, nothing to name.
-            operands, treedef = [as_operand(args[numbers[0]])], None
+            operands, treedef = [operand], None
+            called[numbers[0]] = trace.input(operand)
         else:
             operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
-        if treedef is None and operands[0].dtype.kind not in "fc":
-            operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
-        trace = new_tape(fun)
-        tracers = [trace.input(o) for o in operands]
-        inputs = tracers if treedef is None else unflatten(treedef, tracers)
-        out, aux = _traced_call(transform, trace, fun, replace_arguments(args, numbers, inputs), kwargs, has_aux)
-        value, index = trace.split(_scalar_operand(transform, fun, out, holomorphic))
+            for number, value in zip(numbers, unflatten(treedef, [trace.input(o) for o in operands]), strict=True):
+                called[number] = value
+        out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
+        value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
         seed = dtype_of(value).type(1) if trace.base is EVAL else ones_like_aval(aval_of(value))
-        pullback = Pullback(trace, [index], operands)
-        cotangents = pullback([seed], consume=True)
+        cotangents = Pullback(trace, [index], operands)([seed], consume=True)
         if treedef is None:
             gradient = wrap(cotangents[0])
         else:
@@ -166,7 +165,10 @@ def _value_and_grad(
     return value_and_grad_of
 
 
-_PLAIN = frozenset({Array, np.ndarray})
+def _plain_operand(value: Any) -> Any:
+    """The operand of one real array, ``None`` for anything else."""
+    buffer = value._buffer if type(value) is Array else as_operand(value) if type(value) is np.ndarray else None
+    return buffer if buffer is not None and buffer.dtype.kind == "f" else None
 
 
 def _flat_operands(
@@ -212,16 +214,28 @@ def _without_trace(trace: Any, leaf: Any) -> Any:
     return leaf if index is None else wrap(primal)
 
 
+_SCALARS = (Array, Element, np.ndarray, np.generic, int, float, complex)
+
+
+def _scalar_and_index(
+    transform: str, trace: VJPTrace, fun: Callable[..., Any], out: Any, holomorphic: bool
+) -> tuple[Any, int | None]:
+    """The primal of a scalar result and its place on the tape, or a teaching error."""
+    if type(out) is VJPTracer and out.interpreter is trace and not holomorphic:
+        primal = out.primal
+        if dtype_of(primal).kind == "f" and shape_of(primal) == ():
+            return primal, out.index
+    return trace.split(_scalar_operand(transform, fun, out, holomorphic))
+
+
 def _scalar_operand(transform: str, fun: Callable[..., Any], out: Any, holomorphic: bool) -> Any:
     """The operand of a scalar result, or a teaching error."""
-    if not isinstance(out, Array | Element | np.ndarray | np.generic | int | float | complex):
+    if not isinstance(out, _SCALARS):
         raise ShapeError(
             f"{transform}({function_name(fun)}): the function must return one scalar, got {type(out).__name__}"
             + (f" of length {len(out)}; use has_aux=True for (value, aux)" if isinstance(out, tuple) else "")
             + (". Does it lack a return statement?" if out is None else ".")
         )
-    if type(out) is VJPTracer and out.dtype.kind == "f" and out.shape == () and not holomorphic:
-        return out
     # A Python int is a constant that happens to have no point: `total = 0`, and the loop never ran.
     value = as_operand(float(out) if type(out) is int else out)
     if shape_of(value) != ():

@@ -44,12 +44,18 @@ class VJPTracer(Tracer):
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the axes."""
-        return shape_of(self.primal)
+        try:
+            return self.primal.shape
+        except AttributeError:
+            return ()
 
     @property
     def dtype(self) -> Any:
         """Type of the elements."""
-        return dtype_of(self.primal)
+        try:
+            return self.primal.dtype
+        except AttributeError:
+            return dtype_of(self.primal)
 
 
 class _Several:
