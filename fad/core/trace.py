@@ -23,6 +23,7 @@ import numpy as np
 from fad.core.array import Array
 from fad.core.avals import shape_of
 from fad.core.errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
+from fad.core.origins import asked_at, value_text
 
 __all__ = [
     "CURRENT",
@@ -33,6 +34,7 @@ __all__ = [
     "Trace",
     "Tracer",
     "concrete_value",
+    "leaked",
     "set_trace",
     "user_source",
 ]
@@ -187,9 +189,11 @@ class Tracer(Array):
         return self.interpreter.describe()
 
     def _refuse(self, what: str, remedy: str) -> ConcretizationError:
+        named, assigned = value_text(self)
         return ConcretizationError(
-            f"{what} needs the concrete value of {self!r}, which it does not have inside {self.interpreter.describe()}.\n"
-            f"The value comes from: {self.origin()}.\n{remedy}"
+            f"{what} needs the concrete value of {named}, and there is none inside {self.interpreter.describe()}.\n"
+            f"It is needed at {asked_at()}\n"
+            f"The value comes from: {_made(self, assigned)}\n{remedy}"
         )
 
     def __bool__(self) -> bool:
@@ -267,6 +271,23 @@ class Tracer(Array):
         return repr(self)
 
 
+def _made(tracer: Tracer, assigned: str = "") -> str:
+    """Where a tracer comes from: what its trace knows, else the line that assigned it to its name."""
+    origin = tracer.origin()
+    return assigned if assigned and origin == tracer.interpreter.describe() else origin
+
+
+def leaked(what: str, tracer: Tracer, reason: str) -> LeakedTracerError:
+    """The error about a tracer that outlived its transform."""
+    return LeakedTracerError(
+        f"{what} {tracer!r}, {reason}.\n"
+        f"It is used at {asked_at()}\n"
+        f"The value comes from: {_made(tracer)}\n"
+        "Ways out: Return values from the transformed function instead of storing them in lists, globals or attributes (grad, jvp and vjp\n"
+        "take has_aux=True for results besides), or look at them inside with fad.debug.print or fad.debug.breakpoint."
+    )
+
+
 def concrete_value(x: Any) -> Any:
     """The NumPy value under a stack of tracers, or ``None`` where there is none (inside jit or vmap)."""
     while isinstance(x, Tracer):
@@ -332,11 +353,8 @@ def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     unwrapped = []
     for arg in args:
         if isinstance(arg, Tracer):
-            raise LeakedTracerError(
-                f"{primitive.name} got {arg!r}, a value of {arg.interpreter.describe()}, which has "
-                f"{'finished' if not arg.interpreter.live else 'no meaning in this thread'}. It came from: {arg.origin()}. "
-                "Return values from the transformed function instead of storing them in lists, globals or attributes."
-            )
+            state = "finished" if not arg.interpreter.live else "no meaning in this thread"
+            raise leaked(f"{primitive.name} got", arg, f"a value of {arg.interpreter.describe()}, which has {state}")
         arg = arg._buffer if type(arg) is Array else arg
         if hasattr(arg, "__cuda_array_interface__"):
             module = sys.modules["cupy"]

@@ -42,7 +42,7 @@ def stage_function(
         outs, found["tree"] = result_operands(transform, fun, out)
         return outs
 
-    program, captured = stage(flat_fun, avals, function_name(fun), owner=fun)
+    program, captured = stage(flat_fun, avals, function_name(fun), fun, transform)
     return program, captured, found["tree"]
 
 

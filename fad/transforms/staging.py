@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of
-from fad.core.errors import LeakedTracerError
 from fad.core.program import Equation, Literal, Program, Var, used_equations
-from fad.core.trace import CURRENT, Source, Trace, Tracer, user_source
+from fad.core.trace import CURRENT, Source, Trace, Tracer, leaked, user_source
 from fad.primitives.structural import weaken
 
 __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
@@ -52,16 +51,22 @@ class WeakStageTracer(StageTracer):
 class StageTrace(Trace):
     """Records every operation as an equation."""
 
-    __slots__ = ("captured", "constants", "equations", "outer")
+    __slots__ = ("captured", "constants", "equations", "outer", "purpose")
 
-    transform = "staging (jit, scan, cond, checkpoint or make_program)"
+    transform = "staging"
 
-    def __init__(self, parent: Trace | None = None, owner: Any = None, outer: Trace | None = None):
+    def __init__(self, parent: Trace | None = None, owner: Any = None, outer: Trace | None = None, purpose: str = ""):
         super().__init__(parent, owner)
+        self.purpose = purpose
         self.equations: list[Equation] = []
         self.captured: dict[int, tuple[Any, Var]] = {}
         self.constants: dict[int, tuple[Any, Any, Var]] = {}
         self.outer = outer
+
+    def describe(self) -> str:
+        """The transform that stages, and the function."""
+        text = super().describe()
+        return text.replace(self.transform, self.purpose, 1) if self.purpose else text
 
     def input(self, aval: ShapedArray) -> StageTracer:
         """A tracer for an input of the Program."""
@@ -74,10 +79,7 @@ class StageTrace(Trace):
             return x.variable
         if isinstance(x, Tracer):
             if not x.interpreter.live:
-                raise LeakedTracerError(
-                    f"{x!r} was used inside {self.describe()} after {x.interpreter.describe()}, which made it, had finished. "
-                    f"It came from: {x.origin()}. Return values from the transformed function instead of storing them."
-                )
+                raise leaked(f"{self.describe()} used", x, f"a value of {x.interpreter.describe()}, which has finished")
             if id(x) not in self.captured:
                 self.captured[id(x)] = (x, Var(aval_of(x)))
             return self.captured[id(x)][1]
@@ -108,6 +110,9 @@ class StageTrace(Trace):
         """The operation that made a variable, for messages."""
         for equation in reversed(self.equations):
             if var in equation.outputs:
+                (source, *_) = (*equation.inputs, None)
+                if equation.primitive.name == "weaken" and isinstance(source, Var):
+                    return self.made_by(source)
                 return f"the result of {equation.primitive.name}"
         return "an argument of the function"
 
@@ -144,10 +149,17 @@ class RecordTrace(StageTrace):
 
 
 def stage(
-    function: Callable[..., list[Any]], avals: Sequence[ShapedArray], name: str = "", owner: Any = None
+    function: Callable[..., list[Any]],
+    avals: Sequence[ShapedArray],
+    name: str = "",
+    owner: Any = None,
+    purpose: str = "",
 ) -> tuple[Program, list[Any]]:
-    """Record a function of flat lists as a Program; also gives the outer tracers it captured, its leading arguments."""
-    trace = StageTrace(None, owner or function, outer=CURRENT.get())
+    """Record a function of flat lists as a Program; also gives the outer tracers it captured, its leading arguments.
+
+    ``purpose`` is the transform's name, for messages.
+    """
+    trace = StageTrace(None, owner or function, CURRENT.get(), purpose)
     inputs = [trace.input(a) for a in avals]
     token = CURRENT.set(trace)
     try:

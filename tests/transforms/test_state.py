@@ -135,8 +135,8 @@ LEAKS = {
     "grad": (lambda f: fad.grad(f)(1.0), "reverse-mode differentiation of"),
     "jvp": (lambda f: fad.jvp(f, (1.0,), (1.0,)), "jvp of"),
     "vmap": (lambda f: fad.vmap(f)(np.ones(2)), "vmap of"),
-    "jit": (lambda f: fad.jit(f)(1.0), "staging"),
-    "scan": (lambda f: fad.scan(lambda c, x: (f(c), None), 1.0, np.ones(2)), "staging"),
+    "jit": (lambda f: fad.jit(f)(1.0), "jit of leaking"),
+    "scan": (lambda f: fad.scan(lambda c, x: (f(c), None), 1.0, np.ones(2)), "scan of"),
 }
 
 

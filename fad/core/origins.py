@@ -1,0 +1,70 @@
+"""What an error says of a value: its name in the user's code, where it was asked for, and where it was assigned."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+__all__ = ["asked_at", "user_frame", "value_text"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STORES = frozenset({"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"})
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame outside fad."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and "/optree/" not in name and "<__array_function__" not in name:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def line_text(file: str, line: int) -> str:
+    """A line of code behind a colon, if its file can be read and the line is not long."""
+    text = linecache.getline(file, line).strip()
+    return f":  {text}" if text and len(text) <= 100 else ""
+
+
+def asked_at() -> str:
+    """The user's line that runs now."""
+    frame = user_frame()
+    if frame is None:
+        return "unknown code"
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} ({code.co_name}){line_text(code.co_filename, frame.f_lineno)}"
+
+
+def _variable(value: Any, frame: FrameType) -> str | None:
+    """A name that the value has in a frame."""
+    return next((name for name, held in frame.f_locals.items() if held is value and name.isidentifier()), None)
+
+
+def _assigned(frame: FrameType, name: str) -> int | None:
+    """The line that assigned a name last, as far as the order of the code says."""
+    line, found = frame.f_code.co_firstlineno, None
+    for instruction in dis.get_instructions(frame.f_code):
+        line = instruction.positions.lineno or line if instruction.positions else line
+        if instruction.offset >= frame.f_lasti:
+            break
+        if instruction.opname in _STORES and instruction.argval == name:
+            found = line
+    return found
+
+
+def value_text(value: Any) -> tuple[str, str]:
+    """A value by its name in the user's code where it has one, and the line that assigned it, empty if none is known."""
+    frame = user_frame()
+    name = None if frame is None else _variable(value, frame)
+    if frame is None or name is None:
+        return repr(value), ""
+    line = _assigned(frame, name)
+    file, function = frame.f_code.co_filename, frame.f_code.co_name
+    where = "" if line is None else f"{file}:{line} ({function}){line_text(file, line)}"
+    return f"{name!r}, which is {value!r}", where

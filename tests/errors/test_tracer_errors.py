@@ -1,0 +1,126 @@
+"""Errors about traced values name the value, the line that made it, the line that asks for it and the ways out, in under 15 lines."""
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad.core.errors import ConcretizationError, LeakedTracerError
+
+HERE = "test_tracer_errors.py"
+
+
+def branch(x):
+    y = x * 2.0
+    return y if y > 0 else x
+
+
+def as_float(x):
+    y = fnp.sin(x)
+    return float(y)
+
+
+def as_list(x):
+    y = fnp.sin(x)
+    return y.tolist()
+
+
+def as_length(n):
+    m = n + 1
+    return sum(range(m))
+
+
+def loop(x):
+    return fad.scan(lambda c, _: (branch(c), None), x, None, length=2)
+
+
+def line(function, offset):
+    return f"{HERE}:{function.__code__.co_firstlineno + offset} ({function.__name__})"
+
+
+def message(error, call):
+    with pytest.raises(error) as caught:
+        call()
+    text = str(caught.value)
+    assert len(text.splitlines()) < 15
+    assert "Ways out: " in text
+    return text
+
+
+@pytest.mark.parametrize("transform", [fad.jit, fad.vmap, fad.make_program, fad.checkpoint])
+def test_branching(transform):
+    argument = np.ones(3) if transform is fad.vmap else 1.0
+    text = message(ConcretizationError, lambda: transform(branch)(argument))
+    assert "bool() (an `if`" in text
+    assert (
+        f"It is needed at {__file__}:{branch.__code__.co_firstlineno + 2} (branch):  return y if y > 0 else x" in text
+    )
+    assert "bool[]" in text
+    assert "fad.cond" in text
+    if transform is not fad.vmap:
+        assert "the result of greater at " in text
+        assert line(branch, 2) in text
+
+
+def test_branching_inside_a_loop_names_the_loop():
+    text = message(ConcretizationError, lambda: loop(1.0))
+    assert "inside scan of <lambda>" in text
+    assert line(branch, 2) in text
+
+
+@pytest.mark.parametrize("function", [as_float, as_list])
+@pytest.mark.parametrize("transform", [fad.jit, fad.grad, fad.vmap])
+def test_converting(transform, function):
+    argument = np.ones(3) if transform is fad.vmap else 1.0
+    text = message(ConcretizationError, lambda: transform(function)(argument))
+    assert "the concrete value of 'y', which is Tracer<float64[], " in text
+    assert (
+        f"inside {'reverse-mode differentiation' if transform is fad.grad else transform.__name__} of {function.__name__}"
+        in text
+    )
+    assert line(function, 1) in text
+    assert line(function, 2) in text
+    assert "fad.stop_gradient" in text
+
+
+def test_a_traced_length():
+    text = message(ConcretizationError, lambda: fad.jit(as_length)(3))
+    assert "index() " in text
+    assert "'m', which is Tracer<int64[]*, staged>" in text
+    assert "the result of add" in text
+    assert "static_argnums" in text
+
+
+@pytest.mark.parametrize("transform", [fad.jit, fad.grad, fad.vmap])
+def test_leaking(transform):
+    kept = []
+
+    def leak(x):
+        y = x * 3.0
+        kept.append(y)
+        return y
+
+    transform(leak)(np.ones(3) if transform is fad.vmap else 1.0)
+    texts = [
+        message(LeakedTracerError, lambda: kept[0] + 1.0),
+        message(LeakedTracerError, lambda: fad.jit(lambda x: x + kept[0])(1.0)),
+    ]
+    for text in texts:
+        assert "leak at " in text
+        assert "has finished" in text
+        assert "It is used at " in text
+        assert "has_aux=True" in text
+        if transform is fad.jit:
+            assert "the result of multiply at " in text
+            assert line(leak, 1) in text
+
+
+def test_writing_into_an_array_of_numpy_keeps_the_explanation():
+    def f(x):
+        out = np.zeros(3)
+        out[0] = x * 2.0
+        return out.sum()
+
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        fad.jit(f)(1.0)
+    assert "fad.numpy.asarray(y).at[i].set(x)" in str(caught.value.__cause__)
