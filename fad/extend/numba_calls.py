@@ -120,17 +120,26 @@ class NumbaCall:
         import numba
 
         cores = inputs if self.layout is None else [a.update(shape=()) for a in inputs]
-        names = [f"x{k}" for k in range(len(inputs))]
-        probe = _define(f"probe({', '.join(names)})", [f"return f({_call_text(names, params)})"], self._scope(params))
         types = tuple([_numba_type(a, self._copies) for a in cores])
         try:
-            compiled: Any = numba.njit(probe)
+            compiled = self._with_these_arguments(len(inputs), params)
             compiled.compile(types)
         except Exception as error:
             raise self.explained(error, [str(t) for t in types]) from error
         found: Any = compiled.overloads[types].signature.return_type
         several = isinstance(found, numba.types.BaseTuple)
         return list(found) if several else [found]
+
+    def _with_these_arguments(self, count: int, params: dict[str, Any]) -> Any:
+        """The function itself where it has exactly these arguments and may be compiled for any types, else one that calls it."""
+        import numba
+
+        if getattr(self.function, "_can_compile", False) and not params:
+            if self.function.py_func.__code__.co_argcount == count:
+                return self.function
+        names = [f"x{k}" for k in range(count)]
+        text = [f"return f({_call_text(names, params)})"]
+        return numba.njit(_define(f"probe({', '.join(names)})", text, self._scope(params)))
 
     def _scope(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"f": self.function, **{f"param_{k}": v for k, v in params.items()}}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from fad.compiler.foreign import ForeignKernel
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
-from fad.core.errors import ArgumentError, DTypeError, FadError, NonDifferentiableError, ShapeError
+from fad.core.errors import ArgumentError, DTypeError, FadError, NonDifferentiableError, SerializationError, ShapeError
 from fad.core.primitive import REGISTRY, linear
 from fad.core.primitive import Primitive as CorePrimitive
 from fad.core.samples import Case
@@ -106,6 +108,7 @@ class Primitive:
         self.name = self.__name__ = name
         self._impl, self._shape, self._batch = impl, shape, batch
         self._multiple = multiple_results
+        self._module = _declaring_module()
         self._jvp: Any = None if jvp is linear else jvp
         self._vjp: Any = vjp
         self._kernel: Any = None if isinstance(kernel, ForeignKernel) else kernel
@@ -135,6 +138,9 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"fad.extend.Primitive({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _declared, (self._module, self.name)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the operation to array-likes; ``params`` are hashable Python values.
@@ -370,6 +376,26 @@ class Primitive:
 
         _, out = scan(one, (), rows)
         return self._unlisted(self._listed("the loop", out)), [True] * len(out) if self._multiple else True
+
+
+def _declaring_module() -> str:
+    """The module whose code is declaring an operation."""
+    frame: Any = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("fad.") and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "__main__")
+
+
+def _declared(module: str, name: str) -> Primitive:
+    """An operation from another process, by name: the module that declares it is imported."""
+    import_module(module)
+    found = REGISTRY.get(name)
+    if not isinstance(found, _OwnPrimitive):
+        raise SerializationError(
+            f"the operation {name} was pickled where {module} had declared it, and importing {module} does not declare it here. "
+            "Declare operations at the top level of a module."
+        )
+    return found.impl.__self__  # type: ignore[union-attr]
 
 
 class _OwnPrimitive(CorePrimitive):

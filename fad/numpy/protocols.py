@@ -19,6 +19,7 @@ from fad.core.trace import Tracer, user_source
 from fad.numpy.conversion import refuse_out
 from fad.numpy.ufuncs import UFUNCS, UFunc
 from fad.primitives.object_arrays import object_array
+from fad.transforms.numba_bodies import is_numba_object, traced_body
 
 __all__ = ["install", "register_functions", "register_ufunc"]
 
@@ -75,10 +76,11 @@ def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> 
             f"{ufunc.__name__}: out= cannot be a fad array, it is immutable; use the returned array"
         )
     if any(isinstance(value, Tracer) for value in inputs):
+        if is_numba_object(ufunc) and method == "__call__" and not keywords:
+            return traced_body("a transform", ufunc)(*inputs)
         raise NonDifferentiableError(
             f"the universal function {ufunc.__name__!r} is not known to fad, so it cannot be followed through a transform. Write it with "
-            "fad.numpy functions, or declare it with fad.extend.Primitive or fad.custom_jvp. For a @vectorize function f of numba write fad.jit(f)(x), "
-            "which traces its Python body, or f = fad.extend.from_numba(f)."
+            "fad.numpy functions, or declare it with fad.extend.Primitive or fad.custom_jvp. For a function f of numba write f = fad.extend.from_numba(f)."
         )
     return _wrapped(getattr(ufunc, method)(*_host(inputs), **keywords))
 

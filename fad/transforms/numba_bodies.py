@@ -87,6 +87,9 @@ class TracedBody:
     def __repr__(self) -> str:
         return repr(self._body)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return traced_body, ("pickle", self.compiled)
+
     def _explained(self, error: Exception) -> Exception:
         """The error, saying which line of the body was traced and what else can be done."""
         code, line, operation = _innermost(error.__traceback__, self._body.__code__)

@@ -9,6 +9,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.canonical import program_form
 from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError, ShapeError
 from fad.extend import ShapedArray, case, from_numba, samples
 
@@ -193,6 +194,34 @@ def test_the_code_serves_all_sizes():
     for n in (9, 10, 1000):
         x = np.linspace(0, 1, 2 * n).reshape(n, 2)
         np.testing.assert_allclose(f(x), smoothed(x, 0.5).sum(), rtol=1e-12)
+
+
+def test_code_with_addresses_of_this_process_is_not_kept_on_disk():
+    def looped(x):
+        return fad.scan(lambda c, v: (leaky(c) + v, c), 0.0, x)[0]
+
+    for f in (leaky, looped):
+        (step,) = fad.jit(f).lower(X).compile().native.steps
+        assert not program_form(step.program).is_lasting
+
+
+def test_functions_of_one_name_have_code_of_their_own():
+    for factor in (2.0, 3.0):
+        op = from_numba(numba.njit(lambda x, f=factor: f * x), lambda x: x, name="test_scaling")
+        np.testing.assert_allclose(fad.jit(lambda x, op=op: op(x * 1))(X), factor * X)
+
+
+def test_memory_layouts_and_empty_arrays():
+    wide = np.arange(24.0).reshape(4, 6)
+    for x in (wide[:, ::2], wide.T[::-1], np.asfortranarray(wide), wide[:, :0], wide[:0]):
+        for f in (lambda x: smooth(x, 0.5), fad.jit(lambda x: smooth(x, 0.5))):
+            if x.shape[0]:
+                np.testing.assert_allclose(f(x), smoothed(np.ascontiguousarray(x), 0.5))
+        np.testing.assert_allclose(fad.jit(leaky)(x), np.where(x > 0, x, 0.1 * x))
+        assert leaky(x).shape == fad.grad(lambda x: leaky(x).sum())(x).shape == x.shape
+    special = np.array([np.nan, np.inf, -np.inf, -0.0, 5e-324])
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(fad.jit(leaky)(special), leaky_of_number(special))
 
 
 def test_elements_broadcast_and_promote_as_in_numpy():

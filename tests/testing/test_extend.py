@@ -1,12 +1,15 @@
 """`fad.extend`: an operation of one's own under every transform, with missing rules derived."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import fad
 import fad.numpy as fnp
 from fad.compiler.dispatch import CompilerWarning
-from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError, ShapeError
+from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError, SerializationError, ShapeError
+from fad.core.primitive import REGISTRY
 from fad.extend import Primitive, ShapedArray, case, linear, no_rule, samples
 
 SAMPLES = [
@@ -171,6 +174,17 @@ def test_impl_cannot_write_into_its_arguments():
         op(x)
     assert caught.value.__notes__[0].startswith("test_writing, an operation declared outside fad, raised this")
     assert not x.any()
+
+
+def test_pickling_goes_by_name():
+    assert pickle.loads(pickle.dumps(forward_only)) is forward_only
+    f = pickle.loads(pickle.dumps(fad.jit(weighted)))
+    assert float(f(2.0, 3.0, 2)[0]) == 12
+    lost = Primitive("test_lost", impl=lambda xp, x: x, shape=lambda x: x)
+    data = pickle.dumps(lost)
+    del REGISTRY["test_lost"]
+    with pytest.raises(SerializationError, match="importing .*test_extend does not declare it here"):
+        pickle.loads(data)
 
 
 MISTAKES = [
