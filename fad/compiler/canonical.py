@@ -6,6 +6,7 @@ sizes share one symbol: a Program in which two sizes happen to be equal compiles
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -25,6 +26,12 @@ _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.
 _LASTING = frozenset({str, bool, type(None), complex, bytes})
 _OWN = ("fad.primitives.", "fad.compiler.")
 _STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
+_BITS = (7, 8, 15, 16, 31, 32, 63)
+
+
+def _width(value: int) -> tuple[bool, int]:
+    """Which of the integer dtypes hold a number."""
+    return value < 0, bisect_left(_BITS, max(value, ~value).bit_length())
 
 
 class Canonical:
@@ -105,7 +112,9 @@ class Canonical:
         value, dtype = literal.value, literal.aval.dtype
         number = value.item() if hasattr(value, "item") else value
         simple = dtype.kind == "b" or (dtype.kind in "iuf" and abs(number) in _SIMPLE)
-        if structural or simple or dtype.kind not in "iuf" or dtype.itemsize > 8:
+        # What an operation does with a Python integer depends on which dtypes hold it.
+        width = _width(value) if type(value) is int else (False, 0)
+        if structural or simple or dtype.kind not in "iuf" or dtype.itemsize > 8 or width[1] == len(_BITS):
             return (
                 "literal",
                 dtype.str,
@@ -116,7 +125,7 @@ class Canonical:
         if id(literal) not in self.scalar_numbers:
             self.scalar_numbers[id(literal)] = len(self.scalars)
             self.scalars.append(np.asarray(number, dtype))
-        return ("scalar", self.scalar_numbers[id(literal)], dtype.str, literal.aval.weak)
+        return ("scalar", self.scalar_numbers[id(literal)], dtype.str, literal.aval.weak, width)
 
     def program(self, program: Program) -> Hashable:
         """A Program as nested tuples."""

@@ -10,9 +10,11 @@ import numpy as np
 from fad.core.avals import result_dtype, weak_operand
 from fad.core.errors import DTypeError
 from fad.core.primitive import Primitive
-from fad.core.program import Equation
+from fad.core.program import Atom, Equation, Literal
 
 __all__ = ["computes_natively", "holds", "operand_dtypes"]
+
+_COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 
 
 def holds(dtype: Any) -> bool:
@@ -28,9 +30,25 @@ def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:
     DTypeError
         If NumPy has no loop for these operands.
     """
-    return _operand_dtypes(
-        equation.primitive, tuple([weak_operand(a.aval) for a in equation.inputs]), equation.outputs[0].aval.dtype
-    )
+    return _operand_dtypes(equation.primitive, _operands(equation), equation.outputs[0].aval.dtype)
+
+
+def _operands(equation: Equation) -> tuple[Any, ...]:
+    """What stands for the operands in NumPy's type resolution. NumPy compares a Python integer by its value, so it keeps its own width."""
+    operands = tuple([weak_operand(a.aval) for a in equation.inputs])
+    if int in operands and equation.primitive.name in _COMPARISONS:
+        narrow = [d for d in operands if isinstance(d, np.dtype) and d.kind in "iu"]
+        if narrow and any(not _fits(a, d) for a in equation.inputs if a.aval.weak for d in narrow):
+            return tuple([np.dtype(np.int64) if d is int else d for d in operands])
+    return operands
+
+
+def _fits(atom: Atom, dtype: np.dtype) -> bool:
+    """Whether a weak integer is known to be one of a dtype's numbers."""
+    if not isinstance(atom, Literal):
+        return False
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= atom.value <= limits.max)
 
 
 @lru_cache(maxsize=4096)
@@ -59,12 +77,14 @@ def computes_natively(equation: Equation) -> str | None:
     for atom in (*equation.inputs, *equation.outputs):
         if not holds(atom.aval.dtype):
             return f"dtype {atom.aval.dtype}"
-    return _refusal(
-        equation.primitive,
-        tuple([weak_operand(a.aval) for a in equation.inputs]),
-        equation.outputs[0].aval.dtype,
-        tuple(equation.params.items()),
-    )
+    operands, out = _operands(equation), equation.outputs[0].aval.dtype
+    reason = _refusal(equation.primitive, operands, out, tuple(equation.params.items()))
+    if reason is None and int in operands:
+        for atom, dtype in zip(equation.inputs, _operand_dtypes(equation.primitive, operands, out), strict=True):
+            wanted = dtype if dtype.kind in "iu" else np.dtype(np.int64)
+            if isinstance(atom, Literal) and type(atom.value) is int and not _fits(atom, wanted):
+                return f"the Python integer {atom.value} is out of bounds for {wanted}"
+    return reason
 
 
 @lru_cache(maxsize=4096)

@@ -78,7 +78,11 @@ def array(object: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: in
     elif isinstance(found, Tracer) and found.aval.weak:
         found = structural.convert_p.bind(found, dtype=found.dtype)
     if dtype is not None:
-        found = convert(found, canonical_dtype(dtype))
+        wanted = canonical_dtype(dtype)
+        if isinstance(object, int | list | tuple) and isinstance(found, np.ndarray) and found.dtype.kind == "i":
+            # Python integers that the dtype does not hold raise OverflowError.
+            found = np.asarray(object, wanted) if wanted.kind in "iu" else found
+        found = convert(found, wanted)
     shape = shape_of(found)
     return wrap(reshape(found, (1,) * (ndmin - len(shape)) + shape) if len(shape) < ndmin else found)
 

@@ -90,7 +90,7 @@ def getitem(x: Any, index: Any) -> Any:
         if mode == "raise":
             check_staged(value.shape, (0,), [index])
         return wrap(gather(value, [index], (0,), mode))
-    return wrap(Selection(value, index).read(value, config.out_of_bounds))
+    return wrap(Selection(value, index, config.out_of_bounds).read(value))
 
 
 def iterate(x: Any) -> Iterator[Any]:
@@ -141,12 +141,16 @@ class Selection:
         Integer arrays, for the axes ``axes`` of what the basic index gives.
     """
 
-    def __init__(self, x: Any, index: Any):
+    def __init__(self, x: Any, index: Any, mode: str):
         self.shape = shape_of(x)
         items = [_classified(i) for i in (index if isinstance(index, tuple) else (index,))]
         self._advanced = any(isinstance(i, _IndexArray) for i in items)
         apart = self._advanced and _separated(items)
         items = _without_ellipsis(items, self.shape)
+        # What a number out of bounds does is for the mode to say, as for arrays.
+        far = any(isinstance(i, int) and not all(-n <= i < n for n in self.shape) for i in items)
+        self._advanced = self._advanced or (far and mode != "raise")
+        self._mode = mode
         self.arrays: list[Any] = []
         self.axes: tuple[int, ...] = ()
         self._lay_out(items)
@@ -174,10 +178,10 @@ class Selection:
             elif self._advanced:
                 entries.append((0, self.shape[axis], 1))
                 axes.append(position)
-                self.arrays.append(np.asarray(_in_range(item, self.shape, axis)))
+                self.arrays.append(np.asarray(_in_range(item, self.shape, axis, self._mode)))
                 axis += 1
             else:
-                entries.append(_in_range(item, self.shape, axis))
+                entries.append(_in_range(item, self.shape, axis, self._mode))
                 axis += 1
                 position -= 1
             position += 1
@@ -198,30 +202,30 @@ class Selection:
         first, last = self._front_from, self._front_from + self._rank
         return (*shape[first:last], *shape[:first], *shape[last:])
 
-    def read(self, x: Any, mode: str) -> Any:
+    def read(self, x: Any) -> Any:
         """The elements of ``x`` at the index."""
         if self.basic:
             x = basic_index(x, self.basic)
         if self.arrays:
-            if mode == "raise":
+            if self._mode == "raise":
                 check_staged(shape_of(x), self.axes, self.arrays)
-            x = gather(x, self.arrays, self.axes, mode)
+            x = gather(x, self.arrays, self.axes, self._mode)
             if self._front_from:
                 x = move_block(x, self._front_from, self._rank, 0)
         return x
 
-    def write(self, op: str, x: Any, values: Any, mode: str, unique: bool) -> Any:
+    def write(self, op: str, x: Any, values: Any, unique: bool) -> Any:
         """``x`` with the values, of the shape that :meth:`read` gives, put at the index by "set", "add", "mul", "min" or "max"."""
         part = basic_index(x, self.basic) if self.basic and self.arrays else x
         if self.arrays:
-            if mode == "raise":
+            if self._mode == "raise":
                 check_staged(shape_of(part), self.axes, self.arrays)
             if self._front_from:
                 values = move_block(values, 0, self._rank, self._front_from)
-            values = scatter(op, part, values, self.arrays, self.axes, mode, unique)
+            values = scatter(op, part, values, self.arrays, self.axes, self._mode, unique)
             return basic_update(x, values, self.basic) if self.basic else values
         if op != "set":
-            values = COMBINE[op].bind(self.read(x, mode), values)
+            values = COMBINE[op].bind(self.read(x), values)
         return basic_update(x, values, self.basic) if self.basic else values
 
 
@@ -355,9 +359,11 @@ def _bounds(item: slice) -> slice:
     return slice(*parts)
 
 
-def _in_range(index: int, shape: tuple[int, ...], axis: int) -> int:
+def _in_range(index: int, shape: tuple[int, ...], axis: int, mode: str) -> int:
     size = shape[axis]
     if not -size <= index < size:
+        if mode != "raise":
+            return min(max(index, -size - 1), size)  # as far out as any
         valid = f"valid are {-size} to {size - 1}" if size else "the axis is empty"
         raise IndexOutOfBoundsError(
             f"index {index} is out of bounds for axis {axis} of size {size} of an array of shape {shape}; {valid}"

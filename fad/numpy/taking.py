@@ -58,6 +58,8 @@ def bounded_index(index: Any, size: int, mode: str | None, function: str) -> tup
         return index, mode
     if mode == "fill":
         return index, "drop"
+    if dtype_of(index).itemsize < 8:
+        index = convert(index, np.dtype(np.int64))  # the size may be more than a narrow dtype holds
     if mode == "clip":
         return minimum.bind(maximum.bind(index, 0), max(size - 1, 0)), "raise"
     if mode == "wrap":

@@ -77,7 +77,7 @@ class IndexUpdate:
     def get(self, *, mode: str | None = None, **promises: bool) -> Array:
         """The elements themselves, as ``x[index]``."""
         x = operand(self._array)
-        return wrap(Selection(x, self._index).read(x, _mode("get", mode, promises)[0]))
+        return wrap(Selection(x, self._index, _mode("get", mode, promises)[0]).read(x))
 
     def set(self, values: Any, *, mode: str | None = None, **promises: bool) -> Array:
         """The values in their place."""
@@ -126,10 +126,10 @@ class IndexUpdate:
     ) -> Array:
         x = operand(self._array)
         where, unique = _mode(method, mode, promises)
-        selection = Selection(x, self._index)
+        selection = Selection(x, self._index, where)
         target = selection.result_shape()
         values = fitted(f"x.at[...].{method}", operand(values, f"x.at[...].{method}"), target, dtype_of(x))
-        return wrap(selection.write(op, x, values if change is None else change(values), where, unique))
+        return wrap(selection.write(op, x, values if change is None else change(values), unique))
 
 
 def _mode(method: str, mode: str | None, promises: dict[str, bool]) -> tuple[str, bool]:

@@ -272,7 +272,10 @@ def bounded(
     found = []
     for axis, index in zip(axes, indices, strict=True):
         size = shape[axis]
-        index = xp.asarray(index).astype(np.int64)
+        index = xp.asarray(index)
+        if index.dtype.kind == "u":
+            index = xp.minimum(index, index.dtype.type(min(size, np.iinfo(index.dtype).max)))  # may not fit into int64
+        index = index.astype(np.int64)
         wrapped = xp.where(index < 0, index + size, index)
         if mode == "drop":
             inside = inside & ((wrapped >= 0) & (wrapped < size))
@@ -305,7 +308,7 @@ def _gather_impl(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...], mode: st
         check_bounds("indexing", x.shape, axes, found)  # CuPy wraps indices around without a word
     try:
         out = x[at_axes(axes, found)]
-    except IndexError:
+    except (IndexError, OverflowError):
         check_bounds("indexing", x.shape, axes, found)
         raise
     if inside is None:
@@ -405,9 +408,9 @@ def flat_positions(
     xp: Any, function: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequence[Any], mode: str
 ) -> Any:
     """One position for each broadcast index in the indexed axes taken together; the position behind the last means "drop"."""
-    if mode == "raise":
-        check_bounds(function, shape, axes, indices)
     found, inside = bounded(xp, shape, axes, indices, mode)
+    if mode != "drop":
+        check_bounds(function, shape, axes, found)  # nothing can be clipped to an empty axis
     position: Any = 0
     for axis, index in zip(axes, found, strict=True):
         index = xp.asarray(index).astype(np.int64)
@@ -449,7 +452,7 @@ def _gather_transpose_impl(
             check_bounds("indexing", shape, axes, indices)
         try:
             out[at_axes(axes, indices)] = ct
-        except IndexError:
+        except (IndexError, OverflowError):
             check_bounds("indexing", shape, axes, indices)
             raise
         return out
@@ -471,7 +474,7 @@ def _add_along_one_axis(ct: Any, index: Any, shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, ct.dtype)
     try:
         np.add.at(out, np.ravel(index), np.ravel(ct))
-    except IndexError:
+    except (IndexError, OverflowError):
         check_bounds("indexing", shape, (0,), [index])
         raise
     return out

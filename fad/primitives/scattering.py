@@ -89,7 +89,7 @@ def _scatter_one_axis(op: str, x: Any, updates: Any, index: Any) -> Any:
             out[np.ravel(index)] = np.ravel(updates)
         else:
             getattr(np, _COMBINE[op]).at(out, np.ravel(index), np.ravel(updates))
-    except IndexError:
+    except (IndexError, OverflowError):
         check_bounds(f"x.at[...].{op}", x.shape, (0,), [index])
         raise
     return out
@@ -102,7 +102,7 @@ def _write_once(xp: Any, op: str, x: Any, updates: Any, indices: Sequence[Any], 
     out, where = xp.array(x, copy=True), at_axes(axes, indices)
     try:
         out[where] = updates if op == "set" else out[where] + updates
-    except IndexError:
+    except (IndexError, OverflowError):
         check_bounds(f"x.at[...].{op}", x.shape, axes, indices)
         raise
     return out

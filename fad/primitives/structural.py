@@ -336,7 +336,14 @@ def convert(x: Any, dtype: np.dtype) -> Any:
     """``x`` in another dtype; no operation where it has it already."""
     if type(x) is np.ndarray:
         return x if x.dtype == dtype else convert_p.bind(x, dtype=dtype)
+    _check_fits(x, dtype)
     return x if dtype_of(x) == dtype and not _is_weak(x) else convert_p.bind(x, dtype=dtype)
+
+
+def _check_fits(value: Any, dtype: np.dtype) -> None:
+    """Raise OverflowError for a Python integer that a dtype does not hold, as NumPy does when it makes or fills an array."""
+    if type(value) is int and dtype.kind in "iu":
+        np.asarray(value, dtype)
 
 
 def _is_weak(x: Any) -> bool:
@@ -393,6 +400,7 @@ full_p = Primitive(
 
 def full(shape: tuple[int, ...], value: Any, dtype: np.dtype) -> Any:
     """An array of one value, a Python or NumPy scalar."""
+    _check_fits(value, dtype)
     return full_p.bind(shape=shape, value=value, dtype=dtype)
 
 

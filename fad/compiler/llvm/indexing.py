@@ -47,12 +47,14 @@ def _position(kernel: Outlined, atom: Atom, index: Ixs, size: int, mode: str) ->
     builder, end = scope.builder, emitter.raw(emitter.size(size))
     raw = scope.scalar.astype(found.value, _INT64).ir
     # NumPy wraps negative indices around; a large unsigned one is not negative.
-    unsigned = found.value.dtype.kind == "u" and mode == "raise"
+    unsigned = found.value.dtype.kind == "u"
     wrapped = raw if unsigned else builder.select(builder.icmp_signed("<", raw, _ZERO), builder.add(raw, end), raw)
     inside = builder.icmp_unsigned("<", wrapped, end)
     if mode == "clip":
-        above = builder.select(builder.icmp_signed("<", wrapped, _ZERO), _ZERO, builder.sub(end, ir.Constant(I64, 1)))
-        return Index(builder.select(inside, wrapped, above), depth), None
+        nearest = builder.sub(end, ir.Constant(I64, 1))
+        if not unsigned:
+            nearest = builder.select(builder.icmp_signed("<", wrapped, _ZERO), _ZERO, nearest)
+        return Index(builder.select(inside, wrapped, nearest), depth), None
     if mode == "raise":
         kernel.fail_if(builder.not_(inside), depth)
     return Index(builder.select(inside, wrapped, _ZERO), depth), inside if mode == "drop" else None
@@ -85,8 +87,19 @@ def _whole_index(rest: Sequence[Ix], positions: Sequence[Ix], axes: tuple[int, .
     return tuple([placed[a] if a in placed else next(others) for a in range(ndim)])
 
 
-def _no_elements(kernel: Outlined, shape: tuple[int, ...], axes: tuple[int, ...], mode: str) -> bool:
-    """Whether an indexed axis is empty; any index is then outside."""
+def _no_elements(
+    kernel: Outlined, indices: Sequence[Atom], selected: tuple[int, ...], shape: tuple[int, ...], axes: Any, mode: str
+) -> bool:
+    """Whether no element is selected, after a check of the indices all the same; in an empty axis any index is outside."""
+    if 0 in selected:
+        common = np.broadcast_shapes(*[a.aval.shape for a in indices])
+        if mode != "drop" and 0 not in common:
+            if any(shape[a] == 0 for a in axes):
+                kernel.fail_if(ir.Constant(ir.IntType(1), 1), 0)
+            elif mode == "raise":
+                with kernel.loops(common) as index:
+                    _place(kernel, indices, index, shape, axes, mode)
+        return True
     if all(shape[a] for a in axes):
         return False
     if mode != "drop":
@@ -99,9 +112,7 @@ def write_gather(kernel: Outlined, equation: Equation) -> None:
     x, *indices = equation.inputs
     axes, mode = equation.params["axes"], equation.params["mode"]
     out = equation.outputs[0].aval
-    if 0 in out.shape:
-        return
-    if _no_elements(kernel, x.aval.shape, axes, mode):
+    if _no_elements(kernel, indices, out.shape, x.aval.shape, axes, mode):
         kernel.clear()
         return
     own = _index_axes(indices, axes)
@@ -129,7 +140,7 @@ _COMBINE: dict[str, Combine] = {
 def _put(kernel: Outlined, updates: Atom, indices: Sequence[Atom], shape: Any, params: Any, combine: Combine) -> None:
     """Combine updates with the elements of the first result that the indices point to, in C order of the updates."""
     axes, mode = params["axes"], params["mode"]
-    if 0 in updates.aval.shape or _no_elements(kernel, shape, axes, mode):
+    if _no_elements(kernel, indices, updates.aval.shape, shape, axes, mode):
         return
     own = _index_axes(indices, axes)
     with kernel.loops(updates.aval.shape) as index:
@@ -178,13 +189,18 @@ def _window(kernel: Outlined, starts: Sequence[Atom], shape: tuple[int, ...], si
     emitter, found = kernel.emitter, []
     builder = emitter.builder
     for atom, n, size in zip(starts, shape, sizes, strict=True):
-        raw = kernel.value(atom, (), _INT64).ir
+        value = kernel.value(atom, ())
+        raw = emitter.scalar.astype(value, _INT64).ir
         end = emitter.raw(emitter.size(n))
         last = emitter.raw(emitter.subtract(emitter.size(n), emitter.size(size)))
-        below = builder.icmp_signed("<", raw, _ZERO)
-        first = builder.select(below, builder.add(raw, end), raw)
-        above = builder.icmp_signed(">", first, last)
-        outside = builder.or_(above, builder.icmp_signed("<", first, _ZERO))
+        if value.dtype.kind == "u":
+            first, above = raw, builder.icmp_unsigned(">", raw, last)
+            outside = above
+        else:
+            below = builder.icmp_signed("<", raw, _ZERO)
+            first = builder.select(below, builder.add(raw, end), raw)
+            above = builder.icmp_signed(">", first, last)
+            outside = builder.or_(above, builder.icmp_signed("<", first, _ZERO))
         if mode != "clip":
             kernel.fail_if(outside, emitter.depth)
         nearest = builder.select(above, last, _ZERO)
