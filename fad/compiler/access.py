@@ -8,7 +8,16 @@ from typing import NamedTuple
 from fad.compiler.llvm.rules import rule_of
 from fad.core.program import Atom, Equation, Var
 
-__all__ = ["Access", "Axis", "Mixed", "Patterns", "identity_index"]
+__all__ = ["REDUCTIONS", "Access", "Axis", "Mixed", "Patterns", "domain_of", "identity_index"]
+
+REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
+
+
+def domain_of(equation: Equation) -> tuple[int, ...] | None:
+    """The indices that an operation's loop runs over, ``None`` if it is not computed element by element."""
+    if equation.primitive.kernel in REDUCTIONS:
+        return equation.inputs[0].aval.shape
+    return None if rule_of(equation) is None else equation.outputs[0].aval.shape
 
 
 class Axis(NamedTuple):

@@ -46,7 +46,7 @@ class Canonical:
     sizes : list of int
         The values of the size symbols, in order.
     scalars : list of NumPy scalar
-        The values of the constants that are arguments, in order.
+        The values of the constants that are arguments, in order; equal ones share a place.
     symbols : dict of int to int
         The symbol of each size.
     scalar_numbers : dict of int to int
@@ -55,13 +55,14 @@ class Canonical:
         The numbers of the inputs whose memory results may take.
     """
 
-    __slots__ = ("donated", "is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
+    __slots__ = ("_places", "donated", "is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.symbols: dict[int, int] = {}
         self.scalars: list[Any] = []
         self.scalar_numbers: dict[int, int] = {}
+        self._places: dict[tuple[str, bytes], int] = {}
         self.key: Hashable = ()
         self.is_lasting = True
         self.donated: tuple[int, ...] = ()
@@ -123,8 +124,11 @@ class Canonical:
                 bool(np.signbit(number)) if dtype.kind == "f" else 0,
             )
         if id(literal) not in self.scalar_numbers:
-            self.scalar_numbers[id(literal)] = len(self.scalars)
-            self.scalars.append(np.asarray(number, dtype))
+            scalar = np.asarray(number, dtype)
+            place = self._places.setdefault((dtype.str, scalar.tobytes()), len(self.scalars))
+            if place == len(self.scalars):
+                self.scalars.append(scalar)
+            self.scalar_numbers[id(literal)] = place
         return ("scalar", self.scalar_numbers[id(literal)], dtype.str, literal.aval.weak, width)
 
     def program(self, program: Program) -> Hashable:

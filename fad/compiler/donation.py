@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fad.compiler.access import Patterns, identity_index
-from fad.compiler.fusion import REDUCTIONS, Group, Member, Opaque, Plan, is_small
+from fad.compiler.access import REDUCTIONS, Patterns, identity_index
+from fad.compiler.fusion import Group, Member, Opaque, Plan
 from fad.compiler.llvm.rules import rule_of
+from fad.compiler.size_classes import is_small
 from fad.core.program import Atom, Equation, Var
 
 __all__ = ["reused_memory"]

@@ -9,14 +9,14 @@ norm become one pass over the rows. A reduction that includes the first axis is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from fad.compiler.access import Access, Axis, Patterns, identity_index
+from fad.compiler.access import REDUCTIONS, Access, Axis, Patterns, domain_of, identity_index
+from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
-from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_REGISTERS, least_size
+from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
@@ -26,15 +26,10 @@ _CHEAP = frozenset(
     equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not logical_xor isnan isinf isfinite copysign
     floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
 )
-REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
 _MOST_UNROLLED = 64
 _MOST_MEMBERS = 1000
-
-
-def is_small(shape: Iterable[int], most: int = MOST_REGISTERS) -> bool:
-    """Whether a value of this shape is kept in registers, one for each element."""
-    shape = tuple(shape)
-    return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most
+_MOST_ARRAYS = 8
+"""Loops that have nothing to do with each other become one up to so many arrays: equal places in more of them would share one set of a cache."""
 
 
 class Member:
@@ -72,10 +67,22 @@ class Group:
     def __init__(self, prefix: tuple[int, ...]):
         self.prefix = prefix
         self.fixed = False
+        self._clusters: set[Cluster] = set()
+        self._arrays = 0
         self.members: dict[Var, Member] = {}
         self.reads: set[Var] = set()
         self.scratch: set[Var] = set()
         self._rows: dict[tuple[int, ...], tuple[int, int, bool]] = {}
+
+    def suits(self, cluster: Cluster) -> bool:
+        """Whether operations of a cluster may join the loop though they share nothing with it."""
+        return cluster in self._clusters or self._arrays + len(cluster.arrays) <= _MOST_ARRAYS
+
+    def take(self, cluster: Cluster) -> None:
+        """Note the cluster of a new member."""
+        if cluster not in self._clusters:
+            self._clusters.add(cluster)
+            self._arrays += len(cluster.arrays)
 
     def rows(self, prefix: tuple[int, ...]) -> tuple[int, bool]:
         """The size of the longest loop inside one over the prefix, and whether a costly operation has no loop there."""
@@ -132,7 +139,8 @@ class Plan:
 def plan_steps(program: Program) -> Plan:
     """Place every equation of a Program."""
     planner = _Planner(program)
-    for equation in program.equations:
+    early = _known_at_once(program)
+    for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
     planner.find_stored()
     return planner.plan
@@ -142,6 +150,8 @@ class _Planner:
     def __init__(self, program: Program):
         self.plan = Plan(program)
         self.in_memory = _needed_in_memory(program)
+        self.clusters = clusters_of(program)
+        self.users: dict[Var, set[int]] = {}
 
     # -- placing ----------------------------------------------------------------------------------------------------------
 
@@ -218,8 +228,8 @@ class _Planner:
 
     def _place_member(self, equation: Equation) -> None:
         plan = self.plan
-        reduction = equation.primitive.kernel in REDUCTIONS
-        domain = equation.inputs[0].aval.shape if reduction else equation.outputs[0].aval.shape
+        domain = domain_of(equation)
+        assert domain is not None
         reads = self._reads(equation, domain)
         first = 0
         for access in reads:
@@ -236,22 +246,25 @@ class _Planner:
         member = _fit(group, equation, domain, reads)
         assert member is not None
         _join(group, member, read_vars)
+        group.take(self.clusters[member.output])
         plan.place[member.output] = number
+        for var in (*read_vars, member.output):
+            self.users.setdefault(var, set()).add(number)
 
     def _best_group(
         self, equation: Equation, domain: tuple[int, ...], reads: list[Access], read_vars: set[Var], first: int
     ) -> int | None:
-        """The first group that shares a variable with the equation, else the last one that runs over its domain."""
-        other = None
-        for number in range(first, len(self.plan.steps)):
-            group = self.plan.steps[number]
-            if isinstance(group, Group):
-                related = read_vars & group.reads or read_vars & group.members.keys()
-                if (related or domain == group.prefix) and _fit(group, equation, domain, reads) is not None:
-                    if related:
-                        return number
-                    other = number
-        return other
+        """The first group that shares a variable with the equation, else the last one over its domain that it suits."""
+        plan, cluster = self.plan, self.clusters[equation.outputs[0]]
+        for number in sorted({n for v in read_vars for n in self.users.get(v, ()) if n >= first}):
+            if _fit(plan.steps[number], equation, domain, reads) is not None:  # type: ignore[arg-type]
+                return number
+        for number in range(len(plan.steps) - 1, first - 1, -1):
+            group = plan.steps[number]
+            apart = isinstance(group, Group) and domain == group.prefix and group.suits(cluster)
+            if apart and _fit(group, equation, domain, reads) is not None:  # type: ignore[arg-type]
+                return number
+        return None
 
     # -- what is kept -----------------------------------------------------------------------------------------------------
 
@@ -278,6 +291,18 @@ class _Planner:
                 self.plan.stored.add(access.var)
             elif producer.level < member.level and not _is_row_scalar(group, producer):
                 group.scratch.add(access.var)
+
+
+def _known_at_once(program: Program) -> dict[int, Equation]:
+    """The operations on small values that follow from the inputs alone, by identity: done first, they part no loops."""
+    found: dict[int, Equation] = {}
+    later: set[Var] = set()
+    for equation in program.equations:
+        if _is_unrolled(equation) and later.isdisjoint([a for a in equation.inputs if isinstance(a, Var)]):
+            found[id(equation)] = equation
+        else:
+            later.update(equation.outputs)
+    return found
 
 
 def _needed_in_memory(program: Program) -> set[Var]:

@@ -6,9 +6,11 @@ alone, never on the size itself: a loop that assumed the length it was first com
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
+from collections.abc import Iterable
 
-__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "least_size", "most_size", "size_class"]
+__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "is_small", "least_size", "most_size", "size_class"]
 
 LARGEST_STATIC = 8
 """Sizes up to this are compiled in; larger ones are arguments of the code."""
@@ -41,3 +43,9 @@ def most_size(n: int) -> int:
         return n
     number = size_class(n)
     return _BOUNDS[number] - 1 if number < len(_BOUNDS) else _UNBOUNDED
+
+
+def is_small(shape: Iterable[int], most: int = MOST_REGISTERS) -> bool:
+    """Whether a value of this shape is kept in registers, one for each element."""
+    shape = tuple(shape)
+    return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most

@@ -1,9 +1,12 @@
 """What is fused, as text: a lost fusion shows here."""
 
 import numpy as np
+import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.canonical import program_form
+from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.memory_plan import MemoryPlan
 from tests.compiler.compiled_programs import check_compiled, kernels
 from tests.compiler.test_native_programs import layer_norm, softmax
@@ -63,3 +66,67 @@ def test_plan_of_other_sizes():
     offsets, size = plan.offsets({32: 3200, 40: 4})
     assert size == 3200 * 80 + 256
     assert offsets[0] != offsets[1]
+
+
+def updates(params, gradients, count):
+    """What an optimizer does to each of many arrays."""
+    factor = 1.0 - 0.9**count
+    return [(p - 0.1 * g / factor, 0.9 * p + 0.1 * g) for p, g in zip(params, gradients, strict=True)]
+
+
+def many(number, *shape):
+    return [np.random.default_rng(k).normal(size=shape) for k in range(number)]
+
+
+def functions_of(compiled):
+    """The names of the loops that are written, in all segments."""
+    names = []
+    for step in compiled.steps:
+        lower_segment("inspected", step.program, program_form(step.program), lambda name, *_: names.append(name))
+    return [name for name in names if name.startswith("kernel")]
+
+
+def test_loops_over_many_arrays_share_their_code():
+    compiled = check_compiled(updates, many(30, 200, 300), many(30, 200, 300), 3.0)
+    loops = kernels(compiled)
+    assert len(loops) == 15  # two parameters share a loop, no more: eight arrays pass through it
+    assert len(functions_of(compiled)) == 1
+    shapes = [(200, 300), (150,), (7, 8, 40)]
+    compiled = check_compiled(updates, *[[a for s in shapes for a in many(6, *s)]] * 2, 3.0)
+    assert len(functions_of(compiled)) == len(shapes)
+
+
+def test_what_differs_in_a_constant_or_a_type_shares_no_code():
+    double = many(8, 200, 300)
+    single = [x.astype(np.float32) for x in double]
+
+    def mapped(xs, factors):
+        return [f * x - fnp.sin(x) for x, f in zip(xs, factors, strict=True)]
+
+    for xs, factors, count in (
+        (double, [0.3] * 8, 1),
+        (double, [0.3] * 4 + [0.7] * 4, 2),
+        (double + single, [0.3] * 16, 2),
+    ):
+        compiled = check_compiled(lambda xs, f=factors: mapped(xs, f), xs, tolerance=1e-6)
+        assert len(functions_of(compiled)) == count
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_independent_loops_run_as_one_job_and_dependent_ones_in_order(seed):
+    rng = np.random.default_rng(seed)
+    choices = rng.integers(0, 100, size=(60, 3))
+
+    def program(*xs):
+        values = list(xs)
+        for kind, a, b in choices:
+            x, y = values[a % len(values)], values[b % len(values)]
+            if kind < 60:
+                values.append(fnp.sin(x) + 0.5 * y[::-1])
+            elif kind < 80:
+                values.append(x.T @ y * 1e-2 + fnp.max(y))
+            else:
+                values.append(x / (1.0 + fnp.sum(y * y, axis=1, keepdims=True)))
+        return values[-3], sum(fnp.sum(v) for v in values)
+
+    check_compiled(program, *many(6, 160, 160), tolerance=1e-9)

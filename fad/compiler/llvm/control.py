@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 
-from fad.compiler.fusion import is_small
 from fad.compiler.llvm.elements import Memory, Registers
 from fad.compiler.llvm.emission import Ix
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type, memory_type
 from fad.compiler.nested import body_program, renamed
+from fad.compiler.size_classes import is_small
 from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["write_cond", "write_scan", "write_while"]

@@ -7,7 +7,7 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,28 +16,30 @@ import llvmlite.ir as ir
 from fad.compiler.canonical import Canonical
 from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
-from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, is_small, plan_steps
+from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
+from fad.compiler.llvm.kernel_key import kernel_key
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
-from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
+from fad.compiler.llvm.parallel import GRAIN, Argument
 from fad.compiler.llvm.parts import Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.llvm.symbols import prepare
+from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.nested import nested_constants
-from fad.compiler.size_classes import most_size
+from fad.compiler.size_classes import is_small, most_size
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
@@ -101,6 +103,10 @@ class Lowering:
         self.blocks: dict[Var, Block] = {}
         # Whether some loops are functions of their own.
         self.calls_kernels = False
+        self._blocks_at: dict[ir.Value, Block] = {}
+        self.origins: dict[ir.Value, int] = {}
+        self.waiting = Waiting(self)
+        self._functions: dict[Hashable, tuple[ir.Function, Any]] = {}
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
         self.uses_blas = False
@@ -124,7 +130,9 @@ class Lowering:
         builder = self.emitter.builder
         address = builder.load(builder.gep(self.buffers, [ir.Constant(I64, number)]))
         dtype = var.aval.dtype
-        return Memory(builder.bitcast(address, memory_type(dtype).as_pointer()), var.aval.shape, dtype)
+        pointer = builder.bitcast(address, memory_type(dtype).as_pointer())
+        self.origins[pointer] = buffer_code(number)
+        return Memory(pointer, var.aval.shape, dtype)
 
     def words(self, number: int) -> ir.Value:
         """A buffer of int64 numbers."""
@@ -142,13 +150,15 @@ class Lowering:
         block = self.memory.new(shape, dtype.itemsize)
         offset = self.emitter.parameter(self._first_offset + block.number)
         address = self.emitter.builder.gep(self.arena, [offset])
-        return self.emitter.builder.bitcast(address, memory_type(dtype).as_pointer()), block
+        pointer = self.emitter.builder.bitcast(address, memory_type(dtype).as_pointer())
+        self.origins[pointer] = arena_code(self._first_offset + block.number)
+        return pointer, block
 
     def new_place(self, var: Var) -> Memory:
         """Memory for a variable."""
         pointer, block = self.temporary(var.aval.shape, var.aval.dtype)
         if block is not None:
-            self.blocks[var] = block
+            self.blocks[var] = self._blocks_at[pointer] = block
         place = Memory(pointer, var.aval.shape, var.aval.dtype, self.emitter.depth)
         self.elements.storage[var] = place
         return place
@@ -182,17 +192,21 @@ class Lowering:
             if isinstance(step, Group):
                 self._write_group(plan, number, step, outputs)
             elif isinstance(step, Straight):
+                self.waiting.write()
                 self.computes = self.computes or self.emitter.depth > 0 or len(step.equations) > _FEW
                 write_straight(self, step.equations)
             else:
+                self.waiting.write()
                 self._write_opaque(step, outputs)
             if self.clock is not None:
+                self.waiting.write()
                 self.clock.stop(self, reading)
             self._alias(plan, number)
             moment = self.memory.tick()
             for var in last.get(number, ()):
                 if var in self.blocks:
                     self.memory.extend(self.blocks[var], moment)
+        self.waiting.write()
         for var, place in outputs.items():
             self._deliver(var, place)
         return plan
@@ -283,6 +297,32 @@ class Lowering:
         return list(found)
 
     def _call_kernel(self, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]) -> None:
+        overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
+        key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
+        if key not in self._functions:
+            self._functions[key] = self._write_kernel(group, arguments, overwritten, computed)
+        function, run = self._functions[key]
+        passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
+        turns: Ix = 1
+        if run is not None:
+            sizes, elements_per_turn = run
+            turns = self.emitter.add(self.emitter.product(sizes), elements_per_turn - 1)
+            turns, _ = self.emitter.divide(turns, elements_per_turn)
+        most = 0 if run is None else most_work(group)
+        results = {*group.members, *overwritten.values()}
+        written = {number for number, var in enumerate(arguments) if var in results}
+        blocks = [self._blocks_at[a.value] for a in passed if a.value in self._blocks_at]
+        work = 0 if run is None else self._work(group)
+        self.waiting.add(Call(function, passed, written, turns, work, most), blocks)
+
+    def _write_kernel(
+        self,
+        group: Group,
+        arguments: dict[Var, tuple[ir.Value, Any]],
+        overwritten: dict[Var, Var],
+        computed: frozenset[Var],
+    ) -> tuple[ir.Function, Any]:
+        """The function of a group, and what its turns are."""
         types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
         self.calls_kernels = True
         function = self.parts.new(types)
@@ -296,7 +336,6 @@ class Lowering:
                 elements.storage[var] = held._replace(pointer=argument, floor=0)
             else:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
-        overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
         for var, taken in overwritten.items():
             elements.storage[var] = elements.storage[taken]
         # Only what may be worth it runs in chunks; the others know their bounds.
@@ -305,15 +344,7 @@ class Lowering:
         writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
         writer.write()
         inner.finish()
-        kernel = self.parts.finish(function, "kernel", self.module)
-        passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
-        turns: Ix = 0
-        may_be_long = may_be_long and writer.turns is not None
-        if may_be_long:
-            run, elements_per_turn = writer.turns
-            turns = self.emitter.add(self.emitter.product(run), elements_per_turn - 1)
-            turns, _ = self.emitter.divide(turns, elements_per_turn)
-        call_kernel(self, kernel, passed, turns, self._work(group) if may_be_long else 0, may_be_long)
+        return self.parts.finish(function, "kernel", self.module), writer.turns if may_be_long else None
 
     def _argument(self, group: Group, var: Var, value: ir.Value) -> Argument:
         """What the kernel gets for a variable: chunks have scratch memory and partial results of their own."""

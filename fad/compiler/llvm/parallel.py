@@ -19,7 +19,7 @@ from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
 
-__all__ = ["GRAIN", "Argument", "call_kernel"]
+__all__ = ["GRAIN", "Argument", "call_kernel", "declared", "stored", "thunk"]
 
 _THUNK_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 
@@ -45,6 +45,11 @@ class Argument(NamedTuple):
     reduction: str = ""
 
 
+def declared(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:
+    """A function of the pool."""
+    return module.globals[name] if name in module.globals else ir.Function(module, kind, name)
+
+
 def call_kernel(
     lowering: Any, function: ir.Function, arguments: Sequence[Argument], turns: Ix, work: Ix, parallel: bool
 ) -> None:
@@ -61,17 +66,16 @@ def call_kernel(
             size = emitter.multiply(argument.count, argument.dtype.itemsize)
             combining = _combining_address(lowering, argument.reduction, argument.dtype)
             rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
-    words = _stored(emitter, values)
-    table = _stored(emitter, rows)
-    thunk = _thunk(module, function)
-    kind = ir.FunctionType(ir.VoidType(), [thunk.type, POINTER, I64, I64, I64, POINTER, I64])
-    name = "fad_pool_dispatch"
-    dispatch = module.globals[name] if name in module.globals else ir.Function(module, kind, name)
-    dispatch_arguments = [thunk, words, ir.Constant(I64, len(values)), emitter.raw(turns), emitter.raw(work)]
+    words = stored(emitter, values)
+    table = stored(emitter, rows)
+    words_function = thunk(module, function)
+    kind = ir.FunctionType(ir.VoidType(), [words_function.type, POINTER, I64, I64, I64, POINTER, I64])
+    dispatch = declared(module, "fad_pool_dispatch", kind)
+    dispatch_arguments = [words_function, words, ir.Constant(I64, len(values)), emitter.raw(turns), emitter.raw(work)]
     emitter.builder.call(dispatch, [*dispatch_arguments, table, ir.Constant(I64, len(rows) // 4)])
 
 
-def _stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
+def stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
     """The words in memory, eight bytes each."""
     place = emitter.small_array(np.dtype(np.int64), max(len(words), 1))
     for number, word in enumerate(words):
@@ -80,23 +84,23 @@ def _stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
     return emitter.builder.bitcast(place, POINTER)
 
 
-def _thunk(module: ir.Module, function: ir.Function) -> ir.Function:
+def thunk(module: ir.Module, function: ir.Function) -> ir.Function:
     """``void f(words, begin, end)``: call the kernel with the words as arguments."""
     name = f"{function.name}_words"
     if name in module.globals:
         return module.globals[name]
-    thunk = ir.Function(module, _THUNK_TYPE, name)
-    thunk.linkage = "internal"
-    make_cold(thunk)
-    builder = ir.IRBuilder(thunk.append_basic_block())
-    words = builder.bitcast(thunk.args[0], I64.as_pointer())
+    caller = ir.Function(module, _THUNK_TYPE, name)
+    caller.linkage = "internal"
+    make_cold(caller)
+    builder = ir.IRBuilder(caller.append_basic_block())
+    words = builder.bitcast(caller.args[0], I64.as_pointer())
     loaded = []
     for number, argument in enumerate(function.args[:-2]):
         at = builder.gep(words, [ir.Constant(I64, number)])
         loaded.append(builder.load(builder.bitcast(at, argument.type.as_pointer())))
-    builder.call(function, [*loaded, *thunk.args[1:]])
+    builder.call(function, [*loaded, *caller.args[1:]])
     builder.ret_void()
-    return thunk
+    return caller
 
 
 def _combining_address(lowering: Any, reduction: str, dtype: np.dtype) -> ir.Value:

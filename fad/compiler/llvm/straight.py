@@ -7,7 +7,7 @@ from functools import partial, reduce
 from itertools import product
 from typing import Any
 
-from fad.compiler.fusion import REDUCTIONS
+from fad.compiler.access import REDUCTIONS
 from fad.compiler.llvm.elements import Registers
 from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.scalar import Value

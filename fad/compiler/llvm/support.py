@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fad.compiler.access import REDUCTIONS
 from fad.compiler.foreign import ForeignKernel
-from fad.compiler.fusion import REDUCTIONS
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.products import supports_product
 from fad.compiler.llvm.rules import rule_of

@@ -106,8 +106,9 @@ def _provide(symbol: str) -> None:
     elif helper[0] == "fad_blas_enter":
         _provide_guard(helper[1])
     else:
+        is_new = helper[0] not in _provided
         link_helper(*helper)
-        if helper[0] == "fad_pool_dispatch":
+        if helper[0] == "fad_pool_dispatch" and is_new:
             start_pool(engine().address)
     _provided.add(symbol)
 
