@@ -24,6 +24,7 @@ FAMILIES = (
     "jit_elementwise",
     "jit_networks",
     "jit_transformer",
+    "jit_training",
     "jit_loops",
     "jit_derivatives",
     "jit_gradbench",
