@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fad.compiler.fusion import REDUCTIONS, is_costly
+from fad.compiler.access import REDUCTIONS
+from fad.compiler.fusion import is_costly
 from fad.compiler.llvm.rules import is_view
 from fad.core.program import Equation
 
