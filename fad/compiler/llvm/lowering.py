@@ -20,9 +20,9 @@ from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
+from fad.compiler.llvm.equal_kernels import kernel_key
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
-from fad.compiler.llvm.kernel_key import kernel_key
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
