@@ -43,8 +43,7 @@ def kernel_key(
 
     def number_of(atom: Atom) -> Hashable:
         if not isinstance(atom, Var):
-            place = scalars.get(id(atom))
-            return canonical.literal(atom, True) if place is None else ("scalar", place)
+            return canonical.literal(atom, id(atom) not in scalars)
         if atom not in numbers:
             add(producers[atom])
         return numbers[atom]
