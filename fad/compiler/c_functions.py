@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fad.compiler.execution import NativeSegment
 from fad.compiler.llvm.c_text import entry_text, form_of
 from fad.compiler.llvm.linking import Source, engine
 from fad.core.avals import ShapedArray
@@ -122,6 +123,10 @@ def c_function(name: str, native: Any, signature: str | None, names: Sequence[st
             "code; jit(f).lower(*args) shows the segments."
         )
     segment, positions = placed
+    if (
+        segment.code.reused
+    ):  # code for donated arguments writes results over them; a C function leaves its arguments alone
+        segment = NativeSegment(segment.program)
     form = form_of(name, signature, native.program.in_avals, native.program.out_avals, names)
     symbol = f"fad_c_function_{next(_numbers)}"
     text = entry_text(symbol, form, segment, positions)

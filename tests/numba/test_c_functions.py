@@ -205,6 +205,16 @@ def test_arguments_that_are_not_read_and_results_that_are_arguments():
     assert ones.tolist() == [1, 1]
 
 
+def test_donated_arguments_are_left_alone():
+    f = fad.jit(lambda x, y: x * 2 + y, donate_argnums=0)
+    compiled = f.lower(np.ones(1000), np.ones(1000)).compile()
+    assert compiled.native.overwritten == (0,)
+    x, y, out = np.full(1000, 3.0), np.ones(1000), np.zeros(1000)
+    assert compiled.c_function().ctypes(*[a.ctypes.data for a in (x, y, out)]) == 0
+    assert out.tolist() == [7.0] * 1000
+    assert x.tolist() == [3.0] * 1000
+
+
 MISTAKES = [
     (
         (bell, 0.0),
