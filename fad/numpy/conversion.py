@@ -15,6 +15,7 @@ from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.primitives.object_arrays import Element, holds_values, stacked
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
+from fad.transforms.scratch_arrays import ScratchArray
 
 __all__ = [
     "apply",
@@ -53,6 +54,8 @@ def operand(value: Any, function: str = "fad.numpy") -> Any:
         return _sequence(value, function)
     if kind is Element:
         return value.operand
+    if isinstance(value, ScratchArray):
+        return operand(value.snapshot(), function)
     if value is None:
         raise DTypeError(f"{function}: got None where an array is needed; does a function lack its return statement?")
     try:

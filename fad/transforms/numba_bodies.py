@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array
-from fad.core.errors import ArgumentError, ImmutableArrayError
+from fad.core.errors import ArgumentError, ConcretizationError, FadError, ImmutableArrayError
+from fad.transforms.scratch_arrays import NUMPY, SharedMemoryError, released
 
 __all__ = ["TracedBody", "is_numba_object", "python_body", "traced_body"]
 
@@ -67,7 +68,8 @@ class TracedBody:
     Global names are looked up at the first call and kept, as numba does when it compiles.
     """
 
-    def __init__(self, compiled: Any, body: FunctionType):
+    def __init__(self, compiled: Any, body: FunctionType, is_inner: bool = False):
+        self._is_inner = is_inner
         self._body = body
         self._traced: Callable[..., Any] | None = None
         self.compiled = compiled
@@ -77,12 +79,13 @@ class TracedBody:
         if self._traced is None:
             self._traced = _with_traceable_names(self._body)
         try:
-            return self._traced(*args, **kwargs)
+            result = self._traced(*args, **kwargs)
         except Exception as error:
             explained = self._explained(error)
             if explained is error:
                 raise
             raise explained from error
+        return result if self._is_inner else released(result)
 
     def __repr__(self) -> str:
         return repr(self._body)
@@ -96,10 +99,16 @@ class TracedBody:
         name = self._body.__name__
         source = linecache.getline(code.co_filename, line).strip()
         place = f"{code.co_filename}:{line}, `{source}`," if source else f"{code.co_filename}:{line}"
-        if operation in _WRITES and isinstance(error, TypeError | ValueError):
+        foreign = isinstance(error, TypeError | ValueError) and not isinstance(error, FadError)
+        refused = isinstance(error, ConcretizationError | ImmutableArrayError) and not isinstance(
+            error, SharedMemoryError
+        )
+        if operation in _WRITES and (foreign or refused):
             return ImmutableArrayError(
-                f"{name} is compiled by numba, so fad traces its Python body, where {place} writes a traced value into an array in place, "
-                f"which no transform can follow.\n{_WAYS_OUT.format(name=name)}"
+                f"{name} is compiled by numba, so fad traces its Python body, where {place} writes a traced value into an array in place. "
+                "That can be followed in arrays that the function makes itself by NumPy's functions, such as numpy.zeros and numpy.copy, and not in "
+                "this one.\n"
+                f"{_WAYS_OUT.format(name=name)}"
             )
         if not any(note.startswith(_TRACING) for note in getattr(error, "__notes__", ())):
             error.add_note(f"{_TRACING} {name}; this happened at {place}\n{_WAYS_OUT.format(name=name)}")
@@ -109,7 +118,7 @@ class TracedBody:
 _WRITES = frozenset({"STORE_SUBSCR", "STORE_SLICE"})
 _TRACING = "fad traces the Python body of the numba function"
 _WAYS_OUT = (
-    "Ways out: compute whole arrays (x ** 2, numpy.where(x > 0, a, b), numpy.stack([...])) in place of element by element,\n"
+    "Ways out: compute whole arrays (x ** 2, numpy.where(x > 0, a, b)) in place of element by element, write into a numpy.copy(...),\n"
     "write it as a Python function with fad.numpy (x.at[i].set(v), fad.cond, fad.fori_loop) and let fad.jit compile that,\n"
     "or keep the code that numba compiled and say its derivative: fad.extend.from_numba({name}, ..., vjp=...)."
 )
@@ -166,11 +175,16 @@ def _traceable_cell(cell: CellType) -> CellType:
 def _traceable(value: Any) -> Any:
     if value is math:
         return _MATH
+    if value is np:
+        return NUMPY
+    name = getattr(value, "__name__", "")
+    if callable(value) and not isinstance(value, type) and getattr(np, name, None) is value:
+        return getattr(NUMPY, name)
     if getattr(value, "__module__", None) == "math" and callable(value):
         return getattr(_MATH, value.__name__)
     if is_numba_object(value):
         body = python_body(value)
-        return value if body is None else TracedBody(value, body)
+        return value if body is None else TracedBody(value, body, is_inner=True)
     return value
 
 
