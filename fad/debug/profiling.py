@@ -114,6 +114,8 @@ class Profile:
         Slowest first. The time of a kernel that computes several lines is divided among them in proportion to their estimated work.
     result : object
         What the function gave.
+    lowered : Lowered
+        The function as it was compiled.
 
     Examples
     --------
@@ -131,6 +133,7 @@ class Profile:
     kernels: tuple[KernelTime, ...]
     lines: tuple[LineTime, ...]
     result: Any = field(repr=False)
+    lowered: Any = field(repr=False)
 
     def __str__(self) -> str:
         inside = sum(k.seconds for k in self.kernels)
@@ -197,10 +200,10 @@ class Profile:
 
 
 def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+    return f"{seconds * 1e9:.0f} ns"
 
 
 def _scaled(amount: float, step: int, units: Sequence[str]) -> str:
@@ -296,7 +299,7 @@ def _measured(f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], repeats: in
     kernels = sorted(map(_kernel_row, timings), key=lambda row: -row.seconds)
     result = unflatten(lowered.out_tree, [wrap(o) for o in outs])
     name = lowered.program.name
-    return Profile(name, seconds, repeats, tuple(kernels), _line_rows(timings), result)
+    return Profile(name, seconds, repeats, tuple(kernels), _line_rows(timings), result, lowered)
 
 
 def _kernel_row(timing: Any) -> KernelTime:

@@ -110,6 +110,10 @@ class Lowered:
         inputs = ", ".join(f"{n}: {a}" for n, a in zip(self.argument_names, self.in_avals, strict=True))
         return f"<lowered {function_name(self._fun)}({inputs}) -> {', '.join(map(str, self.out_avals))}>"
 
+    def outline(self) -> Any:
+        """Its segments and kernels as objects, with what they compute, read, write and cost; :mod:`fad.viz` draws them."""
+        return _report("outline").outline_of(self.program, self.argument_names)
+
     def cost_analysis(self) -> dict[str, Any]:
         """What one run costs: counts, from the types alone.
 
@@ -175,6 +179,10 @@ class Compiled:
     def as_text(self, stage: str | None = None) -> str:
         """See :meth:`Lowered.as_text`."""
         return self.lowered.as_text(stage)
+
+    def outline(self) -> Any:
+        """See :meth:`Lowered.outline`."""
+        return self.lowered.outline()
 
     def cost_analysis(self) -> dict[str, Any]:
         """See :meth:`Lowered.cost_analysis`."""

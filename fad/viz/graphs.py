@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,26 +9,19 @@ import numpy as np
 import fad
 import fad.tree as tree
 from fad import errors
-from fad.viz.layout import Box, drawing
+from fad.viz.kernels import HEAT, Graph, kernel_graph
+from fad.viz.layout import Box, Frame, drawing
 
 __all__ = ["graphviz", "mermaid", "svg"]
 
-_COLOURS = {"input": "#dbeafe", "constant": "#f3f4f6", "operation": "#ffffff", "output": "#dcfce7"}
-
-
-@dataclass
-class Graph:
-    """Nodes with label, kind and group; edges, dashed ones to the Programs inside an operation."""
-
-    nodes: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    edges: list[tuple[str, str, bool]] = field(default_factory=list)
-    groups: dict[str, str] = field(default_factory=dict)
-
-    def add(self, label: str, kind: str, group: str) -> str:
-        """A new node; gives its name."""
-        name = f"n{len(self.nodes)}"
-        self.nodes[name] = (label, kind, group)
-        return name
+_COLOURS = {
+    "input": "#dbeafe",
+    "constant": "#f3f4f6",
+    "operation": "#ffffff",
+    "output": "#dcfce7",
+    "loop": "#f1f5f9",
+    **HEAT,
+}
 
 
 def _shown(value: Any) -> bool:
@@ -69,7 +61,7 @@ def _add_program(graph: Graph, program: fad.Program, group: str) -> str | None:
         made.update(dict.fromkeys(equation.outputs, node))
         for key, inner in _programs_in(equation.params):
             inside = f"g{len(graph.groups)}"
-            graph.groups[inside] = f"{equation.primitive.name}: {key}"
+            graph.groups[inside] = (f"{equation.primitive.name}: {key}", group)
             first = _add_program(graph, inner, inside)
             if first is not None:
                 graph.edges.append((node, first, True))
@@ -96,7 +88,9 @@ def _add_tree(graph: Graph, params: Any) -> None:
     tree.map_with_path(note, params)
 
 
-def _graph(what: Any, function: str) -> Graph:
+def _graph(what: Any, by: str | None, function: str) -> Graph:
+    if isinstance(what, fad.debug.Profile) or hasattr(what, "outline"):
+        return kernel_graph(what, by, function)
     graph = Graph()
     if isinstance(what, fad.Program):
         _add_program(graph, what, "")
@@ -104,19 +98,21 @@ def _graph(what: Any, function: str) -> Graph:
     leaves = tree.leaves(what)
     if not leaves or any(callable(leaf) for leaf in leaves):
         raise errors.ArgumentError(
-            f"fad.viz.{function} draws a Program or a pytree of arrays, and got {type(what).__name__}; for a function f, pass fad.make_program(f)(*args)"
+            f"fad.viz.{function} draws a Program, a lowered function, a profile or a pytree of arrays, and got {type(what).__name__}; for a function f, pass fad.make_program(f)(*args), fad.jit(f).lower(*args) or fad.debug.profile(f)(*args)"
         )
     _add_tree(graph, what)
     return graph
 
 
-def mermaid(what: Any) -> str:
-    """A Program or a tree of parameters as Mermaid text, which Markdown pages and many editors draw.
+def mermaid(what: Any, by: str | None = None) -> str:
+    """A Program, a compiled function's kernels, or a tree of parameters as Mermaid text, which Markdown pages and many editors draw.
 
     Parameters
     ----------
-    what : Program or pytree
-        What ``fad.make_program(f)(*args)`` gives, or parameters.
+    what : Program, Lowered, Compiled, Profile or pytree
+        What ``fad.make_program(f)(*args)``, ``fad.jit(f).lower(*args)`` or ``fad.debug.profile(f)(*args)`` gives, or parameters.
+    by : str, optional
+        What the colours of kernels mean: ``"bytes"`` that they read and write, or ``"time"``, which needs a profile and is its default.
 
     Returns
     -------
@@ -125,7 +121,7 @@ def mermaid(what: Any) -> str:
     Raises
     ------
     ArgumentError
-        For anything else, such as a function.
+        For anything else, such as a function; for colours by time without a profile.
 
     Examples
     --------
@@ -141,11 +137,10 @@ def mermaid(what: Any) -> str:
       n1 --> n2
       n2 --> n3
       classDef input fill:#dbeafe,stroke:#555
-      classDef constant fill:#f3f4f6,stroke:#555
       classDef operation fill:#ffffff,stroke:#555
       classDef output fill:#dcfce7,stroke:#555
     """
-    graph = _graph(what, "mermaid")
+    graph = _graph(what, by, "mermaid")
     lines = ["flowchart TD"]
 
     def quoted(label: str) -> str:
@@ -156,23 +151,30 @@ def mermaid(what: Any) -> str:
             if own == group:
                 lines.append(f'{indent}{name}["{quoted(label)}"]:::{kind}')
 
-    nodes("", "  ")
-    for group, title in graph.groups.items():
-        lines.append(f'  subgraph {group}["{quoted(title)}"]')
-        nodes(group, "    ")
-        lines.append("  end")
+    def groups(outer: str, indent: str) -> None:
+        nodes(outer, indent)
+        for group, (title, around) in graph.groups.items():
+            if around == outer:
+                lines.append(f'{indent}subgraph {group}["{quoted(title)}"]')
+                groups(group, indent + "  ")
+                lines.append(f"{indent}end")
+
+    groups("", "  ")
+    kinds = {kind for _, kind, _ in graph.nodes.values()}
     lines += [f"  {a} {'-.->' if dashed else '-->'} {b}" for a, b, dashed in graph.edges]
-    lines += [f"  classDef {kind} fill:{colour},stroke:#555" for kind, colour in _COLOURS.items()]
+    lines += [f"  classDef {kind} fill:{colour},stroke:#555" for kind, colour in _COLOURS.items() if kind in kinds]
     return "\n".join(lines)
 
 
-def graphviz(what: Any) -> str:
-    r"""A Program or a tree of parameters in the DOT language of Graphviz.
+def graphviz(what: Any, by: str | None = None) -> str:
+    r"""A Program, a compiled function's kernels, or a tree of parameters in the DOT language of Graphviz.
 
     Parameters
     ----------
-    what : Program or pytree
-        What ``fad.make_program(f)(*args)`` gives, or parameters.
+    what : Program, Lowered, Compiled, Profile or pytree
+        What ``fad.make_program(f)(*args)``, ``fad.jit(f).lower(*args)`` or ``fad.debug.profile(f)(*args)`` gives, or parameters.
+    by : str, optional
+        What the colours of kernels mean: ``"bytes"`` that they read and write, or ``"time"``, which needs a profile and is its default.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def graphviz(what: Any) -> str:
     Raises
     ------
     ArgumentError
-        For anything else, such as a function.
+        For anything else, such as a function; for colours by time without a profile.
 
     Examples
     --------
@@ -195,7 +197,7 @@ def graphviz(what: Any) -> str:
       n0 -> n1
     }
     """
-    graph = _graph(what, "graphviz")
+    graph = _graph(what, by, "graphviz")
     lines = ["digraph {", '  node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=10]']
 
     def quoted(label: str) -> str:
@@ -206,22 +208,28 @@ def graphviz(what: Any) -> str:
             if own == group:
                 lines.append(f'{indent}{name} [label="{quoted(label)}", fillcolor="{_COLOURS[kind]}"]')
 
-    nodes("", "  ")
-    for group, title in graph.groups.items():
-        lines.append(f'  subgraph cluster_{group} {{ label="{quoted(title)}"')
-        nodes(group, "    ")
-        lines.append("  }")
+    def groups(outer: str, indent: str) -> None:
+        nodes(outer, indent)
+        for group, (title, around) in graph.groups.items():
+            if around == outer:
+                lines.append(f'{indent}subgraph cluster_{group} {{ label="{quoted(title)}"')
+                groups(group, indent + "  ")
+                lines.append(f"{indent}}}")
+
+    groups("", "  ")
     lines += [f"  {a} -> {b}{' [style=dashed]' if dashed else ''}" for a, b, dashed in graph.edges]
     return "\n".join([*lines, "}"])
 
 
-def svg(what: Any) -> str:
-    """A Program or a tree of parameters as an SVG picture, without any other program.
+def svg(what: Any, by: str | None = None) -> str:
+    """A Program, a compiled function's kernels, or a tree of parameters as an SVG picture, without any other program.
 
     Parameters
     ----------
-    what : Program or pytree
-        What ``fad.make_program(f)(*args)`` gives, or parameters.
+    what : Program, Lowered, Compiled, Profile or pytree
+        What ``fad.make_program(f)(*args)``, ``fad.jit(f).lower(*args)`` or ``fad.debug.profile(f)(*args)`` gives, or parameters.
+    by : str, optional
+        What the colours of kernels mean: ``"bytes"`` that they read and write, or ``"time"``, which needs a profile and is its default.
 
     Returns
     -------
@@ -231,7 +239,7 @@ def svg(what: Any) -> str:
     Raises
     ------
     ArgumentError
-        For anything else, such as a function.
+        For anything else, such as a function; for colours by time without a profile.
 
     Examples
     --------
@@ -240,9 +248,10 @@ def svg(what: Any) -> str:
     >>> picture[:4], picture.count("<rect")
     ('<svg', 4)
     """
-    graph = _graph(what, "svg")
+    graph = _graph(what, by, "svg")
     boxes = {
-        name: Box(label.split("\n") + ([f"in {graph.groups[group]}"] if group else []), _COLOURS[kind])
+        name: Box(label.split("\n"), _COLOURS[kind], group, kind.startswith(("heat", "loop")))
         for name, (label, kind, group) in graph.nodes.items()
     }
-    return drawing(boxes, graph.edges)
+    frames = {name: Frame(title, frame=around) for name, (title, around) in graph.groups.items()}
+    return drawing(boxes, graph.edges, frames)

@@ -96,18 +96,88 @@ def test_graphviz_is_balanced_and_quoted():
     assert "[style=dashed]" in text
 
 
+SPACE = "{http://www.w3.org/2000/svg}"
+
+
+def rectangles(picture):
+    """The rectangles of a picture, and whether each is a frame around others."""
+    root = ElementTree.fromstring(picture)
+    found = [
+        ([float(r.get(k)) for k in ("x", "y", "width", "height")], r.get("stroke-dasharray") is not None)
+        for r in root.iter(f"{SPACE}rect")
+    ]
+    return root, found
+
+
+def check_layout(picture):
+    """Boxes do not overlap, frames contain or avoid them, and everything is inside the picture."""
+    root, found = rectangles(picture)
+    for k, ((x, y, w, h), frame) in enumerate(found):
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= float(root.get("width"))
+        assert y + h <= float(root.get("height"))
+        for (x2, y2, w2, h2), frame2 in found[:k]:
+            apart = x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+            inside = frame2 and x2 <= x and x + w <= x2 + w2 and y2 <= y and y + h <= y2 + h2
+            assert apart or inside or (frame and not frame2)
+    return [t.text for t in root.iter(f"{SPACE}text")]
+
+
 def test_svg_is_sound_and_boxes_do_not_overlap():
-    root = ElementTree.fromstring(fad.viz.svg(program()))
-    space = "{http://www.w3.org/2000/svg}"
-    boxes = [[float(r.get(k)) for k in ("x", "y", "width", "height")] for r in root.iter(f"{space}rect")]
-    texts = [t.text for t in root.iter(f"{space}text")]
+    texts = check_layout(fad.viz.svg(program()))
     assert "scan" in " ".join(texts)
-    assert "in scan: program" in texts
-    for k, (x, y, w, h) in enumerate(boxes):
-        assert 0 <= x and x + w <= float(root.get("width"))
-        assert 0 <= y and y + h <= float(root.get("height"))
-        for x2, y2, w2, h2 in boxes[:k]:
-            assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+    assert "scan: program" in texts
+
+
+def recurrence(h, w, xs):
+    def step(h, x):
+        h = fnp.tanh(h @ w + x)
+        return h, h.sum()
+
+    h, sums = fad.scan(step, h, xs)
+    return (fnp.linalg.qr(h)[1] ** 2).sum() + sums.sum()
+
+
+RECURRENCE = (np.ones((8, 40)), np.ones((40, 40)), np.ones((10, 8, 40)))
+
+
+def test_kernels_are_boxes_of_statements_and_loops_are_frames():
+    lowered = fad.jit(fad.grad(recurrence, argnums=1)).lower(*RECURRENCE)
+    texts = check_layout(fad.viz.svg(lowered))
+    statements = [line.split("  #")[0].strip() for line in lowered.as_text("kernels").splitlines()]
+    products = [s for s in statements if " @ " in s]
+    assert products
+    for product in products:
+        assert any(product == t.strip() for t in texts if t), product
+    assert any(t.endswith("scan, 10 turns") for t in texts)
+    assert any(t.startswith("Python: qr · ") for t in texts)
+    for text in (fad.viz.mermaid(lowered), fad.viz.graphviz(lowered)):
+        assert text.count("subgraph") == 2
+        assert "classDef heat" in text or "#ff" in text
+
+
+def test_colours_by_time_need_a_profile():
+    profile = fad.debug.profile(recurrence, repeats=1)(*RECURRENCE)
+    texts = check_layout(fad.viz.svg(profile))
+    assert any("s (" in t and "%)" in t for t in texts if "product · " in t)
+    assert any("iB (" in t for t in check_layout(fad.viz.svg(profile, by="bytes")) if "product · " in t)
+    lowered = fad.jit(recurrence).lower(*RECURRENCE)
+    assert fad.viz.svg(lowered.compile()) == fad.viz.svg(lowered)
+    with pytest.raises(errors.ArgumentError, match="colours by time need a profile"):
+        fad.viz.svg(lowered, by="time")
+    with pytest.raises(errors.ArgumentError, match="'time' or 'bytes', got 'flops'"):
+        fad.viz.mermaid(profile, by="flops")
+
+
+def test_pictures_of_every_kind_of_step():
+    def f(x, n):
+        y = fad.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, fnp.sin(s[1]) * x), (0, x))[1]
+        return fad.cond(y.sum() > 0, lambda: fad.scan(lambda c, a: (c * a, c), 1.0, y), lambda: (y[0] * 1.0, y - 1))
+
+    check_layout(fad.viz.svg(fad.jit(f).lower(fnp.ones(30), 5)))
+    check_layout(fad.viz.svg(fad.jit(lambda x: x).lower(1.0)))
+    check_layout(fad.viz.svg(fad.make_program(f)(fnp.ones(30), 5)))
 
 
 def test_a_model_is_drawn_by_its_parameters():
