@@ -207,6 +207,8 @@ def _unwrapping(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function for scratch arrays too; a result may be written into an ``out`` that is one."""
 
     def apply(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(function, np.ufunc) and len(args) == function.nin + 1:
+            args, kwargs["out"] = args[:-1], args[-1]
         out = kwargs.get("out")
         if isinstance(out, ScratchArray):
             del kwargs["out"]
