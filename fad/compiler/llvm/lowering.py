@@ -25,7 +25,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.modules import add_blas_guard, called_symbols, new_module
+from fad.compiler.llvm.modules import add_blas_guard, called_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import GRAIN, Argument
@@ -34,7 +34,7 @@ from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
-from fad.compiler.llvm.symbols import prepare
+from fad.compiler.llvm.symbols import linked_part, prepare
 from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
@@ -42,7 +42,7 @@ from fad.compiler.nested import nested_constants
 from fad.compiler.size_classes import is_small, most_size
 from fad.core.program import Atom, Program, Var
 
-__all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
+__all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment", "outside_symbols"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
@@ -411,18 +411,24 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
 
 def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:
     """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
-    symbols: dict[str, None] = {}
-    coming: dict[str, Callable[[], bytes]] = {}
+    coming: dict[str, bytes | Callable[[], bytes]] = {}
     with Workers() as workers:
 
-        def take(part: str, source: Source, called: tuple[str, ...]) -> None:
-            symbols.update(dict.fromkeys(called))
-            coming[part] = workers.compile(source)
-            prepare(called, workers)
+        def take(part: str, source: Source, likely: list[str]) -> None:
+            coming[part] = linked_part(part) or workers.compile(source)
+            prepare(likely, workers)
 
         lowering = lower_segment(name, program, canonical, take)
-        objects = {part: code() for part, code in coming.items()}
-    return lowering, [s for s in symbols if s not in objects], objects
+        objects = {part: code if isinstance(code, bytes) else code() for part, code in coming.items()}
+        symbols = outside_symbols(name, objects)
+        prepare(symbols, workers)
+    return lowering, symbols, objects
+
+
+def outside_symbols(name: str, objects: dict[str, bytes]) -> list[str]:
+    """What the object files of a segment call outside of them."""
+    found = set().union(*map(called_symbols, objects.values()))
+    return sorted(s for s in found if not s.startswith(name))
 
 
 def lower_segment(name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None) -> Lowering:
@@ -466,5 +472,5 @@ def _lowered(
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes
     source = Source(str(lowering.module), 0 if is_cold else 2, passes=not is_cold)
-    take(name, source, called_symbols(lowering.module))
+    take(name, source, likely_symbols(lowering.module, False))
     return lowering

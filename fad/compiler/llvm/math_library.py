@@ -44,7 +44,7 @@ from fad.compiler.llvm import (
 )
 from fad.compiler.llvm.math_text import BodyFunction, Calls, define
 
-__all__ = ["FUNCTIONS", "Target", "call_target", "definitions", "host_target", "library_source"]
+__all__ = ["FUNCTIONS", "Target", "call_target", "definitions", "host_target", "library_source", "variant_source"]
 
 FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     name: (getattr(module, name), arity)
@@ -139,6 +139,23 @@ def library_source(name: str, dtype: str, target: Target | None = None) -> str:
     return "\n".join([*parts, *_declarations(externals)])
 
 
+def variant_source(symbol: str) -> str:
+    """Give the source of one symbol, such as ``fad_exp_f64`` or its vector variant ``fad_exp_f64_v4``, as a module of its own.
+
+    Raises
+    ------
+    KeyError
+        If there is no such function.
+    """
+    rest, lanes = symbol.removeprefix("fad_"), 1
+    if rest.rpartition("_v")[2].isdigit():
+        rest, _, digits = rest.rpartition("_v")
+        lanes = int(digits)
+    name, _, dtype = rest.rpartition("_")
+    text, calls = _definition(name, dtype, lanes, host_target().fused)
+    return "\n".join([text.replace("define internal", "define", 1), *_declarations(calls)])
+
+
 def _declarations(externals: Calls) -> list[str]:
     return [
         kind if isinstance(kind, str) else f"declare {kind[0]} @{name}({', '.join(kind[1])})"
@@ -171,6 +188,11 @@ class _Definitions:
         """The vector widths that this module's loops may ask for: the widest element of a loop decides."""
         lanes = _all_lanes(dtype, self.target)
         return lanes if self.external or self.has_wide_elements else lanes[:1]
+
+    def symbols(self, loops: bool) -> list[str]:
+        """What is likely to be called, in loops or outside of them; LLVM decides."""
+        ends = {d: f"_v{self.lanes(d)[0]}" if loops else "" for d in ("f32", "f64")}
+        return [f"fad_{name}_{dtype}{ends[dtype]}" for name, dtype in self.used]
 
     def __str__(self) -> str:
         if not self.used:

@@ -11,12 +11,12 @@ from hashlib import sha256
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.modules import called_symbols, new_module
+from fad.compiler.llvm.modules import likely_symbols, new_module
 
 __all__ = ["Parts", "Take", "make_cold"]
 
-Take = Callable[[str, Source, tuple[str, ...]], None]
-"""Gets the name, the assembly and the called symbols of a part as soon as it is written."""
+Take = Callable[[str, Source, list[str]], None]
+"""Gets the name, the assembly and symbols that are likely to be called of a part, as soon as it is written."""
 
 _UNNAMED = "part"
 
@@ -45,7 +45,7 @@ class Parts:
         if name not in self._taken:
             self._taken.add(name)
             source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=True)
-            self._take(name, source, called_symbols(function.module))
+            self._take(name, source, likely_symbols(function.module, True))
         found = user.globals.get(name)
         return ir.Function(user, function.ftype, name) if found is None else found
 

@@ -22,9 +22,11 @@ from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
 from fad.compiler.llvm.workers import Workers
 
-__all__ = ["link", "link_helper", "prepare"]
+__all__ = ["link", "link_helper", "linked_part", "prepare"]
 
 _provided: set[str] = set()
+_parts: dict[str, bytes] = {}
+"""The object files of kernels that are linked, for other segments that have the same ones."""
 _coming: dict[str, Callable[[], bytes]] = {}
 """Helpers that threads compile right now, by name."""
 
@@ -41,7 +43,13 @@ def link(objects: Iterable[tuple[str, bytes]], symbols: Iterable[str], name: str
             new = {n: code for n, code in objects if n not in _provided}
             engine().add(new.values())
             _provided.update(new)
+            _parts.update({n: code for n, code in new.items() if n != name})
         return engine().address(name)
+
+
+def linked_part(name: str) -> bytes | None:
+    """The object file of a kernel that is linked already."""
+    return _parts.get(name)
 
 
 def prepare(symbols: Iterable[str], workers: Workers) -> None:
@@ -135,7 +143,6 @@ def _tile(symbol: str) -> Source:
 
 
 def _math(symbol: str) -> Source:
-    from fad.compiler.llvm.math_library import library_source
+    from fad.compiler.llvm.math_library import variant_source
 
-    _, *name, dtype = symbol.split("_")
-    return Source(library_source("_".join(name), dtype))
+    return Source(variant_source(symbol))

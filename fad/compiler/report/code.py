@@ -48,8 +48,6 @@ class Written:
     ----------
     sources : dict of str to Source
         Its modules by what they define: kernels, and the segment's function at the end.
-    symbols : tuple of str
-        What they call outside of them.
     lowering : Lowering
         What wrote it.
     """
@@ -59,14 +57,11 @@ class Written:
         self.canonical = program_form(segment.program, segment.donated)
         self.name = f"{name}{segment.number}"
         self.sources: dict[str, Source] = {}
-        called: dict[str, None] = {}
 
-        def take(part: str, source: Source, symbols: tuple[str, ...]) -> None:
+        def take(part: str, source: Source, likely: list[str]) -> None:
             self.sources[part] = source
-            called.update(dict.fromkeys(symbols))
 
         self.lowering = lower_segment(self.name, segment.program, self.canonical, take, clock)
-        self.symbols = tuple(s for s in called if s not in self.sources)
 
     @property
     def llvm(self) -> str:

@@ -1,0 +1,157 @@
+"""Segments as parts that are compiled side by side."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad.compiler.canonical import program_form
+from fad.compiler.llvm import side_by_side
+from fad.compiler.llvm.linking import Source, engine
+from fad.compiler.llvm.lowering import lower_segment
+from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
+from fad.compiler.llvm.modules import called_symbols
+from fad.compiler.llvm.workers import Workers
+from fad.compiler.nested import body_program
+from fad.compiler.segments import split
+from tests.compiler.compiled_programs import program_of
+
+RNG = np.random.default_rng(11)
+ADD = "define i64 @{name}(i64 %x) {{\n  %y = add i64 %x, {number}\n  ret i64 %y\n}}\n"
+
+
+def parts_of(function, *args):
+    """Names, assembly and likely symbols of the parts of a function that is one segment."""
+    (step,) = split(body_program(program_of(function, *args)))
+    found = []
+    lower_segment("fad_seen", step.program, program_form(step.program), lambda *part: found.append(part))
+    return found
+
+
+def test_equal_kernels_of_a_segment_are_written_once():
+    def f(x, y):
+        a = fnp.cumsum(x) * 2.0
+        b = fnp.cumsum(y) * 2.0
+        return a, b
+
+    names = [name for name, _, _ in parts_of(f, np.arange(40.0), np.arange(40.0))]
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("cumsum_") for name in names) == 1
+    x, y = RNG.normal(size=40), RNG.normal(size=40)
+    for found, expected in zip(fad.jit(f)(x, y), (np.cumsum(x) * 2, np.cumsum(y) * 2), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_what_only_calls_kernels_is_not_optimised():
+    *kernels, (name, segment, _) = parts_of(lambda x: fnp.sum(fnp.exp(x)), np.arange(4000.0))
+    assert name == "fad_seen"
+    assert (segment.level, segment.passes) == (0, False)
+    assert kernels
+    assert all(source.level == 2 and source.passes for _, source, _ in kernels)
+
+
+def test_what_computes_is_optimised():
+    ((_, segment, _),) = parts_of(lambda x: fnp.sin(x) * x, 1.0)
+    assert (segment.level, segment.passes) == (2, True)
+
+
+def test_only_variants_that_are_called_are_linked():
+    f = fad.jit(lambda x: fnp.log1p(x) * 0.377)
+    assert abs(float(f(0.5)) - np.log1p(0.5) * 0.377) < 1e-15
+    ((_, segment, likely),) = parts_of(lambda x: fnp.log1p(x) * 0.377, 1.0)
+    assert likely == ["fad_log1p_f64"]
+    assert {s for s in called_symbols(engine().compile(segment)) if "log1p" in s} == {"fad_log1p_f64"}
+
+
+def test_loops_are_likely_to_call_vector_variants():
+    *_, (name, kernel, likely) = [p for p in parts_of(lambda x: fnp.log1p(x), np.arange(40.0)) if p[0] != "fad_seen"]
+    lanes = host_target().vector_bits // 64
+    assert likely == [f"fad_log1p_f64_v{lanes}"]
+    assert name in kernel.text
+    assert likely[0] in called_symbols(engine().compile(kernel))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("lanes", ["", "_v4"])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_variant_has_a_source(name, lanes, dtype):
+    symbol = f"fad_{name}_{dtype}{lanes}"
+    assert f"@{symbol}(" in variant_source(symbol)
+
+
+def test_an_unknown_function_has_no_source():
+    with pytest.raises(KeyError):
+        variant_source("fad_nothing_f64")
+
+
+def test_many_threads_compile_the_same_code_as_one(monkeypatch):
+    sources = [Source(ADD.format(name=f"add{k}", number=k), passes=True) for k in range(12)]
+    with fad.config.using(threads=4), Workers() as workers:
+        several = [code() for code in [workers.compile(s) for s in sources]]
+    with fad.config.using(threads=1), Workers() as workers:
+        one = [code() for code in [workers.compile(s) for s in sources]]
+    monkeypatch.setattr(side_by_side, "_functions", lambda: None)  # as with another llvmlite
+    assert not side_by_side.is_side_by_side()
+    through_llvmlite = [engine().compile(s) for s in sources]
+    assert several == one == through_llvmlite
+
+
+def test_an_error_in_a_thread_is_raised_where_the_code_is_wanted():
+    with fad.config.using(threads=3), Workers() as workers:
+        broken, fine = (
+            workers.compile(Source("define nonsense")),
+            workers.compile(Source(ADD.format(name="f", number=1))),
+        )
+        with pytest.raises(RuntimeError, match="parsing error"):
+            broken()
+        assert b"f" in fine()
+
+
+def test_an_error_while_writing_stops_the_threads():
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError), fad.config.using(threads=3), Workers() as workers:
+        for k in range(20):
+            workers.compile(Source(ADD.format(name="f", number=k), passes=True))
+        raise ZeroDivisionError
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_while_threads_compile_leaves_a_working_child():
+    texts = [Source(ADD.format(name=f"g{k}", number=k), passes=True) for k in range(40)]
+    opened, done = threading.Event(), threading.Event()
+
+    def compile_all():
+        with fad.config.using(threads=2), Workers() as workers:
+            codes = [workers.compile(t) for t in texts]
+            opened.set()
+            assert all(code() for code in codes)
+        done.set()
+
+    thread = threading.Thread(target=compile_all)
+    thread.start()
+    opened.wait()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            value = float(fad.jit(lambda x: fnp.sum(fnp.cos(x) * 0.731))(np.arange(50.0)))
+            status = 0 if abs(value - np.sum(np.cos(np.arange(50.0)) * 0.731)) < 1e-12 else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+    assert done.is_set()
+
+
+def test_kernels_are_shared_between_segments():
+    x = np.arange(30.0)
+    with fad.config.using(disk_cache=False):
+        first = fad.jit(lambda x: fnp.sqrt(x) * 3.5 + 0.25)(x)
+        compiled = engine().compiled
+        second = fad.jit(lambda x, y: (fnp.sqrt(x) * 3.5 + 0.25, y))(x, 1.0)[0]
+    assert engine().compiled == compiled + 1  # what calls the kernel
+    np.testing.assert_array_equal(first, second)
