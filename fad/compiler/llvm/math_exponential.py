@@ -4,11 +4,14 @@ All reduce x = n log 2 + r with |r| <= log(2) / 2 (Cody and Waite, 1980: log 2 i
 exact products) and use exp(r) = 1 + p with p = r + r**2 P(r).
 """
 
+import math
+
 from fad.compiler.llvm import math_coefficients as c
 from fad.compiler.llvm.math_text import Body, Term
 
 _LARGEST = {"f64": 710.0, "f32": 89.0}  # exp overflows just below
 _SMALLEST = {"f64": -746.0, "f32": -104.0}  # exp rounds to zero above
+_USUAL = {"f64": 708.0, "f32": 87.0}  # exp(x) and 2**n are normal numbers for |x| below
 
 
 def reduce_exp(k: Body, x: Term, low: Term | None = None) -> tuple[Term, Term, Term]:
@@ -32,11 +35,28 @@ def clamp(k: Body, x: Term, low: float, high: float) -> Term:
     return k.select(k.term(low, "real") > x, low, x)
 
 
+def reduce_exp_to_power(k: Body, x: Term) -> tuple[Term, Term, Term]:
+    """(r, 2**i, i) with x = i log 2 + r; the power is right for |x| < _USUAL."""
+    high_part, low_part = c.LN2[k.dtype]
+    n, i, power = k.round_to_power(x, c.LOG2E[k.dtype][0])
+    return k.fma(n, -low_part, k.fma(n, -high_part, x)), power, i
+
+
 def exp_product(k: Body, x: Term, factor: Term | None = None, low: Term | None = None) -> Term:
     """Return factor * exp(x + low), right also where the result is subnormal or overflows."""
-    r, _, i = reduce_exp(k, clamp(k, x, _SMALLEST[k.dtype], _LARGEST[k.dtype]), low)
+    r, power, i = reduce_exp_to_power(k, x)
+    if low is not None:
+        r = r + low
     value = exp_minus_one_reduced(k, r) + 1.0
-    return k.scale(value if factor is None else value * factor, i)
+    if factor is not None:
+        value = value * factor
+
+    def at_the_ends() -> Term:
+        result = k.scale(value, i)
+        result = k.select(x < _SMALLEST[k.dtype], 0.0, result)
+        return k.select(x > _LARGEST[k.dtype], math.inf, result)
+
+    return k.where_any(~(k.abs(x) < _USUAL[k.dtype]), value * power, at_the_ends)
 
 
 def exp(k: Body, x: Term) -> Term:
@@ -88,14 +108,22 @@ def cosh(k: Body, x: Term) -> Term:
 
 
 def tanh(k: Body, x: Term) -> Term:
-    """1 - 2 / (exp(2 |x|) + 1), or its odd polynomial where |x| < 0.55."""
+    """(1 - e) / (1 + e) with e = exp(-2 |x|), from exp(-2 |x|) - 1.
+
+    What is lost when 1 - e is rounded is added again in part: most of it where that counts, near 1/2.
+    """
     limit = 20.0 if k.dtype == "f64" else 10.0
     a = k.select(k.term(limit, "real") < k.abs(x), limit, k.abs(x))
-    r, _, i = reduce_exp(k, a + a)
-    large = 1.0 - 2.0 / k.fma(exp_minus_one_reduced(k, r) + 1.0, k.power_of_two(i), 1.0)
-    square = a * a
-    small = k.fma(a * square, k.polynomial(c.TANH[k.dtype], square), a)
-    return k.copysign(k.select(a < 0.55, small, large), x)
+    high_part, low_part = c.LN2[k.dtype]
+    y = a * -2.0
+    n, _, power = k.round_to_power(y, c.LOG2E[k.dtype][0])
+    first, tail = k.fma(n, -high_part, y), n * -low_part
+    r = first + tail
+    p = first + k.fma(r * r, k.polynomial(c.EXP[k.dtype], r), tail)
+    below = power - 1.0
+    over = k.fma(p, power, below)
+    lost = k.fma(p, power, below - over)
+    return k.copysign(k.fma(lost, 0.75, over / k.fma(p, power, power + 1.0)), x)
 
 
 def expit(k: Body, x: Term) -> Term:

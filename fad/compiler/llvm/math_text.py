@@ -254,6 +254,16 @@ class Body:
         whole = shifted - magic
         return whole, self.as_int(shifted) - self.as_int_constant(magic)
 
+    def round_to_power(self, x: Term, scale) -> tuple[Term, Term, Term]:
+        """(n, i, 2**n): as :meth:`round_to_int`, and the power where it is a normal number; elsewhere that means nothing.
+
+        The exponent's bias is part of what is added, so the power is one shift away.
+        """
+        magic = 1.5 * 2.0**self.mantissa + self.bias
+        shifted = self.fma(x, scale, magic)
+        bits = self.as_int(shifted)
+        return shifted - magic, bits - self.as_int_constant(magic), self.as_real(bits << self.mantissa)
+
     def as_int_constant(self, value: float) -> int:
         """The bit pattern of a constant."""
         form, whole = ("<d", "<q") if self.dtype == "f64" else ("<f", "<i")
@@ -327,6 +337,21 @@ class Body:
         return (a - high) - low
 
     # -- rare lanes -------------------------------------------------------------------------------------------------
+
+    def where_any(self, mask: Term, usual: Term, special: Callable[[], Term]) -> Term:
+        """`usual`, but what `special` writes for all lanes, behind a branch, if `mask` is set in one of them."""
+        some = mask
+        if self.lanes > 1:
+            word = self.emit(f"bitcast {self.types['mask']} {mask.text} to i{self.lanes}", "mask")
+            some = self.emit(f"icmp ne i{self.lanes} {word.text}, 0", "mask")
+        self._labels += 1
+        label, before = self._labels, self.block
+        self.lines += [f"  br i1 {some.text}, label %special{label}, label %done{label}, {_RARE}", f"special{label}:"]
+        self.block = f"special{label}"
+        value = special()
+        self.lines += [f"  br label %done{label}", f"done{label}:"]
+        after, self.block = self.block, f"done{label}"
+        return self.emit(f"phi {self.types['real']} [{usual.text}, %{before}], [{value.text}, %{after}]", "real")
 
     def repair(self, fast: Term, mask: Term, function: str, *arguments: Term) -> Term:
         """`fast`, but in the lanes where `mask` is set what a double function gives: one of the C library, or included.
