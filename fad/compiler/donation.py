@@ -61,7 +61,7 @@ def _memory_of(plan: Plan, atoms: Sequence[Atom]) -> set[Var]:
 
 def _is_written_at_once(plan: Plan, out: Var) -> bool:
     """Whether a result is written where it belongs by the step that makes it, and by no loop that goes on reading."""
-    if out not in plan.place or out in plan.aliases or is_small(out.aval.shape):
+    if out not in plan.place or out in plan.aliases or out in plan.in_place or is_small(out.aval.shape):
         return False
     step = plan.steps[plan.place[out]]
     return isinstance(step, Group) or (isinstance(step, Opaque) and not step.equation.primitive.higher_order)

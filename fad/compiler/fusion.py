@@ -9,6 +9,8 @@ norm become one pass over the rows. A reduction that includes the first axis is 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -16,8 +18,8 @@ from fad.compiler.access import REDUCTIONS, Access, Axis, Patterns, domain_of, i
 from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
-from fad.compiler.size_classes import LONG, is_small, least_size
-from fad.core.program import Equation, Program, Var
+from fad.compiler.size_classes import LONG, is_small, least_size, most_size
+from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
 
@@ -27,6 +29,8 @@ _CHEAP = frozenset(
     floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
 )
 _MOST_UNROLLED = 64
+_MANY = 8
+"""An array of so many times the elements that are gathered from it is not made for them alone."""
 _MOST_MEMBERS = 1000
 _MOST_ARRAYS = 8
 """Loops that have nothing to do with each other become one up to so many arrays: equal places in more of them would share one set of a cache."""
@@ -124,6 +128,8 @@ class Plan:
         Variables that some other step reads, and so are kept.
     aliases : dict of Var to Var
         Variables that are the same memory as another one, in another shape.
+    in_place : dict of Var to Var
+        Results that are written into the memory of an input, which nothing else reads.
     """
 
     def __init__(self, program: Program):
@@ -134,6 +140,12 @@ class Plan:
         self.stored: set[Var] = set()
         self.aliases: dict[Var, Var] = {}
         self.virtual: set[Var] = set()
+        self.in_place: dict[Var, Var] = {}
+
+    @cached_property
+    def updated(self) -> dict[Var, Var]:
+        """The result that takes over a variable's memory."""
+        return {source: out for out, source in self.in_place.items()}
 
 
 def plan_steps(program: Program) -> Plan:
@@ -142,6 +154,7 @@ def plan_steps(program: Program) -> Plan:
     early = _known_at_once(program)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
+    planner.find_in_place()
     planner.find_stored()
     return planner.plan
 
@@ -152,6 +165,8 @@ class _Planner:
         self.in_memory = _needed_in_memory(program)
         self.clusters = clusters_of(program)
         self.users: dict[Var, set[int]] = {}
+        # Results of which a later step reads a few elements and computes them itself.
+        self.gathered: set[Var] = set()
 
     # -- placing ----------------------------------------------------------------------------------------------------------
 
@@ -282,7 +297,65 @@ class _Planner:
                 equations = step.equations if isinstance(step, Straight) else [step.equation]
                 for equation in equations:
                     for atom in equation.inputs:
-                        plan.stored.update(self._leaves(atom))
+                        plan.stored.update(self._read_leaves(equation, atom))
+        self._leave_to_readers()
+
+    def _read_leaves(self, equation: Equation, atom: Atom) -> list[Var]:
+        """The variables that an operation reads from memory: a gather of few elements computes what is cheap itself."""
+        leaves = self._leaves(atom)
+        if equation.primitive.kernel != "gather" or atom is not equation.inputs[0]:
+            return leaves
+        out, found = equation.outputs[0].aval.shape, []
+        while leaves:
+            var = leaves.pop()
+            producer = self.plan.producers.get(var)
+            if producer is None or not _is_much_larger(var.aval.shape, out) or not self._is_cheap(producer):
+                found.append(var)
+                continue
+            self.gathered.add(var)
+            for source in producer.inputs:
+                leaves += self._leaves(source)
+        return found
+
+    def _leave_to_readers(self) -> None:
+        """Take what is kept for nobody and computed by later steps out of its group: as good as a view."""
+        plan = self.plan
+        for var in self.gathered - plan.stored:
+            group = plan.steps[plan.place[var]]
+            assert isinstance(group, Group)
+            if var not in group.scratch:
+                del group.members[var], plan.place[var]
+                plan.virtual.add(var)
+        kept = [n for n, step in enumerate(plan.steps) if not isinstance(step, Group) or step.members]
+        numbers = {old: new for new, old in enumerate(kept)}
+        plan.steps = [plan.steps[n] for n in kept]
+        plan.place = {v: numbers.get(n, n) for v, n in plan.place.items()}
+
+    def _is_cheap(self, equation: Equation) -> bool:
+        """Whether a result is computed in a group and costs little to compute again."""
+        place = self.plan.place.get(equation.outputs[0], -1)
+        return (
+            place >= 0
+            and isinstance(self.plan.steps[place], Group)
+            and rule_of(equation) is not None
+            and equation.primitive.name in _CHEAP
+        )
+
+    def find_in_place(self) -> None:
+        """Let scatters work in the memory of their first operand where it is a temporary array that nothing else reads."""
+        plan = self.plan
+        uses = Counter(a for e in plan.program.equations for a in e.inputs if isinstance(a, Var))
+        kept = {*plan.program.outputs, *plan.aliases.values()}
+        for step in plan.steps:
+            if not isinstance(step, Opaque) or not str(step.equation.primitive.kernel).startswith("scatter_"):
+                continue
+            source, out = step.equation.inputs[0], step.equation.outputs[0]
+            place = plan.place.get(source, -1)  # type: ignore[arg-type]
+            if place < 0 or not isinstance(plan.steps[place], Group) or uses[source] > 1 or source in kept:
+                continue
+            same = source.aval.shape == out.aval.shape and source.aval.dtype == out.aval.dtype
+            if same and source not in plan.aliases and not is_small(out.aval.shape):
+                plan.in_place[out] = source  # type: ignore[assignment]
 
     def _store_reads(self, number: int, group: Group, member: Member) -> None:
         for access in self._reads(member.equation, member.domain):
@@ -323,6 +396,13 @@ def _is_unrolled(equation: Equation) -> bool:
     if equation.primitive.kernel in REDUCTIONS:
         return is_small(equation.inputs[0].aval.shape, _MOST_UNROLLED)
     return rule_of(equation) is not None
+
+
+def _is_much_larger(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether an array has many times the elements of another one, for all sizes that share their code."""
+    own, others = Counter(shape), Counter(other)
+    least = math.prod(least_size(n) for n in (own - others).elements())
+    return least >= _MANY * math.prod(most_size(n) for n in (others - own).elements())
 
 
 def _is_row_scalar(group: Group, member: Member) -> bool:

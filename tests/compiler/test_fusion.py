@@ -130,3 +130,37 @@ def test_independent_loops_run_as_one_job_and_dependent_ones_in_order(seed):
         return values[-3], sum(fnp.sum(v) for v in values)
 
     check_compiled(program, *many(6, 160, 160), tolerance=1e-9)
+
+
+def test_cross_entropy_of_labels_makes_no_array_of_the_logits_size_but_its_gradient():
+    labels = np.arange(200) % 7
+
+    def loss(x, y):
+        shifted = x - fad.stop_gradient(fnp.max(x, axis=1, keepdims=True))
+        return fnp.mean(fnp.log(fnp.sum(fnp.exp(shifted), axis=1)) - shifted[fnp.arange(200), y])
+
+    compiled = check_compiled(fad.value_and_grad(loss), X, labels)
+    assert kernels(compiled)[0].endswith("* h[j] + 0.0")
+    assert sum(step.arena_size for step in compiled.steps) < X.nbytes / 4
+
+
+def test_scatters_work_in_memory_that_nothing_else_reads():
+    rows = np.array([3, 3, -1, 0])
+
+    def twice(x, y):
+        first = (x * 2.0).at[rows].add(y)
+        return (first @ first.T).at[rows, rows].set(0.0)
+
+    check_compiled(twice, X, X[:4])
+    kept = check_compiled(lambda x, y: ((z := fnp.sin(x)).at[rows].mul(y), z), X, X[:4])
+    assert kept is not None
+    sizes = [step.arena_size for step in check_compiled(lambda x, y: (x * 2.0).at[rows].add(y) + 1.0, X, X[:4]).steps]
+    assert sizes == [X.nbytes]
+
+
+def test_few_elements_that_are_gathered_are_computed_where_they_are_read():
+    rows = np.array([3, 3, -1, 0])
+    compiled = check_compiled(lambda x: (fnp.abs(x - 1.0) * 2.0)[rows, rows], X)
+    assert kernels(compiled) == []
+    many = check_compiled(lambda x: fnp.exp(x)[rows], X)
+    assert len(kernels(many)) == 1

@@ -131,3 +131,30 @@ def test_the_verifier_finds_broken_programs():
         verify(Program([*program.inputs, *program.inputs], [], program.inputs), "a test")
     with pytest.raises(FadError, match="outputs where its shape rule"):
         verify(Program(program.inputs, [Equation(first.primitive, first.inputs, {}, [], None)], []), "a test")
+
+
+def test_cotangents_of_gathered_values_are_added_in_place():
+    rows = np.array([2, 0, 0])
+    program = staged(fad.grad(lambda x: fnp.sum(fnp.sin(x[rows])) + fnp.sum(x**2)), X)
+    result = simplified(program)
+    assert "scatter_add" in names(result)
+    assert "gather_transpose" not in names(result)
+    np.testing.assert_allclose(evaluate(result, X)[0], evaluate(program, X)[0], rtol=1e-14)
+
+
+def test_zeros_that_are_added_make_negative_zeros_positive():
+    x = np.array([-0.0, -0.0, 1.0])
+    gradient = fad.grad(lambda x: fnp.sum(x[np.array([0])]) + fnp.sum(x * x))
+    eager, compiled = gradient(x), fad.jit(gradient)(x)
+    np.testing.assert_array_equal(np.signbit(np.asarray(compiled)), np.signbit(np.asarray(eager)))
+
+
+def test_transposed_gathers_that_are_read_twice_stay():
+    rows = np.array([1, 1])
+
+    def function(x):
+        ct = fad.vjp(lambda v: v[rows], x)[1](x[:2])[0]
+        return ct + x, ct
+
+    result = simplified(staged(function, X))
+    assert "gather_transpose" in names(result)

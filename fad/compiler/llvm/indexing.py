@@ -161,7 +161,8 @@ def _combine_one(kernel: Outlined, updates: Atom, index: Ixs, target: Ixs, combi
 def write_scatter(kernel: Outlined, equation: Equation) -> None:
     """Write any ``scatter_*``."""
     x, updates, *indices = equation.inputs
-    kernel.copy(x)
+    if x not in kernel.taken_over:
+        kernel.copy(x)
     _put(kernel, updates, indices, x.aval.shape, equation.params, _COMBINE[equation.primitive.name])
 
 

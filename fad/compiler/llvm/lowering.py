@@ -197,7 +197,7 @@ class Lowering:
                 write_straight(self, step.equations)
             else:
                 self.waiting.write()
-                self._write_opaque(step, outputs)
+                self._write_opaque(plan, step, outputs)
             if self.clock is not None:
                 self.waiting.write()
                 self.clock.stop(self, reading)
@@ -217,9 +217,11 @@ class Lowering:
                 place = self.place(source)
                 self.elements.storage[var] = place._replace(shape=var.aval.shape)
 
-    def _write_opaque(self, step: Opaque, outputs: dict[Var, Memory]) -> None:
+    def _write_opaque(self, plan: Plan, step: Opaque, outputs: dict[Var, Memory]) -> None:
         for var in step.equation.outputs:
-            if var in outputs:
+            if var in plan.in_place:
+                self._take_over(var, plan.in_place[var])
+            elif var in outputs:
                 self.elements.storage[var] = outputs[var]
             else:
                 self.new_place(var)
@@ -230,6 +232,14 @@ class Lowering:
             write_foreign(self, step.equation)
         else:
             OPAQUE[kernel](self, step.equation)
+
+    def _take_over(self, var: Var, source: Var) -> None:
+        """Let a result have the memory of an input that is read for the last time."""
+        place = self.elements.storage[source]
+        assert isinstance(place, Memory)
+        self.elements.storage[var] = place
+        if source in self.blocks:
+            self.blocks[var] = self.blocks[source]
 
     def _deliver(self, var: Var, place: Memory) -> None:
         """Copy a result to its place where it was not written there at once."""
@@ -260,7 +270,8 @@ class Lowering:
         scratch: dict[Var, Memory] = {}
         for var, member in group.members.items():
             if var in plan.stored or member.is_global:
-                self.elements.storage[var] = outputs[var] if var in outputs else self.new_place(var)
+                final = plan.updated.get(var, var)
+                self.elements.storage[var] = outputs[final] if final in outputs else self.new_place(var)
             elif var in group.scratch:
                 inner = var.aval.shape[len(group.prefix) :]
                 pointer, _ = self.temporary(inner, var.aval.dtype)

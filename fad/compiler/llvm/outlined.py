@@ -43,6 +43,8 @@ class Outlined:
         Where the results go.
     scratch : list of Memory
         Temporary arrays.
+    taken_over : set of Var
+        Inputs whose memory is that of a result.
     turns : tuple of int or Index
         Which turns of the outermost loop this call makes, where several calls share them.
     """
@@ -51,6 +53,7 @@ class Outlined:
         self.emitter, self.elements, self.turns = emitter, elements, turns
         self.outputs: list[Memory] = []
         self.scratch: list[Memory] = []
+        self.taken_over: set[Var] = set()
         self._failed: ir.Value | None = None
 
     @property
@@ -201,6 +204,8 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     """Write an operation as a function and call it; where it finds an error, leave the segment's function."""
     inputs = _arguments(lowering, _leaves(lowering, equation))
     outs = [lowering.elements.storage[v] for v in equation.outputs]
+    taken_over = {v for v, (pointer, _) in inputs.items() if any(pointer is o.pointer for o in outs)}
+    inputs = {v: passed for v, passed in inputs.items() if v not in taken_over}
     scratch = [Memory(lowering.temporary(shape, dtype)[0], shape, dtype) for shape, dtype in family.scratch(equation)]
     error = Memory(lowering.emitter.small_array(np.dtype(np.int64), 1), (), np.dtype(np.int64))
     places = [*outs, *scratch, error]
@@ -211,6 +216,7 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     for argument, place in zip(function.args[len(inputs) : -3], places, strict=True):
         argument.add_attribute("noalias")
         kernel.outputs.append(place._replace(pointer=argument, floor=0))
+    kernel.taken_over = taken_over
     kernel.scratch = kernel.outputs[len(outs) : -1]
     kernel.outputs, error_place = kernel.outputs[: len(outs)], kernel.outputs[-1]
     family.write(kernel, equation)

@@ -11,6 +11,7 @@ from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
+from fad.compiler.passes.scatters import add_where_gathered
 from fad.compiler.passes.verifier import verify
 from fad.core.config import config
 from fad.core.program import Program
@@ -33,6 +34,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     arrange_products,
     merge_equal,
     remove_dead,
+    add_where_gathered,
     narrow_scans,
 )
 
