@@ -15,23 +15,23 @@ from fad.core.avals import ShapedArray
 from fad.core.config import config
 from fad.core.placement import block_until_ready, device_put, devices
 from fad.core.program import Program
-from fad.transforms.associative import associative_scan
-from fad.transforms.autocasting import autocast
-from fad.transforms.branching import cond, switch
-from fad.transforms.checkpointing import checkpoint, checkpoint_name, save_contractions, save_names, save_nothing
-from fad.transforms.collectives import all_gather, axis_index, pmax, pmean, pmin, psum
 from fad.transforms.compilation import jit
-from fad.transforms.custom_rules import custom_jvp, custom_vjp, stop_gradient
 from fad.transforms.gradients import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
-from fad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
-from fad.transforms.looping import fori_loop, while_loop
 from fad.transforms.programs import eval_shape, make_program
-from fad.transforms.scanning import scan
 from fad.transforms.vectorization import vmap
 
 if _TYPE_CHECKING:
     from fad import debug, extend, testing
     from fad.export import export_source
+    from fad.transforms.associative import associative_scan
+    from fad.transforms.autocasting import autocast
+    from fad.transforms.branching import cond, switch
+    from fad.transforms.checkpointing import checkpoint, checkpoint_name, save_contractions, save_names, save_nothing
+    from fad.transforms.collectives import all_gather, axis_index, pmax, pmean, pmin, psum
+    from fad.transforms.custom_rules import custom_jvp, custom_vjp, stop_gradient
+    from fad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+    from fad.transforms.looping import fori_loop, while_loop
+    from fad.transforms.scanning import scan
 
 __version__ = "0.1.0"
 
@@ -91,14 +91,29 @@ __all__ = [
 
 # What most programs do not need, or only after a while, is imported when it is first asked for.
 _MODULES_ON_USE = ("data", "debug", "extend", "io", "nn", "optim", "random", "scipy", "testing", "train", "viz")
-_NAMES_ON_USE = {"export_source": "fad.export"}
+_NAMES_ON_USE = {
+    "export_source": "fad.export",
+    "associative_scan": "fad.transforms.associative",
+    "autocast": "fad.transforms.autocasting",
+    **dict.fromkeys(["cond", "switch"], "fad.transforms.branching"),
+    **dict.fromkeys(["all_gather", "axis_index", "pmax", "pmean", "pmin", "psum"], "fad.transforms.collectives"),
+    **dict.fromkeys(["custom_jvp", "custom_vjp", "stop_gradient"], "fad.transforms.custom_rules"),
+    **dict.fromkeys(["hessian", "hvp", "jacfwd", "jacobian", "jacrev"], "fad.transforms.jacobians"),
+    **dict.fromkeys(["fori_loop", "while_loop"], "fad.transforms.looping"),
+    "scan": "fad.transforms.scanning",
+    **dict.fromkeys(
+        ["checkpoint", "checkpoint_name", "save_contractions", "save_names", "save_nothing"],
+        "fad.transforms.checkpointing",
+    ),
+}
 
 
 def __getattr__(name: str) -> _Any:
     if name in _MODULES_ON_USE:
         return _import_module(f"fad.{name}")
     if name in _NAMES_ON_USE:
-        return getattr(_import_module(_NAMES_ON_USE[name]), name)
+        value = globals()[name] = getattr(_import_module(_NAMES_ON_USE[name]), name)
+        return value
     raise AttributeError(f"module 'fad' has no attribute {name!r}")
 
 

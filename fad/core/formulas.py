@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 __all__ = ["ATOM", "Text", "called", "formula", "infix", "shown_parameters"]
@@ -129,7 +128,7 @@ def _product(equation: Any, operands: Sequence[Text]) -> Text:
 
 def _subscripts(ranks: Sequence[int], params: dict[str, Any]) -> str:
     (left, right), (left_batch, right_batch) = params["contract"], params["batch"]
-    letters = iter(ascii_lowercase)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
     first = [next(letters) for _ in range(ranks[0])]
     second = [""] * ranks[1]
     for i, j in [*zip(left, right, strict=True), *zip(left_batch, right_batch, strict=True)]:

@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -219,4 +221,8 @@ class BinaryPrimitive(Primitive):
 
 
 def _lookup(name: str) -> Primitive:
+    if name not in REGISTRY:  # what declares it has not been needed in this process yet
+        for package in ("fad.primitives", "fad.transforms", "fad.debug"):
+            for module in iter_modules(import_module(package).__path__):
+                import_module(f"{package}.{module.name}")
     return REGISTRY[name]

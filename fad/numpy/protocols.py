@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,13 @@ __all__ = ["install", "register_functions", "register_ufunc"]
 
 _ufuncs: dict[Any, Callable[..., Any]] = {}
 _functions: dict[Any, Callable[..., Any]] = {}
+_NAMESPACES = {
+    "numpy": "fad.numpy",
+    "numpy.fft": "fad.numpy.fft",
+    "numpy.lib.scimath": "fad.numpy.emath",
+    "numpy.lib.stride_tricks": "fad.numpy",
+    "numpy.linalg": "fad.numpy.linalg",
+}
 _WRITERS = frozenset({"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"})
 
 
@@ -43,6 +51,15 @@ def register_functions(source: ModuleType, names: Iterable[str], functions: dict
             _ufuncs.setdefault(original, functions[name])
         elif callable(original) and not isinstance(original, type):
             _functions.setdefault(original, functions[name])
+
+
+def _found_on_use(function: Any) -> Callable[..., Any] | None:
+    """The function of a part of fad.numpy that is loaded when it is first asked for."""
+    module = import_module(_NAMESPACES[function.__module__]) if function.__module__ in _NAMESPACES else None
+    if module is None or function.__name__ not in module.__all__ or function.__name__ in _WRITERS:
+        return None
+    own = _functions[function] = getattr(module, function.__name__)
+    return own
 
 
 def _array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
@@ -86,7 +103,7 @@ def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> 
 
 
 def _array_function(self: Any, function: Any, types: Any, args: Any, keywords: Any) -> Any:
-    own = _functions.get(function)
+    own = _functions.get(function) or _found_on_use(function)
     if own is not None:
         return own(*args, **keywords)
     name = f"{function.__module__}.{function.__name__}"

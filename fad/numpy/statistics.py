@@ -10,7 +10,7 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, inexact_dtype, result_dtype, shape_of, weak_operand
 from fad.core.errors import ShapeError
-from fad.numpy import contractions, linalg, reductions
+from fad.numpy import contractions, matrices, reductions
 from fad.numpy.conversion import axis_numbers, operand
 from fad.primitives import arithmetic, slicing
 from fad.primitives.structural import broadcast_to, convert, permute, reduce_sum, reshape
@@ -188,7 +188,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     c = operand(cov(x, y, rowvar, dtype=dtype))
     if not shape_of(c):
         return wrap(c / c)
-    deviation = operand(linalg.diagonal(c))
+    deviation = operand(matrices.diagonal(c))
     deviation = operand(wrap(arithmetic.real.bind(deviation) if dtype_of(c).kind == "c" else deviation) ** 0.5)
     size = shape_of(c)[0]
     return wrap(c / reshape(deviation, (size, 1)) / reshape(deviation, (1, size)))

@@ -1,10 +1,14 @@
 """`import fad`, and eager work with it, stay light: nothing heavy is loaded before it is needed."""
 
+import importlib
+import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import fad
 from tests.house.layers import HEAVY
 
 EAGER = """
@@ -35,3 +39,26 @@ PARTS = ("fad.numpy", "fad.random", "fad.tree", "fad.nn", "fad.optim", "fad.test
 def test_any_part_can_be_imported_first(part):
     done = subprocess.run([sys.executable, "-c", f"import {part}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["fad", "fad.numpy"])
+def test_names_on_use_are_public_and_found(package):
+    module = importlib.import_module(package)
+    for name, source in module._NAMES_ON_USE.items():
+        home = importlib.import_module(source if "." in source else f"{package}.{source}")
+        assert getattr(module, name) is getattr(home, name)
+        assert name in module.__all__
+
+
+def test_every_function_of_a_module_on_use_has_its_name():
+    for module, names in fad.numpy._NAMES_OF.items():
+        assert importlib.import_module(f"fad.numpy.{module}").__all__ == names.split()
+
+
+def test_operations_of_files_not_yet_loaded_can_be_unpickled():
+    program = fad.make_program(fad.numpy.linalg.cholesky)(np.eye(2))
+    script = "import sys, pickle, fad\nassert 'fad.primitives.linalg_factorizations' not in sys.modules\nprint(pickle.loads(sys.stdin.buffer.read()))"
+    data = pickle.dumps([e.primitive for e in program.equations])
+    done = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"cholesky" in done.stdout
