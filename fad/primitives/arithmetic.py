@@ -467,9 +467,45 @@ def _select_batch(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> Any
     return select.bind(*[expand_front(a, m, ndim) for a, m in zip(args, mapped, strict=True)]), True
 
 
+_MANY = 4096
+
+
+def _select_impl(xp: Any, pred: Any, x: Any, y: Any) -> Any:
+    if xp is np and type(pred) is np.ndarray and pred.size >= _MANY:
+        if _is_zero_beside(y, x, pred):
+            return _masked(pred.view(np.int8), x, inverted=False)
+        if _is_zero_beside(x, y, pred):
+            return _masked(pred.view(np.int8), y, inverted=True)
+    return xp.where(pred, x, y)[()]
+
+
+def _is_zero_beside(zero: Any, x: Any, pred: np.ndarray) -> bool:
+    """Whether ``zero`` is the scalar +0 of the floating-point array ``x``, which has the shape of the condition."""
+    return (
+        type(x) is np.ndarray
+        and x.shape == pred.shape
+        and x.dtype.kind == "f"
+        and type(zero) is x.dtype.type
+        and zero == 0
+        and not np.signbit(zero)
+    )
+
+
+def _masked(pred: np.ndarray, x: np.ndarray, inverted: bool) -> np.ndarray:
+    """``x`` or +0, bit by bit: where the condition follows no pattern, numpy.where takes five times as long."""
+    bits = np.dtype(f"i{x.dtype.itemsize}")
+    mask = pred.astype(bits)
+    if inverted:
+        mask -= 1
+    else:
+        np.negative(mask, out=mask)
+    mask &= x.view(bits)
+    return mask.view(x.dtype)
+
+
 select = Primitive(
     "select",
-    impl=lambda xp, pred, x, y: xp.where(pred, x, y)[()],
+    impl=_select_impl,
     shape=_select_aval,
     jvp=_select_jvp,
     vjp=_select_vjp,

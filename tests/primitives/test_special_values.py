@@ -201,3 +201,28 @@ def test_symmetric_matrices_with_equal_eigenvalues():
     np.testing.assert_allclose(gradient, 4 * np.eye(3), atol=1e-12)
     gradient = fad.grad(lambda a: fnp.linalg.svdvals(a).sum())(np.eye(3))
     np.testing.assert_allclose(gradient, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("zero_first", [False, True])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_large_selections_beside_zero_are_exact(dtype, zero_first, zero):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 99)).astype(dtype)
+    x[::7, 0], x[::5, 1], x[3] = np.nan, -np.inf, -0.0
+    for mask, values in ((rng.random(x.shape) < 0.5, x), (rng.random(x.shape[::-1]).T < 0.5, x[:, ::-1])):
+        choices = (dtype(zero), values) if zero_first else (values, dtype(zero))
+        found, expected = np.asarray(fnp.where(mask, *choices)), np.where(mask, *choices)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_a_tie_beside_a_nan_is_still_shared():
+    x = np.array([[np.nan, 1.0], [2.0, 2.0]])  # as many winners as rows
+    np.testing.assert_array_equal(fad.grad(lambda x: fnp.max(x, axis=1).sum())(x), [[0.0, 0.0], [0.5, 0.5]])
+    y = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    expected = [[0.0, 0.5], [1.0, 0.5]]
+    np.testing.assert_array_equal(
+        fad.grad(lambda x: fnp.maximum(x, y).sum())(np.array([[3.0, 1.0], [2.0, 2.0]])), expected
+    )
