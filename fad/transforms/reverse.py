@@ -131,10 +131,19 @@ class VJPTrace(Trace):
         return out if pull is None else self.recorded(out, pull, source)
 
     def separated(self, args: Any) -> tuple[Sequence[Any], tuple[int, ...], tuple[int, ...]]:
-        """Primals of the arguments; positions and tape indices of those that are this trace's own."""
-        if len(args) == 1:  # written out: most calls
+        """Primals of the arguments; positions and tape indices of those that are this trace's own.
+
+        One and two arguments, nearly all calls, are written out.
+        """
+        if len(args) == 1:
             (x,) = args
             return ((x.primal,), (0,), (x.index,)) if type(x) is VJPTracer and x.interpreter is self else (args, (), ())
+        if len(args) == 2:
+            x, y = args
+            own = type(y) is VJPTracer and y.interpreter is self
+            if type(x) is VJPTracer and x.interpreter is self:
+                return ((x.primal, y.primal), (0, 1), (x.index, y.index)) if own else ((x.primal, y), (0,), (x.index,))
+            return ((x, y.primal), (1,), (y.index,)) if own else (args, (), ())
         positions = [k for k, a in enumerate(args) if type(a) is VJPTracer and a.interpreter is self]
         primals = list(args)
         for k in positions:
