@@ -30,6 +30,27 @@ def block():
     )
 
 
+@dataclass(frozen=True)
+class Twice(nn.Layer):
+    """A layer of two inputs, which are both made of one."""
+
+    layer: nn.Layer
+
+    def __call__(self, params, x, *, key=None, train=False):
+        return self.call("layer", params, x, fnp.flip(x, axis=-2), key=key, train=train)[0]
+
+
+@dataclass(frozen=True)
+class Looked(nn.Layer):
+    """A table of vectors, looked up at fixed places."""
+
+    table: nn.Embedding
+
+    def __call__(self, params, x):
+        codes = np.arange(x.shape[1]) * 2 % self.table.entries
+        return self.call("table", params, codes)[0] * x
+
+
 # name -> (how it is made, the shape of an example without the batch, a shape that does not fit)
 LAYERS = {
     "Linear": (lambda: nn.Linear(4, 3), (4,), (5,)),
@@ -38,6 +59,9 @@ LAYERS = {
     "Conv 2-d": (lambda: nn.Conv(4, 6, 3, stride=[2, 1], dilation=2, groups=2), (5, 5, 4), (5, 5, 3)),
     "Conv depthwise": (lambda: nn.Conv(3, 6, (2, 2), groups=3, padding="VALID"), (4, 3, 3), (4, 3)),
     "Conv 3-d": (lambda: nn.Conv(2, 2, (2, 2, 2)), (3, 3, 3, 2), (3, 3, 3, 1)),
+    "Conv 2-d of even windows": (lambda: nn.Conv(2, 3, (2, 4), stride=(1, 2), bias=False), (3, 5, 2), (3, 5, 1)),
+    "ConvTranspose 1-d": (lambda: nn.ConvTranspose(2, 3, (3,), stride=2, padding=1), (3, 2), (3, 3)),
+    "ConvTranspose 3-d": (lambda: nn.ConvTranspose(2, 1, (2, 1, 2), dilation=(2, 1, 1)), (2, 2, 2, 2), (2, 2, 2)),
     "ConvTranspose": (lambda: nn.ConvTranspose(2, 4, 3, stride=2, groups=2), (3, 3, 2), (3, 3, 4)),
     "BatchNorm": (lambda: nn.BatchNorm(3), (2, 3), (2, 4)),
     "BatchNorm without affine": (lambda: nn.BatchNorm(3, affine=False), (3,), (4,)),
@@ -47,6 +71,10 @@ LAYERS = {
     "InstanceNorm": (lambda: nn.InstanceNorm(2), (3, 2), (3, 3)),
     "Dropout": (lambda: nn.Dropout(0.4), (4,), None),
     "MaxPool": (lambda: nn.MaxPool([2, 2], stride=1), (3, 3, 2), (3, 2)),
+    "MaxPool 1-d": (lambda: nn.MaxPool((3,), stride=2, padding=1, dilation=2), (7, 2), (7, 2, 2)),
+    "MaxPool 3-d": (lambda: nn.MaxPool((2, 1, 2)), (2, 2, 3, 1), (2, 2)),
+    "AvgPool 1-d": (lambda: nn.AvgPool((2,), stride=1, padding="SAME"), (4, 2), (4,)),
+    "AvgPool 3-d": (lambda: nn.AvgPool((1, 2, 2)), (2, 2, 3, 1), (2, 2)),
     "AvgPool": (lambda: nn.AvgPool((2, 3), padding=(1, 0), count_include_pad=False), (4, 6, 2), (6, 2)),
     "AdaptiveAvgPool": (lambda: nn.AdaptiveAvgPool([2, 3]), (5, 6, 2), (5, 2)),
     "AdaptiveMaxPool": (lambda: nn.AdaptiveMaxPool((2, 3)), (5, 6, 2), (5, 2)),
@@ -57,10 +85,31 @@ LAYERS = {
     "PReLU": (lambda: nn.PReLU(3), (3,), (4,)),
     "MultiHeadAttention": (lambda: nn.MultiHeadAttention(8, 4, 2, rotary_base=100.0, causal=True), (3, 8), (3, 6)),
     "MultiHeadAttention with dropout": (lambda: nn.MultiHeadAttention(6, 2, dropout=0.2), (3, 6), (3, 8)),
+    "MultiHeadAttention of a memory": (lambda: Twice(nn.MultiHeadAttention(4, 2, head_size=3)), (3, 4), (3, 6)),
+    "TransformerDecoderBlock": (
+        lambda: Twice(nn.TransformerDecoderBlock(4, 2, hidden=5, dropout=0.1)),
+        (3, 4),
+        (3, 6),
+    ),
+    "TransformerDecoderBlock, norms last": (
+        lambda: Twice(nn.TransformerDecoderBlock(4, 2, hidden=5, norm_first=False)),
+        (3, 4),
+        (3, 6),
+    ),
+    "TransformerEncoderBlock, norms last": (
+        lambda: nn.TransformerEncoderBlock(4, 2, hidden=5, norm_first=False, key_heads=1, rotary_base=50.0),
+        (3, 4),
+        (3, 6),
+    ),
+    "Bilinear": (lambda: Twice(nn.Bilinear(3, 3, 2)), (2, 3), (2, 4)),
+    "Bilinear without bias": (lambda: Twice(nn.Bilinear(3, 3, 2, bias=False)), (2, 3), (2, 4)),
+    "Embedding": (lambda: Looked(nn.Embedding(5, 3)), (4, 3), None),
     "SinusoidalPositions": (lambda: nn.SinusoidalPositions(4), (3, 4), (3, 5)),
     "RNN": (lambda: nn.RNN(3, 2), (4, 3), (4, 2)),
+    "RNN of relus": (lambda: nn.RNN(3, 2, bias=False, nonlinearity="relu"), (4, 3), (4, 2)),
     "LSTM": (lambda: nn.LSTM(3, 2), (4, 3), (4, 2)),
     "GRU": (lambda: nn.GRU(3, 2), (4, 3), (4, 2)),
+    "GRU without bias": (lambda: nn.GRU(3, 2, bias=False), (4, 3), (4, 2)),
     "Bidirectional": (lambda: nn.Bidirectional(nn.LSTM(3, 2)), (4, 3), (4, 2)),
     "TransformerEncoderBlock": (
         lambda: nn.TransformerEncoderBlock(4, 2, hidden=6, dropout=0.1, causal=True),
