@@ -36,7 +36,7 @@ def many_inputs(quick: bool) -> tuple:
 
 
 def adam_step(lib: Any, params: list, grads: list) -> Callable[[], Any]:
-    """One step of Adam from the state before the first."""
+    """Steps of Adam, one after another: each gives its parameters and its state to the next, whose results take their memory."""
     optim = optimizers(lib)
     optimizer = optim.adam(RATE)
 
@@ -44,9 +44,14 @@ def adam_step(lib: Any, params: list, grads: list) -> Callable[[], Any]:
         updates, state = optimizer.update(grads, state, params)
         return optim.apply_updates(params, updates), state
 
-    compiled, (params, grads) = lib.jit(step), lib.array((params, grads))
-    state = optimizer.init(params)
-    return lambda: lib.ready(compiled(params, state, grads))[0]
+    compiled, (params, grads) = lib.jit(step, donate_argnums=(0, 1)), lib.array((params, grads))
+    now = [params, optimizer.init(params)]
+
+    def run() -> list:
+        now[:] = lib.ready(compiled(*now, grads))
+        return now[0]
+
+    return run
 
 
 def adam_step_torch(lib: Any, params: list, grads: list) -> Callable[[], Any]:

@@ -158,7 +158,7 @@ def draw(draws: np.ndarray, names: list[str], reference: Any, folder: Path) -> P
     axes.axvline(0.0, color="0.7", lw=1, zorder=0)
     axes.set_yticks(places, [names[k] for k in order], fontsize=8)
     axes.set(xlabel="coefficient of the standardised measurement", title="Posterior: benign rather than malignant")
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=3)
     figure.savefig(folder / "posterior.png", dpi=120)
     plt.close(figure)
     return folder / "posterior.png"
