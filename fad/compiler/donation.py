@@ -20,19 +20,24 @@ __all__ = ["reused_memory"]
 
 def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
     """The argument whose memory each result takes, for those that take one."""
-    readers: dict[Var, list[int]] = {v: [] for v in donated}
+    last = dict.fromkeys(donated, -1)
     for number, step in enumerate(plan.steps):
         for var in _memory_of(plan, [a for e in _equations(step) for a in e.inputs]):
-            if var in readers:
-                readers[var].append(number)
+            if var in last:
+                last[var] = number
+    free: dict[tuple[Any, ...], dict[Var, None]] = {}
+    for var in donated:
+        if var not in plan.program.outputs:
+            free.setdefault((var.aval.shape, var.aval.dtype), {})[var] = None
     found: dict[Var, Var] = {}
     for out in plan.program.outputs:
         if isinstance(out, Var) and _is_written_at_once(plan, out):
-            place = plan.place[out]
-            fitting = [v for v in donated if v not in found.values() and _fits(plan, out, v, place, readers[v])]
+            candidates = free.get((out.aval.shape, out.aval.dtype), {})
+            fitting = [v for v in candidates if _fits(plan, out, v, last[v])]
             if fitting:
                 # An argument that is read here has its last reader here; others may serve later results as well.
-                found[out] = max(fitting, key=lambda v: max(readers[v], default=-1))
+                found[out] = max(fitting, key=last.__getitem__)
+                del candidates[found[out]]
     return found
 
 
@@ -67,14 +72,11 @@ def _is_written_at_once(plan: Plan, out: Var) -> bool:
     return isinstance(step, Group) or (isinstance(step, Opaque) and not step.equation.primitive.higher_order)
 
 
-def _fits(plan: Plan, out: Var, argument: Var, place: int, readers: list[int]) -> bool:
-    if (argument.aval.shape, argument.aval.dtype) != (
-        out.aval.shape,
-        out.aval.dtype,
-    ) or argument in plan.program.outputs:
-        return False
-    if max(readers, default=-1) != place:
-        return max(readers, default=-1) < place
+def _fits(plan: Plan, out: Var, argument: Var, last: int) -> bool:
+    """Whether a result may take the memory of an argument that is read for the last time in step ``last``."""
+    place = plan.place[out]
+    if last != place:
+        return last < place
     step = plan.steps[place]
     return isinstance(step, Group) and reads_what_it_overwrites(step, plan, out, argument)
 

@@ -180,9 +180,9 @@ class Lowering:
 
     # -- Programs ---------------------------------------------------------------------------------------------------------
 
-    def write_program(self, program: Program, outputs: dict[Var, Memory]) -> Plan:
+    def write_program(self, program: Program, outputs: dict[Var, Memory], plan: Plan | None = None) -> Plan:
         """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
-        plan = plan_steps(program)
+        plan = plan_steps(program) if plan is None else plan
         self.elements.producers.update(plan.producers)
         last = _last_steps(plan)
         self._alias(plan, -1)
@@ -447,15 +447,15 @@ def lower_segment(name: str, program: Program, canonical: Canonical, take: Take,
 
     ``take`` gets the kernels as soon as they are written, and at last the segment's function.
     """
-    donated = canonical.donated
-    if donated and _lowered(name, program, canonical, lambda *part: None, None, donated).emitter.may_leave:
+    donated, plan = canonical.donated, plan_steps(program)
+    if donated and _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
         # A run that fails is repeated operation by operation, and so its arguments must be left alone.
         donated = ()
-    return _lowered(name, program, canonical, take, clock, donated)
+    return _lowered(name, program, plan, canonical, take, clock, donated)
 
 
 def _lowered(
-    name: str, program: Program, canonical: Canonical, take: Take, clock: Any, donated: Sequence[int]
+    name: str, program: Program, plan: Plan, canonical: Canonical, take: Take, clock: Any, donated: Sequence[int]
 ) -> Lowering:
     lowering = Lowering(f"{name}_body", canonical, take, clock)
     for number, var in enumerate((*program.inputs, *program.constants)):
@@ -468,14 +468,14 @@ def _lowered(
         var: lowering.buffer(first + number, var) for number, var in enumerate(program.outputs) if isinstance(var, Var)
     }
     if donated:
-        lowering.reused = reused_memory(plan_steps(program), [program.inputs[k] for k in donated])
+        lowering.reused = reused_memory(plan, [program.inputs[k] for k in donated])
         inputs, results = list(program.inputs), list(program.outputs)
         for out, taken in lowering.reused.items():
             outputs[out] = lowering.elements.storage[taken]  # type: ignore[assignment]
             lowering.reused_numbers.append((results.index(out), inputs.index(taken)))
     if clock is not None:
         clock.place = lowering.words(first + len(program.outputs))
-    lowering.write_program(program, outputs)
+    lowering.write_program(program, outputs, plan)
     lowering.emitter.finish(ir.Constant(I64, 0))
     if lowering.uses_blas:
         make_cold(add_blas_guard(lowering.module, lowering.emitter.function, name))
