@@ -111,7 +111,7 @@ class NumbaCall:
         DTypeError
             If numba cannot compile it for these arguments.
         """
-        key = ("types", *[(len(a.shape), a.dtype.str) for a in inputs], *params.items())
+        key = ("types", *[(len(a.shape), a.dtype.str) for a in inputs], *_typed(params))
         if key not in self._compiled:
             self._compiled[key] = self._inferred(inputs, params)
         return self._compiled[key]
@@ -169,7 +169,7 @@ class NumbaCall:
         """A C function for these types and any sizes, see :class:`~fad.compiler.foreign.ForeignKernel`; else why there is none."""
         if self.layout is not None and (reason := self._uneven(inputs, outputs)) is not None:
             return reason
-        key = ("entry", *[(len(a.shape), a.dtype.str) for a in (*inputs, *outputs)], *params.items())
+        key = ("entry", *[(len(a.shape), a.dtype.str) for a in (*inputs, *outputs)], *_typed(params))
         if key not in self._compiled:
             try:
                 reason = self._refusal(inputs, outputs, params)
@@ -291,6 +291,11 @@ def _define(signature: str, body: Sequence[str], scope: dict[str, Any]) -> Calla
     text = f"def {signature}:\n" + "\n".join(f"    {line}" for line in body)
     exec(compile(text, f"<fad {signature}>", "exec"), scope)
     return scope[signature.partition("(")[0]]
+
+
+def _typed(params: dict[str, Any]) -> list[Any]:
+    """Parameters for a key, in which 1, 1.0 and True differ."""
+    return [(k, type(v), v) for k, v in params.items()]
 
 
 def _call_text(arguments: Sequence[str], params: dict[str, Any]) -> str:

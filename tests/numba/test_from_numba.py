@@ -266,6 +266,14 @@ def test_parameters_are_constants_of_the_code():
         assert runs_natively(lambda x, params=params: op(x, **params), X)
 
 
+def test_parameters_of_one_value_and_several_types_differ():
+    flipped = from_numba(numba.njit(lambda x, by=0: x * ~by), lambda x, **_: x, name="test_flipped")
+    for by, factor in ((1, -2), (True, 0), (0, -1)):
+        np.testing.assert_allclose(fad.jit(lambda x, by=by: flipped(x * 1, by=by))(X), factor * X)
+    with pytest.raises(DTypeError, match="test_flipped: numba cannot compile"):
+        fad.jit(lambda x: flipped(x * 1, by=1.0))(X)
+
+
 # -- exceptions -----------------------------------------------------------------------------------------------------------
 
 
