@@ -13,7 +13,7 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from fad.core.avals import aval_of
 from fad.core.errors import FadError
 from fad.core.program import Atom, Equation, Program, Var
-from fad.core.pytrees import flatten, structure, unflatten
+from fad.core.pytrees import flatten
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.checkpointing import inlined
 from fad.transforms.programs import stage_function
@@ -166,7 +166,7 @@ class _Writer:
             return self.names[id(function)]
         is_lambda = isinstance(function, types.FunctionType) and function.__name__ == "<lambda>"
         name = wanted if is_lambda else function.__name__
-        while name in self.names.values() or name in self.definitions:
+        while name in self.names.values() or name in self.definitions or name in self.imports:
             name += "_"
         self.names[id(function)] = name  # before its references, which may refer to it
         scope, cells = _scope_of(function)
@@ -190,37 +190,42 @@ class _Writer:
             for a in [*n.posonlyargs, *n.args, *n.kwonlyargs]
         }
         local |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        for found in ast.walk(node):
-            if (
-                not isinstance(found, ast.Name)
-                or found.id in local
-                or found.id in self.definitions
-                or hasattr(builtins, found.id)
-            ):
-                continue
-            if found.id not in scope:
-                continue
-            self.reference(found.id, scope[found.id])
+        loaded = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in local]
+        renamed = {
+            name: self.reference(name, scope[name])
+            for name in dict.fromkeys(n.id for n in loaded)
+            if name in scope and not hasattr(builtins, name)
+        }
+        # Files of fad have helpers of the same name; the second one gets another.
+        for found in loaded:
+            found.id = renamed.get(found.id, found.id)
 
-    def reference(self, name: str, value: Any) -> None:
-        """Copy or import one global of fad's source."""
+    def reference(self, name: str, value: Any) -> str:
+        """Copy or import one global of fad's source; gives its name in the exported source."""
         if isinstance(value, types.ModuleType):
-            self.imports[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
-        elif isinstance(value, type) and issubclass(value, Exception):
-            self.definitions[name] = f"{name} = ValueError"
-        elif (
-            callable(value)
-            and (getattr(value, "__module__", None) or "").startswith("fad.")
-            and hasattr(value, "__name__")
-        ):
-            copied = self.copied(value, name)
-            if copied != name:
-                self.definitions[name] = f"{name} = {copied}"
-        elif isinstance(value, types.FunctionType | type | types.BuiltinFunctionType | np.ufunc):
-            module = value.__module__
-            self.imports[name] = f"from {module} import {value.__name__} as {name}"
-        elif value is not Any:
-            self.definitions[name] = f"{name} = {self.literal(value)}"
+            return self._unique(self.imports, name, f"import {value.__name__} as {{}}", value.__name__)
+        if isinstance(value, type) and issubclass(value, Exception):
+            return self._unique(self.definitions, name, "{} = ValueError")
+        own = (getattr(value, "__module__", None) or "").startswith("fad.")
+        if callable(value) and own and hasattr(value, "__name__"):
+            return self.copied(value, name)
+        if isinstance(value, types.FunctionType | type | types.BuiltinFunctionType | np.ufunc):
+            return self._unique(self.imports, name, f"from {value.__module__} import {value.__name__} as {{}}")
+        if value is Any:
+            return name
+        return self._unique(
+            self.definitions, name, f"{{}} = {self.literal(value).replace('{', '{{').replace('}', '}}')}"
+        )
+
+    def _unique(self, table: dict[str, str], name: str, pattern: str, plain: str = "") -> str:
+        """Put a line into a table of names, under another name where the name means something else already."""
+        while True:
+            line = f"import {name}" if plain == name else pattern.format(name)
+            others = self.definitions if table is self.imports else self.imports
+            if table.get(name, line) == line and name not in others:
+                table[name] = line
+                return name
+            name += "_"
 
 
 def _wide(equation: Equation) -> bool:
@@ -490,14 +495,21 @@ def _constant_source(writer: _Writer, name: str, value: Any) -> str:
 
 
 def _tree_source(treedef: Any, returned: str) -> str:
-    """The returned leaves put into the structure of the result."""
+    """The returned leaves put into the structure of the result, built of tuples, lists and dicts."""
     items = returned.strip().removeprefix("return [").removesuffix("]")
     leaves = ast.parse(f"[{items}]", mode="eval").body.elts  # type: ignore[attr-defined]
-    texts = [ast.unparse(leaf) for leaf in leaves]
-    if treedef == structure(0):
-        return texts[0]
-    marks = [f"\0{k}\0" for k in range(len(texts))]
-    text = repr(unflatten(treedef, marks))
-    for mark, leaf in zip(marks, texts, strict=True):
-        text = text.replace(repr(mark), leaf)
-    return text
+    return _node_source(treedef, iter([ast.unparse(leaf) for leaf in leaves]))
+
+
+def _node_source(treedef: Any, leaves: Iterator[str]) -> str:
+    if treedef.is_leaf():
+        return next(leaves)
+    kind = treedef.type
+    if kind is type(None):
+        return "None"
+    children = [_node_source(child, leaves) for child in treedef.children()]
+    if isinstance(kind, type) and issubclass(kind, dict):
+        return "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(treedef.entries(), children, strict=True)) + "}"
+    if kind is list:
+        return "[" + ", ".join(children) + "]"
+    return "(" + ", ".join(children) + ("," if len(children) == 1 else "") + ")"
