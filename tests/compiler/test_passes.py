@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import fad
 import fad.numpy as fnp
@@ -13,6 +15,7 @@ from fad.compiler.passes.redundancy import merge_equal, remove_dead
 from fad.compiler.passes.verifier import verify
 from fad.core.errors import FadError
 from fad.core.program import Equation, Program, Var, evaluate
+from tests.compiler.program_steps import STEPS, Known, disagreement, function_of, run_steps
 
 X = np.linspace(-1.0, 2.0, 12).reshape(3, 4)
 
@@ -158,3 +161,59 @@ def test_transposed_gathers_that_are_read_twice_stay():
 
     result = simplified(staged(function, X))
     assert "gather_transpose" in names(result)
+
+
+# --- random Programs ---------------------------------------------------------------------------------------------------------------------
+
+drawn_steps = st.lists(
+    st.tuples(
+        st.integers(0, len(STEPS) - 1), st.integers(0, 99), st.integers(0, 99), st.tuples(*[st.integers(0, 999)] * 4)
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 3, 9]), min_size=1, max_size=3), st.sampled_from(["f8", "f4", "i8"]), drawn_steps
+)
+def test_every_pass_keeps_the_meaning_of_random_programs(shape, dtype, steps):
+    size = int(np.prod(shape))
+    inputs = [(np.arange(size) % 7 / 2 - 1).reshape(shape).astype(dtype), np.arange(shape[-1]) % 3]
+    with np.errstate(all="ignore"):
+        errors = [known.error for known in run_steps(steps, inputs)]
+        program = staged(function_of(steps), *inputs)
+        before = evaluate(program, *inputs)
+        for transform in PASSES:
+            program = verify(transform(program), transform.__name__)
+            for seen, wanted, error in zip(evaluate(program, *inputs), before, errors, strict=True):
+                assert disagreement(seen, Known(wanted, error)) is None
+
+
+def branch_effect(x, note):
+    return fad.scan(lambda c, k: (c + fad.cond(x[0] >= 0, lambda: note(x[1]), lambda: 1.0), None), 0.0, x)[0]
+
+
+EFFECTS = {
+    "of what does not change": lambda x, note: fad.scan(lambda c, _: (c + note(x[0]), None), 0.0, None, length=3)[0],
+    "in a branch": branch_effect,
+    "in a call": lambda x, note: fad.scan(lambda c, k: (c + fad.jit(note)(x[2]), k), 0.0, x),
+    "in an inner loop": lambda x, note: fad.scan(
+        lambda c, k: (c + fad.scan(lambda d, _: (d + note(x[1]), None), 0.0, None, length=2)[0], k), 0.0, x
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_effects_in_loops_happen_in_every_turn(name, capsys):
+    def note(value):
+        fad.debug.print("saw {}", value)
+        return value * 2
+
+    x, printed = fnp.arange(3.0), []
+    for run in (lambda x: EFFECTS[name](x, note), fad.jit(lambda x: EFFECTS[name](x, note))):
+        run(x)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert printed[0].count("saw") == (6 if "inner" in name else 3)
