@@ -96,7 +96,7 @@ def lcm(k: ScalarBuilder, x: Value, y: Value) -> Value:
 
 def _gcd_function(module: ir.Module, integer: ir.IntType) -> ir.Function:
     """Give the module's function for Euclid's algorithm on unsigned integers."""
-    name = f"fad_gcd_{integer}"
+    name = f"integer_gcd_{integer}"
     if name in module.globals:
         return module.globals[name]
     function = _pure_function(module, integer, name)
@@ -125,7 +125,7 @@ def _pure_function(module: ir.Module, integer: ir.IntType, name: str) -> ir.Func
 
 def _power_function(module: ir.Module, integer: ir.IntType) -> ir.Function:
     """Give the module's function for x**y, y unsigned: repeated squaring in a loop over the bits of y."""
-    name = f"fad_power_{integer}"
+    name = f"integer_power_{integer}"
     if name in module.globals:
         return module.globals[name]
     function = _pure_function(module, integer, name)
