@@ -345,6 +345,13 @@ class _Substitute(ast.NodeTransformer):
             return ast.parse(self.writer.literal(self.values[name.id]), mode="eval").body
         return name
 
+    def visit_IfExp(self, choice: ast.IfExp) -> ast.AST:
+        # A choice by whether a known value is a name is made here, not by every run of the source.
+        match choice.test:
+            case ast.Call(func=ast.Name("isinstance"), args=[ast.Name(name), ast.Name("str")]) if name in self.values:
+                return self.visit(choice.body if isinstance(self.values[name], str) else choice.orelse)
+        return self.generic_visit(choice)
+
 
 # --- operations that hold Programs --------------------------------------------------------------------------------------------------------
 

@@ -98,3 +98,9 @@ def test_an_operation_from_outside_is_refused():
     op = fad.extend.Primitive("test_exported", impl=lambda xp, x: x + 1, shape=lambda x: x)
     with pytest.raises(fad.errors.FadError, match="test_exported was declared outside fad.*Export the parts"):
         export_source(lambda x: op(x) * 2, 1.0)
+
+
+def test_choices_that_a_closed_over_name_decides_are_not_exported():
+    source = check_exported(fad.scipy.special.erf, np.ones(3, np.float16))
+    assert "getattr(module, 'erf')(*arrays)\n" in source
+    compile(source, "<exported>", "exec")  # a warning, as of calling a string, is an error here
