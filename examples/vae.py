@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     split_key, init_key, train_key, batch_key, test_key, draw_key = random.split(random.key(0), 6)
     train, held_out = load(split_key)
     batches = fad.data.batches(batch_key, train, 64, epochs=options.epochs, last="drop")
-    schedule = optim.warmup_cosine_decay_schedule(0.0, 2e-3, 50, len(batches))
+    schedule = optim.warmup_cosine_decay_schedule(0.0, 2e-3, min(50, len(batches) // 4), len(batches))
     optimizer = optim.chain(optim.clip_by_global_norm(50.0), optim.adamw(schedule, weight_decay=0.01))
     test_loss = fad.jit(loss_fn)
     run = fit(
