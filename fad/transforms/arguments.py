@@ -28,12 +28,19 @@ __all__ = [
 ]
 
 
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
+
+
 def as_operand(value: Any) -> Any:
     """The buffer or tracer of an array-like leaf."""
     kind = type(value)
     if kind is Array:
         return value._buffer
     if isinstance(value, Tracer) or kind in PYTHON_SCALARS:
+        if kind is int and not _SMALLEST <= value <= _LARGEST:
+            raise DTypeError(
+                f"Python integers become int64, which does not hold {value}. Pass np.uint64(value) up to 2**64 - 1, or float(value)."
+            )
         return value
     if kind is Element:
         return value.operand

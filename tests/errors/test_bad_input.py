@@ -397,3 +397,10 @@ def test_side_effects_run_once_per_trace_and_leave_tracers_that_say_so():
         e.LeakedTracerError, match="Return values from the transformed function instead of storing them"
     ):
         calls[0] + 1.0
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**80])
+def test_integers_that_no_dtype_holds(number):
+    with pytest.raises(e.DTypeError, match=r"int64, which does not hold .*float\(value\)"):
+        fad.jit(lambda n: n + 1)(number)
+    assert fad.jit(lambda n: n)(2**63 - 1) == 2**63 - 1
