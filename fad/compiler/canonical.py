@@ -18,13 +18,32 @@ from fad.compiler.passes.redundancy import literal_key
 from fad.compiler.size_classes import LARGEST_STATIC, size_class
 from fad.core.avals import ShapedArray
 from fad.core.primitive import Primitive
-from fad.core.program import Literal, Program, Var
+from fad.core.program import Equation, Literal, Program, Var
 
 __all__ = ["Canonical", "program_form"]
 
 _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
 _LASTING = frozenset({str, bool, type(None), complex, bytes})
 _OWN = ("fad.primitives.", "fad.compiler.")
+_SIZES = frozenset(
+    {
+        "dilation",
+        "groups",
+        "length",
+        "padding",
+        "shape",
+        "size",
+        "sizes",
+        "space",
+        "starts",
+        "steps",
+        "stops",
+        "strides",
+        "widths",
+        "window",
+    }
+)
+"""The parameters that lowerings read through :meth:`fad.compiler.llvm.emission.Emitter.size`; all others are compiled in."""
 _STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
 _BITS = (7, 8, 15, 16, 31, 32, 63)
 
@@ -74,15 +93,15 @@ class Canonical:
             self.sizes.append(n)
         return self.symbols[n]
 
-    def encode(self, value: Any) -> Hashable:
-        """A parameter with its large integers replaced by symbols."""
+    def encode(self, value: Any, symbolic: bool = True) -> Hashable:
+        """A parameter; where it is ``symbolic`` its large integers are replaced by symbols."""
         kind = type(value)
         if kind is int:
-            if -LARGEST_STATIC <= value <= LARGEST_STATIC:
+            if not symbolic or -LARGEST_STATIC <= value <= LARGEST_STATIC:
                 return value
             return ("size" if value > 0 else "minus", self.symbol(abs(value)), size_class(abs(value)))
         if kind is tuple or kind is list:
-            return tuple([self.encode(v) for v in value])
+            return tuple([self.encode(v, symbolic) for v in value])
         if kind is Program:
             return self.program(body_program(value))
         if kind is ShapedArray:
@@ -93,6 +112,17 @@ class Canonical:
             return value.str
         self.is_lasting = self.is_lasting and kind in _LASTING
         return (kind, value)
+
+    def parameters(self, equation: Equation) -> Hashable:
+        """The parameters of an equation, large integers replaced by symbols where the code reads them as sizes."""
+        kernel, params = equation.primitive.kernel, equation.params
+        if kernel == "pad":
+            # The code divides by the distance between elements.
+            params = {
+                **params,
+                "widths": tuple([(low, high, inner and inner + 1) for low, high, inner in params["widths"]]),
+            }
+        return tuple([(k, self.encode(v, k in _SIZES and not callable(kernel))) for k, v in params.items()])
 
     def primitive(self, primitive: Primitive) -> Hashable:
         """What an operation is: its name where fad's own sources say what its code is, else itself."""
@@ -144,7 +174,7 @@ class Canonical:
             name = equation.primitive.name
             structural = name in _STRUCTURAL_LITERALS
             atoms = tuple([numbers[a] if isinstance(a, Var) else self.literal(a, structural) for a in equation.inputs])
-            params = tuple([(k, self.encode(v)) for k, v in equation.params.items()])
+            params = self.parameters(equation)
             for var in equation.outputs:
                 numbers[var] = len(numbers)
             parts.append(

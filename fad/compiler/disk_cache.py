@@ -136,6 +136,8 @@ class DiskCache:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             if self._trusted():
                 self._write(key, content)
+        except FileNotFoundError:
+            pass  # somebody is removing the folder at this moment
         except OSError as error:
             # A full disk, a home that cannot be written to: what is there already can still be read.
             self._writes = False
@@ -208,9 +210,11 @@ class DiskCache:
         """Remove every entry; gives how many there were."""
         count = 0
         for _, _, path in self._entries() if self._trusted() else ():
+            # What is unfinished belongs to somebody who is writing it.
             with suppress(OSError):
-                os.unlink(path)
-                count += path.endswith(_SUFFIX)
+                if path.endswith(_SUFFIX):
+                    os.unlink(path)
+                    count += 1
         self._size = None
         return count
 

@@ -91,7 +91,7 @@ class JittedFunction:
         if config.disable_jit:
             return self._fun(*args, **kwargs)
         key, treedef, operands, static = self._signature(args, kwargs, leaf_operands)
-        entry = self._cache.get(key)
+        entry = self._entry(key)
         captured: Sequence[Any] = ()
         if entry is None:
             program, captured, out_tree = self._stage(key, treedef, operands, static)
@@ -115,6 +115,15 @@ class JittedFunction:
         if results is not MISS:
             return results
         return unflatten(out_tree, [wrap(o) for o in call_donating(program, leaves)])
+
+    def _entry(self, key: Any) -> tuple[Program, Any] | None:
+        """What is staged for a signature; it becomes the last to be dropped."""
+        entry = self._cache.get(key)
+        if entry is not None and len(self._cache) > _SIGNATURES_KEPT // 2:
+            with self._lock:
+                if key in self._cache:
+                    self._cache.move_to_end(key)
+        return entry
 
     def _add_shortcut(self, program: Program, treedef: Any, out_tree: Any) -> None:
         """From the second call of a signature on, calls like it skip the general way."""
