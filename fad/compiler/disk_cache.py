@@ -199,6 +199,12 @@ class DiskCache:
             if self._size <= _KEPT * _limit():
                 break
 
+    def __str__(self) -> str:
+        count, size = self.size()
+        entries = f"{count} entr{'y' if count == 1 else 'ies'}, {size / (1 << 20):.1f} MiB"
+        process = f"this process found {self.hits}, missed {self.misses} and wrote {self.written}"
+        return f"compiled code in {self.folder}: {entries} of at most {config.cache_megabytes} MiB; {process}"
+
     # -- for people -------------------------------------------------------------------------------------------------------
 
     def size(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Any
 
-__all__ = ["Lock"]
+__all__ = ["ForkingLock", "Lock"]
 
 _generation = 0
 _renewal = threading.Lock()
@@ -62,3 +62,33 @@ class Lock:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Lock, ()
+
+
+class ForkingLock(Lock):
+    """A lock that is held while the process forks, for work that a child must not find half done.
+
+    Who forks comes before all others who wait: they could keep the lock among themselves for as long as they have work.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gate = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            after = self._after_fork
+            os.register_at_fork(before=self._before_fork, after_in_parent=after, after_in_child=after)
+
+    def __enter__(self) -> Lock:
+        if not self._lock._is_owned():  # type: ignore[attr-defined]
+            with self._gate:
+                pass
+        return super().__enter__()
+
+    def _before_fork(self) -> None:
+        self._gate.acquire()
+        super().__enter__()
+
+    def _after_fork(self) -> None:
+        self.__exit__()
+        self._gate.release()

@@ -3,6 +3,7 @@
 from fad.debug.callbacks import breakpoint, print
 from fad.debug.finite import nan_report
 from fad.debug.profiling import KernelTime, LineTime, Profile, profile
+from fad.debug.storage import disk_cache
 from fad.debug.taps import tap_gradient
 from fad.debug.views import Memory, memory, print_program, print_tape
 
@@ -12,6 +13,7 @@ __all__ = [
     "Memory",
     "Profile",
     "breakpoint",
+    "disk_cache",
     "memory",
     "nan_report",
     "print",

@@ -151,6 +151,20 @@ def test_unfinished_files_of_the_past_are_removed(cache):
     assert sorted(os.listdir(cache.folder)) == ["new.part", "notes.txt"]
 
 
+def test_people_can_look_at_it_and_empty_it(fresh, monkeypatch):
+    run()
+    cache = fad.debug.disk_cache()
+    text = str(cache)
+    assert text.startswith(f"compiled code in {fresh}: {len(list(fresh.iterdir()))} entries, ")
+    assert f"wrote {cache.written}" in text
+    assert cache.clear() == cache.written
+    assert list(fresh.iterdir()) == []
+    forget(monkeypatch)
+    run()
+    with fad.config.using(disk_cache=False):
+        assert fad.debug.disk_cache() is None
+
+
 # -- what may go wrong --------------------------------------------------------------------------------------------------------
 
 

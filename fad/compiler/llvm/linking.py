@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import llvmlite.binding as binding
 
 from fad.compiler.llvm.side_by_side import emit_object, run_passes
-from fad.core.locks import Lock
+from fad.core.locks import ForkingLock
 
 __all__ = ["LLVM_LOCK", "Engine", "Source", "engine"]
 
-LLVM_LOCK = Lock()
+# llvmlite has a lock of its own, which numba takes as well. What is registered first is done last before a fork: like everybody, who forks takes
+# this lock after the one below.
+_llvmlite_lock = getattr(binding.ffi.lib, "_lock", None)
+if _llvmlite_lock is not None and hasattr(os, "register_at_fork"):
+    _release = partial(_llvmlite_lock.__exit__, None, None, None)
+    os.register_at_fork(before=_llvmlite_lock.__enter__, after_in_parent=_release, after_in_child=_release)
+
+LLVM_LOCK = ForkingLock()
 """Held while LLVM works, and while the process forks: a child never finds LLVM half-way through something."""
 
 
@@ -146,21 +153,3 @@ def engine() -> Engine:
         if _engine is None:
             _engine = Engine()
         return _engine
-
-
-# llvmlite has a lock of its own, which numba takes as well.
-_LOCKS = [lock for lock in (LLVM_LOCK, getattr(binding.ffi.lib, "_lock", None)) if lock is not None]
-
-
-def _before_fork() -> None:
-    for lock in _LOCKS:
-        lock.__enter__()
-
-
-def _after_fork() -> None:
-    for lock in reversed(_LOCKS):
-        lock.__exit__(None, None, None)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
