@@ -53,6 +53,11 @@ def _width(value: int) -> tuple[bool, int]:
     return value < 0, bisect_left(_BITS, max(value, ~value).bit_length())
 
 
+def _text(dtype: np.dtype) -> str:
+    # To NumPy the small dtypes of ml_dtypes are all V1 or V2.
+    return dtype.name if dtype.kind == "V" else dtype.str
+
+
 class Canonical:
     """The canonical form of a Program.
 
@@ -109,7 +114,7 @@ class Canonical:
         if isinstance(value, (float, complex, np.generic)):
             return literal_key(value)
         if isinstance(value, np.dtype):
-            return value.str
+            return _text(value)
         self.is_lasting = self.is_lasting and kind in _LASTING
         return (kind, value)
 
@@ -136,7 +141,7 @@ class Canonical:
 
     def aval(self, aval: ShapedArray) -> Hashable:
         """A type with its large sizes replaced by symbols."""
-        return (tuple([self.encode(n) for n in aval.shape]), aval.dtype.str, aval.weak)
+        return (tuple([self.encode(n) for n in aval.shape]), _text(aval.dtype), aval.weak)
 
     def literal(self, literal: Literal, structural: bool) -> Hashable:
         """A literal: its value where it is simple or shapes the code, else its number among the scalar arguments."""
@@ -148,18 +153,18 @@ class Canonical:
         if structural or simple or dtype.kind not in "iuf" or dtype.itemsize > 8 or width[1] == len(_BITS):
             return (
                 "literal",
-                dtype.str,
+                _text(dtype),
                 literal.aval.weak,
                 repr(number),
                 bool(np.signbit(number)) if dtype.kind == "f" else 0,
             )
         if id(literal) not in self.scalar_numbers:
             scalar = np.asarray(number, dtype)
-            place = self._places.setdefault((dtype.str, scalar.tobytes()), len(self.scalars))
+            place = self._places.setdefault((_text(dtype), scalar.tobytes()), len(self.scalars))
             if place == len(self.scalars):
                 self.scalars.append(scalar)
             self.scalar_numbers[id(literal)] = place
-        return ("scalar", self.scalar_numbers[id(literal)], dtype.str, literal.aval.weak, width)
+        return ("scalar", self.scalar_numbers[id(literal)], _text(dtype), literal.aval.weak, width)
 
     def program(self, program: Program) -> Hashable:
         """A Program as nested tuples."""

@@ -158,9 +158,12 @@ class DiskCache:
             finally:
                 os.close(descriptor)
             os.replace(unfinished, self.path(key))
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):
                 os.unlink(unfinished)
+            # Windows does not replace what somebody reads; an entry that is there holds the same.
+            if os.name == "nt" and isinstance(error, PermissionError) and os.path.exists(self.path(key)):
+                return
             raise
         with self._lock:
             self.written += 1

@@ -507,15 +507,10 @@ print(cache.hits, cache.misses, cache.written, engine().compiled, "fad.compiler.
 """
 
 
-def start(folder, source=CHILD):
+def start(folder, source=CHILD, *arguments):
     env = {**os.environ, "FAD_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error::UserWarning", "-c", source],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-W", "error::UserWarning", "-c", source, *arguments]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(child):
@@ -526,7 +521,9 @@ def finish(child):
 
 def test_a_second_process_starts_warm(tmp_path):
     _, misses, written, compiled, lowering = finish(start(tmp_path))
-    assert (int(misses), lowering) == (int(written), "True")
+    assert int(misses) >= 2
+    assert int(written) >= 4
+    assert lowering == "True"
     assert int(compiled) >= 2
     hits, misses, written, compiled, lowering = finish(start(tmp_path))
     assert (misses, written, compiled, lowering) == ("0", "0", "0", "False")
@@ -541,12 +538,20 @@ def test_eight_processes_at_once(tmp_path):
 
 
 WRITER = """
-import os, sys
+import os, sys, time
 from fad.compiler.disk_cache import DiskCache
-cache, number = DiskCache(os.environ["FAD_CACHE_DIR"]), 0
+cache, number, write = DiskCache(os.environ["FAD_CACHE_DIR"]), 0, os.write
+
+def half(descriptor, content):
+    write(descriptor, bytes(content[: len(content) // 2]))
+    print("half", flush=True)
+    time.sleep(600)
+
 print("ready", flush=True)
 while True:
-    cache.write(f"{number % 7:064d}", {"number": number % 7}, bytes([number % 7]) * 3_000_000)
+    if number == 7 * int(sys.argv[1]):
+        os.write = half
+    cache.write(f"{number % 7:064d}", {"number": number % 7}, bytes([number % 7]) * 300_000)
     number += 1
 """
 
@@ -554,22 +559,35 @@ while True:
 @posix
 def test_writers_that_are_killed_half_way(tmp_path):
     cache, unfinished = DiskCache(str(tmp_path)), 0
-    for round_ in range(8):
-        child = start(tmp_path, WRITER)
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(0.02 + 0.013 * round_)
+    for rounds in (0, 2):
+        child = start(tmp_path, WRITER, str(rounds))
+        assert [child.stdout.readline() for _ in range(2)] == ["ready\n", "half\n"]
         child.send_signal(signal.SIGKILL)
         child.communicate(timeout=60)
-        unfinished += sum(name.endswith(".part") for name in os.listdir(tmp_path))
+        unfinished += 1
+        assert len(list(tmp_path.glob("*.part"))) == unfinished
         for number in range(7):
             found = cache.read(f"{number:064d}")
-            assert found in (None, ({"number": number}, bytes([number]) * 3_000_000))
-    assert unfinished, "no writer was caught half-way: the test has not tested what it should"
+            assert found == (({"number": number}, bytes([number]) * 300_000) if rounds else None)
     past = time.time() - 10_000
     for path in tmp_path.glob("*.part"):
         os.utime(path, (past, past))
     DiskCache(str(tmp_path)).write(KEY, {}, b"code")
     assert not list(tmp_path.glob("*.part"))
+    assert cache.read(KEY) is not None
+
+
+@posix
+def test_writers_that_are_killed_at_any_moment(tmp_path):
+    cache = DiskCache(str(tmp_path))
+    for number in range(6):
+        child = start(tmp_path, WRITER, "1000000")
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.003 * number)
+        child.send_signal(signal.SIGKILL)
+        child.communicate(timeout=60)
+        for entry in range(7):
+            assert cache.read(f"{entry:064d}") in (None, ({"number": entry}, bytes([entry]) * 300_000))
 
 
 def _hammer(folder, seed, queue):
