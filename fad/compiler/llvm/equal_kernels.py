@@ -50,7 +50,7 @@ def kernel_key(
 
     def add(equation: Equation) -> None:
         inputs = tuple([number_of(a) for a in equation.inputs])
-        params = tuple([(k, canonical.encode(v)) for k, v in equation.params.items()])
+        params = canonical.parameters(equation)
         for var in equation.outputs:
             numbers.setdefault(var, len(numbers))
         types = tuple([(numbers[v], canonical.aval(v.aval)) for v in equation.outputs])
