@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - see LLVM_LOCK
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,8 @@ from fad.core.locks import ForkingLock
 __all__ = ["LLVM_LOCK", "Engine", "Source", "engine"]
 
 # Who compiles takes two more locks while it holds the one below: llvmlite's own, and the one of thread pools. What is registered first is done last
-# before a fork, so who forks takes them in the same order; importing concurrent.futures.thread registers its lock.
+# before a fork, so who forks takes them in the same order; importing it registers the latter.
+importlib.import_module("concurrent.futures.thread")
 _llvmlite_lock = getattr(binding.ffi.lib, "_lock", None)
 if _llvmlite_lock is not None and hasattr(os, "register_at_fork"):
     _release = partial(_llvmlite_lock.__exit__, None, None, None)
