@@ -13,10 +13,12 @@ from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.caller import is_checked, make_caller
+from fad.compiler.llvm.pool import limited_threads
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
 from fad.compiler.outcomes import FAILED, MISS, NativeFailure
 from fad.compiler.segments import HostStep, split
+from fad.core.config import config
 from fad.core.program import Atom, Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment"]
@@ -168,6 +170,12 @@ class CompiledProgram:
 
     def __call__(self, *args: Any) -> list[Any]:
         """Run the Program on buffers."""
+        if config.stamp() is not None:
+            return self._run(args)
+        with limited_threads():
+            return self._run(args)
+
+    def _run(self, args: Sequence[Any]) -> list[Any]:
         env: dict[Var, Any] = {**self._flat.constants, **dict(zip(self._flat.inputs, args, strict=True))}
         for step, reads, dead in zip(self.steps, self._reads, self._dead, strict=True):
             values = [a.value if isinstance(a, Literal) else env[a] for a in reads]

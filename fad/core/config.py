@@ -77,6 +77,7 @@ class Config:
         object.__setattr__(self, "_values", {name: default for name, (default, _) in _SETTINGS.items()})
         object.__setattr__(self, "_stamp", object())
         object.__setattr__(self, "_checks", _Checks())
+        object.__setattr__(self, "_watchers", {})
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"fad.config has no setting {name!r}; it has: {', '.join(sorted(_SETTINGS))}")
@@ -112,6 +113,8 @@ class Config:
         object.__setattr__(self, "_stamp", object())
         if name in _CHECKS:
             self._checks.refresh(self._values, 0)
+        if name in self._watchers:
+            self._watchers[name]()
 
     @contextmanager
     def using(self, **settings: Any) -> Iterator[None]:
@@ -150,6 +153,14 @@ class Config:
         """Have ``install`` called with whether any thread may want NaN or infinity checks, whenever that changes."""
         self._checks.install = install
         self._checks.refresh(self._values, 0)
+
+    def watch(self, name: str, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called whenever a setting is changed for the whole process."""
+        self._watchers[name] = changed
+
+    def process_wide(self, name: str) -> Any:
+        """A setting's value outside every :meth:`using`."""
+        return self._values[name]
 
     def stamp(self) -> object:
         """An object that is the same one as long as no setting changes; ``None`` inside :meth:`using`."""

@@ -1,9 +1,12 @@
 """Calls of jitted functions: what the native caller takes, refuses and leaves alone; threads, memory, failures."""
 
 import gc
+import re
 import sys
 import threading
+import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +230,45 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert seen[0] == seen[1] == seen[2]
     for result, expected in zip(fad.jit(f)(x), f(x)):
         np.testing.assert_allclose(np.asarray(result), np.asarray(expected), rtol=1e-9, atol=1e-9)
+
+
+def _waits_of_workers():
+    """How often the native threads of this process waited, by their numbers."""
+    own = {thread.native_id for thread in threading.enumerate()}
+    waits = {}
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) not in own:
+            text = (task / "status").read_text()
+            waits[task.name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[1])
+    return waits
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at threads as Linux shows them")
+def test_the_number_of_threads_can_be_changed_at_any_time():
+    x = np.linspace(0.0, 1.0, 2_000_000)
+    f = fad.jit(lambda x: fnp.sum(fnp.sin(x) * fnp.exp(x)))
+
+    def woken():
+        before = {}
+        while (seen := _waits_of_workers()) != before:  # until those of earlier calls sleep
+            before = seen
+            time.sleep(0.1)
+        for _ in range(20):
+            f(x)
+        after = _waits_of_workers()
+        return sum(after[name] > count for name, count in before.items())
+
+    f(x)
+    start = len(_waits_of_workers())
+    with fad.config.using(threads=1):
+        assert woken() == 0
+    for count in (5, 1, 3):
+        fad.config.update("threads", count)
+        try:
+            assert (woken() == 0) == (count == 1)
+        finally:
+            fad.config.update("threads", 0)
+    assert len(_waits_of_workers()) >= max(start, 4)  # five threads were allowed: the caller and four workers
 
 
 def test_calls_hold_no_memory():

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fad.compiler.llvm.pool_text import pool_source
 from fad.core.config import config
 
-__all__ = ["GRAIN", "set_thread_limit", "source", "start_pool", "thread_count"]
+__all__ = ["GRAIN", "limited_threads", "source", "start_pool", "thread_count"]
 
 GRAIN = 1_000_000
 """The work of one chunk; a unit is about 0.03 ns on one core."""
 _MOST_CHUNKS = 64
 
 _started: dict[str, int] = {}
-"""The addresses of the pool's functions, once it runs."""
+"""The addresses of the pool's functions, and how many workers it has, once it runs."""
 
 
-def thread_count() -> int:
-    """How many threads compiled loops may use: ``config.threads``, else ``FAD_NUM_THREADS``, else the cores that this process may use."""
-    if config.threads > 0:
-        return config.threads
-    asked = os.environ.get("FAD_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+def thread_count(asked: int | None = None) -> int:
+    """How many threads compiled code may use: what is asked for (``config.threads``), else ``FAD_NUM_THREADS``, else the cores that this process may use."""
+    asked = config.threads if asked is None else asked
+    if asked > 0:
+        return asked
+    variable = os.environ.get("FAD_NUM_THREADS", "")
+    if variable.isdigit() and int(variable) > 0:
+        return int(variable)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -41,21 +43,44 @@ def start_pool(address: Callable[[str], int]) -> None:
     """Start the pool, whose code is linked; ``address`` gives the addresses of its functions. A forked child starts it anew."""
     _started.update({name: address(f"fad_pool_{name}") for name in ("start", "set_limit", "worker")})
     _start()
+    config.watch("threads", _take_over_setting)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_start)
 
 
 def _start() -> None:
     """Make the pool anew with its workers, which sleep until there is something to do."""
-    limit = thread_count()
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["start"])(limit)
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["start"])(1)
+    _started["workers"] = 0
+    _take_over_setting()
+
+
+def _take_over_setting() -> None:
+    _set_limit(thread_count(config.process_wide("threads")))
+
+
+def _set_limit(limit: int) -> None:
+    """Let so many threads work, and make the workers that are missing."""
     create = getattr(ctypes.CDLL(None), "pthread_create", None) if os.name == "posix" else None
-    for _ in range(limit - 1 if create is not None else 0):
+    while create is not None and _started["workers"] < limit - 1:
         handle = ctypes.c_void_p()
         create(ctypes.byref(handle), None, ctypes.c_void_p(_started["worker"]), None)
+        _started["workers"] += 1
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["set_limit"])(limit)
 
 
-def set_thread_limit() -> None:
-    """Take over the present settings."""
-    if _started:
-        ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["set_limit"])(thread_count())
+@contextmanager
+def limited_threads() -> Iterator[None]:
+    """Inside ``config.using(threads=...)``, let so many threads work.
+
+    There is one pool: calls of other Python threads meanwhile have this limit too, which changes nothing but their time.
+    """
+    asked = config.threads
+    if not _started or asked == config.process_wide("threads"):
+        yield
+        return
+    _set_limit(thread_count(asked))
+    try:
+        yield
+    finally:
+        _take_over_setting()

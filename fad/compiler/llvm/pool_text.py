@@ -86,7 +86,13 @@ check:
   %next_at = getelementptr %job, ptr %job, i64 0, i32 3
   %next = load atomic i64, ptr %next_at monotonic, align 8
   %more = icmp slt i64 %next, %count
-  br i1 %more, label %work, label %sleep
+  ; Who asked works too: the others are one less than the limit.
+  %limit = load atomic i64, ptr @fad_pool_limit monotonic, align 8
+  %others = add i64 %limit, -1
+  %busy = load i64, ptr @fad_pool_inside
+  %room = icmp slt i64 %busy, %others
+  %join = and i1 %more, %room
+  br i1 %join, label %work, label %sleep
 sleep:
   %slept = call i32 @pthread_cond_wait(ptr @fad_pool_work, ptr @fad_pool_mutex)
   br label %look
