@@ -105,7 +105,9 @@ def compiled_by(problem):
 
         def call(*args):
             if CURRENT.get() is EVAL:
-                calls.setdefault(id(jitted), (jitted, args))
+                # Copies: a call may take its arguments' memory.
+                kept = tree.map(lambda leaf: np.array(leaf) if isinstance(leaf, fad.Array) else leaf, args)
+                calls.setdefault(id(jitted), (jitted, kept))
             return jitted(*args)
 
         return call
