@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,25 @@ def _graph(what: Any, by: str | None, function: str) -> Graph:
     return graph
 
 
+def _nested(
+    graph: Graph,
+    node: Callable[[str, str, str], str],
+    frame: Callable[[str, str], tuple[str, str]],
+    outer: str = "",
+    indent: str = "  ",
+) -> Iterator[str]:
+    """Lines of the nodes of a group and, between the lines of their frames, of the groups in it."""
+    for name, (label, kind, own) in graph.nodes.items():
+        if own == outer:
+            yield indent + node(name, label, kind)
+    for group, (title, around) in graph.groups.items():
+        if around == outer:
+            begin, end = frame(group, title)
+            yield indent + begin
+            yield from _nested(graph, node, frame, group, indent + "  ")
+            yield indent + end
+
+
 def mermaid(what: Any, by: str | None = None) -> str:
     """A Program, a compiled function's kernels, or a tree of parameters as Mermaid text, which Markdown pages and many editors draw.
 
@@ -146,20 +166,13 @@ def mermaid(what: Any, by: str | None = None) -> str:
     def quoted(label: str) -> str:
         return label.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;").replace("\n", "<br/>")
 
-    def nodes(group: str, indent: str) -> None:
-        for name, (label, kind, own) in graph.nodes.items():
-            if own == group:
-                lines.append(f'{indent}{name}["{quoted(label)}"]:::{kind}')
+    def node(name: str, label: str, kind: str) -> str:
+        return f'{name}["{quoted(label)}"]:::{kind}'
 
-    def groups(outer: str, indent: str) -> None:
-        nodes(outer, indent)
-        for group, (title, around) in graph.groups.items():
-            if around == outer:
-                lines.append(f'{indent}subgraph {group}["{quoted(title)}"]')
-                groups(group, indent + "  ")
-                lines.append(f"{indent}end")
+    def frame(group: str, title: str) -> tuple[str, str]:
+        return f'subgraph {group}["{quoted(title)}"]', "end"
 
-    groups("", "  ")
+    lines += _nested(graph, node, frame)
     kinds = {kind for _, kind, _ in graph.nodes.values()}
     lines += [f"  {a} {'-.->' if dashed else '-->'} {b}" for a, b, dashed in graph.edges]
     lines += [f"  classDef {kind} fill:{colour},stroke:#555" for kind, colour in _COLOURS.items() if kind in kinds]
@@ -203,20 +216,13 @@ def graphviz(what: Any, by: str | None = None) -> str:
     def quoted(label: str) -> str:
         return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
-    def nodes(group: str, indent: str) -> None:
-        for name, (label, kind, own) in graph.nodes.items():
-            if own == group:
-                lines.append(f'{indent}{name} [label="{quoted(label)}", fillcolor="{_COLOURS[kind]}"]')
+    def node(name: str, label: str, kind: str) -> str:
+        return f'{name} [label="{quoted(label)}", fillcolor="{_COLOURS[kind]}"]'
 
-    def groups(outer: str, indent: str) -> None:
-        nodes(outer, indent)
-        for group, (title, around) in graph.groups.items():
-            if around == outer:
-                lines.append(f'{indent}subgraph cluster_{group} {{ label="{quoted(title)}"')
-                groups(group, indent + "  ")
-                lines.append(f"{indent}}}")
+    def frame(group: str, title: str) -> tuple[str, str]:
+        return f'subgraph cluster_{group} {{ label="{quoted(title)}"', "}"
 
-    groups("", "  ")
+    lines += _nested(graph, node, frame)
     lines += [f"  {a} -> {b}{' [style=dashed]' if dashed else ''}" for a, b, dashed in graph.edges]
     return "\n".join([*lines, "}"])
 
