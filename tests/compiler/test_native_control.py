@@ -19,7 +19,24 @@ def recurrent(c, a, w):
     return c, c * 2.0
 
 
+def changing_places(c, a):
+    """Both carried numbers are read after one of them was chosen anew; the condition is known late."""
+    late = fnp.sqrt(fnp.abs(c[0] * a + 1.0)) > 1.0
+    return (fnp.where(late, c[1], c[0]), fnp.where(late, c[0] * 0.9, c[1])), c[0]
+
+
+def searching(c, a):
+    """A choice within a choice, of numbers and vectors, of several dtypes."""
+    x, step, count, done = c
+    moved = x - step * a
+    better = fnp.exp(fnp.sum(moved * moved)) < fnp.exp(fnp.sum(x * x))
+    step = fnp.where(count == 3, step * 2.0, fnp.where(better, step, fnp.where(done, 1, step / 2.0)))
+    return (fnp.where(better, moved, x), step, fnp.where(better, count + 1, 0), ~better), step
+
+
 CASES = {
+    "late choice, carry changes places": (lambda x: scan(changing_places, (1.0, 2.0), x), V),
+    "late choices within each other": (lambda x: scan(searching, (x[:2], x[2] + 3.0, 0, False), x), V),
     "scalar carry": (lambda x: scan(lambda c, a: (c * 0.5 + a, c), 0.0, x), V),
     "reversed": (lambda x: scan(lambda c, a: (c * 0.5 + a, fnp.sin(c)), fnp.zeros(30), x, reverse=True), X),
     "array carry": (lambda x, w: scan(lambda c, a: recurrent(c, a, w), fnp.zeros(30), x), X, W),
@@ -41,6 +58,10 @@ CASES = {
     ),
 }
 CONDITIONS = {
+    "while with a late choice": (
+        lambda x: while_loop(lambda c: c[2] < 40, lambda c: (*changing_places(c[:2], x)[0], c[2] + 1), (1.0, 2.0, 0)),
+        0.5,
+    ),
     "while over scalars": (lambda x: while_loop(lambda c: c[0] < 10, lambda c: (c[0] + 1, c[1] * 1.1), (0, x)), 0.5),
     "while over arrays": (lambda x: while_loop(lambda c: fnp.sum(c * c) < 1000.0, lambda c: c * 1.1, x), V),
     "while that never runs": (lambda x: while_loop(lambda c: c[0] > 0.0, lambda c: c * 1.1, x), -fnp.abs(fnp.array(V))),
@@ -89,3 +110,14 @@ def test_an_untaken_branch_is_not_run():
     f = fad.jit(lambda p, x: cond(p, lambda x: x * 2.0, forever, x))
     assert float(f(True, 1.0)) == 2.0
     assert float(f(True, 1.0)) == 2.0
+
+
+def test_a_choice_by_a_condition_that_is_known_late_is_a_branch():
+    def loop(condition):
+        def turn(c, a):
+            return fnp.where(condition(c, a), c * 0.5, a), None
+
+        return fad.jit(lambda x: scan(turn, 1.0, x)[0]).lower(V).as_text("optimised_llvm")
+
+    assert "branch_weights" in loop(lambda c, a: fnp.sqrt(fnp.abs(c + a)) > 1.0)
+    assert "branch_weights" not in loop(lambda c, a: a > 0.0)

@@ -14,6 +14,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.llvm.elements import Memory, Registers
 from fad.compiler.llvm.emission import Ix
+from fad.compiler.llvm.predicted import Assignment, predicted_choices, write_assignments
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type, memory_type
 from fad.compiler.nested import body_program, renamed
@@ -87,18 +88,18 @@ def _read_carry(lowering: Any, var: Var, carried: Carried) -> None:
         lowering.elements.storage[var] = Memory(pointer, carried.aval.shape, carried.aval.dtype, emitter.depth)
 
 
-def _write_carry(lowering: Any, variables: Sequence[Atom], carried: Sequence[Carried]) -> None:
-    """Make the results of a turn the present values."""
+def _write_carry(lowering: Any, body: Program, variables: Sequence[Atom], carried: Sequence[Carried]) -> None:
+    """Make the results of a turn of the body the present values."""
     builder = lowering.emitter.builder
-    new = [
-        {i: lowering.elements.element(v, i).value for i in c.places} if isinstance(c, _Slots) else None
+    small = [
+        Assignment(place, v, i)
         for v, c in zip(variables, carried, strict=True)
+        if isinstance(c, _Slots)
+        for i, place in c.places.items()
     ]
-    for values, c in zip(new, carried, strict=True):
-        if isinstance(c, _Slots) and values is not None:
-            for i, place in c.places.items():
-                builder.store(values[i].ir, place)
-        elif isinstance(c, _Pair):
+    write_assignments(lowering, small, predicted_choices(body))
+    for c in carried:
+        if isinstance(c, _Pair):
             present, following = builder.load(c.present), builder.load(c.following)
             builder.store(following, c.present)
             builder.store(present, c.following)
@@ -159,7 +160,7 @@ def write_scan(lowering: Any, equation: Equation) -> None:
             places = _next_places(lowering, body.outputs[:carry], carried)
             places.update({v: row(lowering, y, number) for v, y in zip(body.outputs[carry:], ys, strict=True)})
             lowering.write_program(body, places)
-            _write_carry(lowering, body.outputs[:carry], carried)
+            _write_carry(lowering, body, body.outputs[:carry], carried)
         for out, c in zip(equation.outputs[:carry], carried, strict=True):
             _finish_carry(lowering, out, c)
 
@@ -194,7 +195,7 @@ def write_while(lowering: Any, equation: Equation) -> None:
             for var, c in zip(body.inputs[second:], carried, strict=True):
                 _read_carry(lowering, var, c)
             lowering.write_program(body, _next_places(lowering, body.outputs, carried))
-            _write_carry(lowering, body.outputs, carried)
+            _write_carry(lowering, body, body.outputs, carried)
         for out, c in zip(equation.outputs, carried, strict=True):
             _finish_carry(lowering, out, c)
 

@@ -18,7 +18,7 @@ from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.size_classes import LARGEST_STATIC, MOST_REGISTERS
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["RULES", "Rule", "is_view", "pad_condition", "padded_index", "rule_of"]
+__all__ = ["RULES", "Rule", "aligned", "is_view", "pad_condition", "padded_index", "rule_of"]
 
 Ixs = tuple[Ix, ...]
 Sources = list[tuple[Atom, Ixs]]
