@@ -15,7 +15,7 @@ ARGS ?=
 # One BLAS thread in each test worker: the workers already use every core.
 one_thread := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format typecheck docs-check docs examples bench wheel clean
+.PHONY: help demo test compare lint format typecheck docs-check docs examples bench wheel clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,6 +25,9 @@ demo: $(VENV)/.stamp-demo ## Train a small network on real handwritten digits an
 
 test: $(VENV)/.stamp-test ## Run the whole suite in parallel (ARGS="-k sin" to choose)
 	$(one_thread) $(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+compare: $(VENV)/.stamp-test $(VENV)/.stamp-bench ## Check values and gradients against the installed JAX, PyTorch and optax
+	$(one_thread) $(PY) -m pytest -n $(WORKERS) --dist worksteal -m peer $(ARGS)
 
 lint: $(VENV)/.stamp-test ## Check style, likely bugs and formatting
 	$(PY) -m ruff check .
