@@ -64,10 +64,11 @@ _PURE = "nounwind willreturn nofree nosync memory(none) noinline"
 
 
 class Target(NamedTuple):
-    """What the math library needs to know of the machine: vector registers of so many bits, fused multiply-add."""
+    """What the math library needs to know of the machine: vector registers of so many bits, fused multiply-add, how many such registers."""
 
     vector_bits: int
     fused: bool
+    registers: int = 16
 
 
 @cache
@@ -75,10 +76,10 @@ def host_target() -> Target:
     """Describe the CPU this process runs on, with the vector width that LLVM's vectoriser prefers on it."""
     features = binding.get_host_cpu_features()
     if binding.get_default_triple().startswith(("aarch64", "arm64")):
-        return Target(128, True)
+        return Target(128, True, 32)
     if features.get("avx512f"):
         # LLVM keeps to half of the register on the CPUs that lower their clock for the whole.
-        return Target(512 if binding.get_host_cpu_name().startswith("znver") else 256, True)
+        return Target(512 if binding.get_host_cpu_name().startswith("znver") else 256, True, 32)
     return Target(256 if features.get("avx2") else 128, bool(features.get("fma")))
 
 

@@ -19,19 +19,20 @@ from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.scalar_value import llvm_type
 
 __all__ = [
-    "ROWS",
+    "MOST_ROWS",
     "VECTORS",
     "copy_function",
     "lanes_of",
     "panel_width",
     "swap_function",
     "tile_function",
+    "tile_heights",
     "tile_source",
 ]
 
 I32, BIT = ir.IntType(32), ir.IntType(1)
-ROWS = (8, 7, 4, 1)
-"""The numbers of rows that tiles are compiled for."""
+MOST_ROWS = 8
+"""How many rows a tile has at most."""
 VECTORS = 2
 """How many vectors a row of a tile has at most."""
 
@@ -44,6 +45,11 @@ def lanes_of(dtype: np.dtype) -> int:
 def panel_width(dtype: np.dtype) -> int:
     """The largest number of columns of a tile; B holds as many for each k, also where fewer are used."""
     return lanes_of(dtype) * VECTORS
+
+
+def tile_heights() -> tuple[int, ...]:
+    """The numbers of rows that tiles have: their sums, the vectors of B and one number of A fill the registers and no more."""
+    return (MOST_ROWS, 7, 4, 1) if host_target().registers >= 32 else (6, 5, 4, 1)
 
 
 class _Text:

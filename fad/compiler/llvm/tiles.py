@@ -14,11 +14,9 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
-from fad.compiler.llvm.tile_functions import ROWS, VECTORS, lanes_of, panel_width, tile_function
+from fad.compiler.llvm.tile_functions import MOST_ROWS, VECTORS, lanes_of, panel_width, tile_function, tile_heights
 
 __all__ = ["Operands", "Tiles"]
-
-_MOST_ROWS = max(ROWS)
 
 
 class Operands(NamedTuple):
@@ -50,7 +48,7 @@ class Tiles:
         self.emitter, self.count, self.columns = emitter, rows, columns
         self.width = panel_width(dtype)
         self.function, self.rows = self._choose(dtype)
-        self._a_rows, self._c_rows = (emitter.small_array(np.dtype(np.int64), _MOST_ROWS) for _ in range(2))
+        self._a_rows, self._c_rows = (emitter.small_array(np.dtype(np.int64), MOST_ROWS) for _ in range(2))
 
     def _choose(self, dtype: np.dtype) -> tuple[ir.Value, Ix]:
         """The function of the best tile, and its number of rows. A tile costs the time of its rows and of two more."""
@@ -59,7 +57,7 @@ class Tiles:
         narrow = isinstance(self.columns, int) and self.columns <= lanes
         wide = builder.icmp_signed(">", emitter.raw(self.columns), ir.Constant(I64, lanes))
         best: Any = None
-        for height in ROWS:
+        for height in tile_heights():
             blocks, _ = emitter.divide(emitter.add(self.count, height - 1), height)
             cost = emitter.raw(emitter.multiply(blocks, height + 2))
             function = tile_function(module, dtype, height, 1)
@@ -93,7 +91,7 @@ class Tiles:
         blocks, _ = emitter.divide(emitter.add(self.count, emitter.subtract(self.rows, 1)), self.rows)
         with emitter.loop(0, blocks, plain=True) as number:
             first, builder = emitter.multiply(number, self.rows), emitter.builder
-            for p in range(_MOST_ROWS):
+            for p in range(MOST_ROWS):
                 row = emitter.smaller(emitter.add(first, p), emitter.subtract(self.count, 1))
                 for place, step in ((self._a_rows, a_step), (self._c_rows, c_step)):
                     offset = emitter.raw(emitter.multiply(row, step))
