@@ -1,7 +1,8 @@
 """The text of the thread pool, see :mod:`fad.compiler.llvm.pool`.
 
 One job runs at a time. Its chunks are taken one by one from a counter, by the thread that has the job and by every worker that is awake, so a
-worker that never wakes costs nothing but its help. Who finds the pool busy runs all chunks alone.
+worker that never wakes costs nothing but its help. Who finds the pool busy runs all chunks alone. Whoever waits stays awake for a fraction of a
+millisecond before it sleeps: compiled code has the next job soon, and waking takes as long as a small loop.
 
 ``fad_pool_dispatch`` runs a kernel over its turns, at once or in chunks. The kernel is a function of an array of words (its arguments) and of
 the turns to do. Some words are addresses of memory that each chunk must have of its own; a row for each such word says which one it is, how
@@ -15,6 +16,8 @@ sizes, arena, values.
 
 from __future__ import annotations
 
+from fad.compiler.llvm.waiting_text import waiting_source
+
 __all__ = ["pool_source"]
 
 # A job: function, context, number of chunks, next chunk. The pool's state is guarded by its mutex, the counter is atomic.
@@ -27,6 +30,8 @@ _SOURCE = """
 @fad_pool_job = internal global ptr null, align 64
 @fad_pool_inside = internal global i64 0
 @fad_pool_limit = internal global i64 1
+@fad_pool_turn = internal global i64 0, align 64
+@fad_pool_watching = internal global i64 0
 
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)
@@ -43,9 +48,12 @@ define void @fad_pool_start(i64 %limit) {
   %c = call i32 @pthread_cond_init(ptr @fad_pool_done, ptr null)
   store ptr null, ptr @fad_pool_job
   store i64 0, ptr @fad_pool_inside
+  store i64 0, ptr @fad_pool_watching
   store i64 %limit, ptr @fad_pool_limit
   ret void
 }
+
+@WAITING@
 
 define void @fad_pool_set_limit(i64 %limit) {
   store atomic i64 %limit, ptr @fad_pool_limit monotonic, align 8
@@ -77,9 +85,10 @@ entry:
   %locked = call i32 @pthread_mutex_lock(ptr @fad_pool_mutex)
   br label %look
 look:
+  %turn = load i64, ptr @fad_pool_turn
   %job = load ptr, ptr @fad_pool_job
   %idle = icmp eq ptr %job, null
-  br i1 %idle, label %sleep, label %check
+  br i1 %idle, label %maybe_watch, label %check
 check:
   %count_at = getelementptr %job, ptr %job, i64 0, i32 2
   %count = load i64, ptr %count_at
@@ -92,20 +101,36 @@ check:
   %busy = load i64, ptr @fad_pool_inside
   %room = icmp slt i64 %busy, %others
   %join = and i1 %more, %room
-  br i1 %join, label %work, label %sleep
+  br i1 %join, label %work, label %maybe_watch
+maybe_watch:
+  %present = load i64, ptr @fad_pool_watching
+  %most = load atomic i64, ptr @fad_pool_limit monotonic, align 8
+  %more_present = add i64 %present, 1
+  %enough = icmp sge i64 %more_present, %most
+  br i1 %enough, label %sleep, label %awake
+awake:
+  store i64 %more_present, ptr @fad_pool_watching
+  %left_mutex = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
+  call void @watch(ptr @fad_pool_turn, i64 %turn)
+  %present_now = load i64, ptr @fad_pool_watching
+  %less_present = sub i64 %present_now, 1
+  store i64 %less_present, ptr @fad_pool_watching
+  %turn_now = load i64, ptr @fad_pool_turn
+  %news = icmp ne i64 %turn_now, %turn
+  br i1 %news, label %look, label %sleep
 sleep:
   %slept = call i32 @pthread_cond_wait(ptr @fad_pool_work, ptr @fad_pool_mutex)
   br label %look
 work:
   %inside = load i64, ptr @fad_pool_inside
   %entered = add i64 %inside, 1
-  store i64 %entered, ptr @fad_pool_inside
+  store atomic i64 %entered, ptr @fad_pool_inside monotonic, align 8
   %unlocked = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
   call void @run_chunks(ptr %job)
   %again = call i32 @pthread_mutex_lock(ptr @fad_pool_mutex)
   %still = load i64, ptr @fad_pool_inside
   %left = sub i64 %still, 1
-  store i64 %left, ptr @fad_pool_inside
+  store atomic i64 %left, ptr @fad_pool_inside release, align 8
   %last = icmp eq i64 %left, 0
   br i1 %last, label %tell, label %look
 tell:
@@ -156,6 +181,9 @@ publish:
   %next_at = getelementptr %job, ptr %job, i64 0, i32 3
   store i64 0, ptr %next_at
   store ptr %job, ptr @fad_pool_job
+  %turn = load i64, ptr @fad_pool_turn
+  %next_turn = add i64 %turn, 1
+  store atomic i64 %next_turn, ptr @fad_pool_turn release, align 8
   %woken = call i32 @pthread_cond_broadcast(ptr @fad_pool_work)
   %unlocked1 = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
   call void @run_chunks(ptr %job)
@@ -164,7 +192,13 @@ publish:
 wait:
   %inside = load i64, ptr @fad_pool_inside
   %finished = icmp eq i64 %inside, 0
-  br i1 %finished, label %leave, label %sleep
+  br i1 %finished, label %leave, label %awake
+awake:
+  %unlocked1a = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
+  call void @watch(ptr @fad_pool_inside, i64 %inside)
+  %inside_now = load i64, ptr @fad_pool_inside
+  %news = icmp ne i64 %inside_now, %inside
+  br i1 %news, label %wait, label %sleep
 sleep:
   %slept = call i32 @pthread_cond_wait(ptr @fad_pool_done, ptr @fad_pool_mutex)
   br label %wait
@@ -528,4 +562,5 @@ done:
 
 def pool_source(grain: int, most_chunks: int) -> str:
     """The pool's text, for chunks of at least ``grain`` units of work."""
-    return _SOURCE.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks))
+    text = _SOURCE.replace("@WAITING@", waiting_source("fad_pool_mutex"))
+    return text.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks))
