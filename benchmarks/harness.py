@@ -204,12 +204,22 @@ def _time(call: Callable, repeats: int, self_timed: bool) -> float:
     return (time.perf_counter() - begin) / repeats
 
 
+def _wait_for_sleep() -> None:
+    """Until no thread of the peer before is busy waiting for more work: NumPy's OpenBLAS does so for a tenth of a second, on a core that others need."""
+    for _ in range(30):
+        begin, own = time.perf_counter(), time.process_time()
+        time.sleep(0.012)  # the clock below goes on by ticks of up to ten milliseconds
+        if time.process_time() - own < 0.2 * (time.perf_counter() - begin):
+            return
+
+
 def _rounds(peers: list[Peer], problem: Problem, quick: bool, announce: Callable[[str], None]) -> None:
     """Interleaved rounds: every peer fills one short time slot per round, after one untimed call."""
     slot, budget, rounds = (0.005, 1.0, 7) if quick else (0.02, 5.0, 21)
     plans = []
     for peer, label, call in _slots(peers):
         announce(peer.name)
+        _wait_for_sleep()
         try:
             call()  # a primal compiles here
             single = min(_time(call, 1, problem.self_timed) for _ in range(1 if problem.fresh_every_call else 2))
@@ -229,8 +239,9 @@ def _rounds(peers: list[Peer], problem: Problem, quick: bool, announce: Callable
                 if index * share // rounds == (index - 1) * share // rounds and index:
                     continue
                 announce(peer.name)
+                _wait_for_sleep()
                 if single < 0.2 and not problem.fresh_every_call:
-                    call()  # caches and thread pools of the peer before are still around
+                    call()  # caches of the peer before are still around
                 getattr(peer, label).append(_time(call, repeats, problem.self_timed))
     finally:
         gc.enable()
