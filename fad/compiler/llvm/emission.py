@@ -75,6 +75,8 @@ class Emitter:
         # Inside an alternative nothing is computed before it is chosen, except what is known already.
         self.floor = 0
         self.may_leave = False
+        # How many turns a loop may make at most, by its block, where that is known to be few.
+        self.most_turns: dict[ir.Block, int] = {}
 
     @property
     def depth(self) -> int:
@@ -229,13 +231,15 @@ class Emitter:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def loop(self, start: Ix, stop: Ix, plain: bool = False) -> Iterator[Index]:
-        """A loop over ``start <= i < stop``; the code written inside the block is its body.
+    def loop(self, start: Ix, stop: Ix, plain: bool = False, most: int | None = None) -> Iterator[Index]:
+        """A loop over ``start <= i < stop``, of at most ``most`` turns; the code written inside the block is its body.
 
         LLVM is asked not to unroll a ``plain`` loop.
         """
         outer = self.scopes[-1]
         body = self.function.append_basic_block("loop")
+        if most is not None:
+            self.most_turns[body] = most
         done = self.function.append_basic_block("done")
         inner = Scope(ir.IRBuilder(body))
         counter = inner.builder.phi(I64)

@@ -15,7 +15,7 @@ from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
-from fad.compiler.size_classes import LONG, least_size
+from fad.compiler.size_classes import LONG, least_size, most_size
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]
@@ -143,7 +143,8 @@ class KernelWriter:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
                 else:
                     bounds = self._outer_bounds(run_sizes, 1) if outermost else (0, count)
-                    index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds))
+                    most = math.prod(map(most_size, run_sizes))
+                    index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds, most=most))
         return index
 
     def _outer_bounds(self, sizes: tuple[int, ...], elements: int) -> tuple[Ix, Ix]:

@@ -37,13 +37,13 @@ class Source(NamedTuple):
         The module.
     level : int
         How much the code generator should do.
-    passes : bool
-        Whether LLVM's passes are run; a finished text needs none.
+    passes : str
+        Which of LLVM's passes are run: ``"all"``, or a ``"few"`` for code without loops that gain from more; a finished text needs none.
     """
 
     text: str
     level: int = 2
-    passes: bool = False
+    passes: str = ""
 
 
 class Engine:
@@ -63,7 +63,7 @@ class Engine:
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine(2))
         self.compiled = self.linked = 0
 
-    def optimised(self, text: str) -> str:
+    def optimised(self, source: Source) -> str:
         """Assembly after LLVM's passes.
 
         Raises
@@ -72,7 +72,7 @@ class Engine:
             If the module is not well formed.
         """
         with LLVM_LOCK, self._machine(2) as machine:
-            return str(_optimised(text, machine))
+            return str(_module(source, machine))
 
     def assembly(self, source: Source) -> str:
         """The machine code of a module for this processor, as text."""
@@ -122,16 +122,22 @@ def _parsed(text: str) -> Any:
 
 
 def _module(source: Source, machine: Any) -> Any:
-    return _optimised(source.text, machine) if source.passes else _parsed(source.text)
+    module = _parsed(source.text)
+    if source.passes:
+        module.verify()
+        options = binding.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+        builder = binding.create_pass_builder(machine, options)
+        run_passes(builder, builder.getModulePassManager() if source.passes == "all" else _few_passes(), module)
+    return module
 
 
-def _optimised(text: str, machine: Any) -> Any:
-    parsed = _parsed(text)
-    parsed.verify()
-    options = binding.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-    run_passes(binding.create_pass_builder(machine, options), parsed)
-    return parsed
+def _few_passes() -> Any:
+    passes = binding.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    return passes
 
 
 @cache

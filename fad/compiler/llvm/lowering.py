@@ -355,7 +355,7 @@ class Lowering:
         writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
         writer.write()
         inner.finish()
-        return self.parts.finish(function, "kernel", self.module), writer.turns if may_be_long else None
+        return self.parts.finish(inner, "kernel", self.module), writer.turns if may_be_long else None
 
     def _argument(self, group: Group, var: Var, value: ir.Value) -> Argument:
         """What the kernel gets for a variable: chunks have scratch memory and partial results of their own."""
@@ -482,6 +482,6 @@ def _lowered(
     else:
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes
-    source = Source(str(lowering.module), 0 if is_cold else 2, passes=not is_cold)
+    source = Source(str(lowering.module), 0 if is_cold else 2, passes="" if is_cold else "all")
     take(name, source, likely_symbols(lowering.module, False))
     return lowering

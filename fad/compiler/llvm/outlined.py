@@ -221,7 +221,7 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     kernel.outputs, error_place = kernel.outputs[: len(outs)], kernel.outputs[-1]
     family.write(kernel, equation)
     kernel.finish(error_place.pointer)
-    function = lowering.parts.finish(function, equation.primitive.kernel, lowering.module)
+    function = lowering.parts.finish(kernel.emitter, equation.primitive.kernel, lowering.module)
     lowering.calls_kernels = True
     lowering.uses_blas = lowering.uses_blas or family.uses_blas
     passed = [Argument(value) for value, _ in inputs.values()]

@@ -107,11 +107,11 @@ def _combining_address(lowering: Any, reduction: str, dtype: np.dtype) -> ir.Val
     """The address of the function that combines partial results, 0 for scratch memory."""
     if not reduction:
         return ir.Constant(I64, 0)
-    function = _combining_function(lowering.parts, reduction, dtype, memory_type(dtype).as_pointer())
-    return lowering.parts.finish(function, "combine", lowering.module).ptrtoint(I64)
+    emitter = _combining_function(lowering.parts, reduction, dtype, memory_type(dtype).as_pointer())
+    return lowering.parts.finish(emitter, "combine", lowering.module).ptrtoint(I64)
 
 
-def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, kind: ir.Type) -> ir.Function:
+def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, kind: ir.Type) -> Emitter:
     function = parts.new([kind, POINTER, I64, I64, I64])
     total, partial, count, stride, chunks = function.args
     for pointer in (total, partial):
@@ -127,4 +127,4 @@ def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, kind: ir.
         value = k.load(k.builder.gep(row, [i.value], inbounds=True), dtype)
         k.store(combine(reduction, k, k.load(at, dtype), value), at)
     emitter.finish()
-    return function
+    return emitter

@@ -10,8 +10,10 @@ from hashlib import sha256
 
 import llvmlite.ir as ir
 
+from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import likely_symbols, new_module
+from fad.compiler.llvm.widening import widen_loops
 
 __all__ = ["Parts", "Take", "make_cold"]
 
@@ -38,13 +40,15 @@ class Parts:
         """A function to be written, in a module of its own."""
         return ir.Function(new_module(_UNNAMED), ir.FunctionType(ir.VoidType(), list(types)), _UNNAMED)
 
-    def finish(self, function: ir.Function, label: str, user: ir.Module) -> ir.Function:
+    def finish(self, emitter: Emitter, label: str, user: ir.Module) -> ir.Function:
         """Hand over a written function; gives its declaration in the module that calls it."""
+        function = emitter.function
+        passes = "few" if widen_loops(function, emitter.most_turns) else "all"
         text = str(function.module)
         name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
         if name not in self._taken:
             self._taken.add(name)
-            source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=True)
+            source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=passes)
             self._take(name, source, likely_symbols(function.module, True))
         found = user.globals.get(name)
         return ir.Function(user, function.ftype, name) if found is None else found

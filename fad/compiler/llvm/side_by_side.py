@@ -40,9 +40,9 @@ def is_side_by_side() -> bool:
     return _functions() is not None
 
 
-def run_passes(builder: Any, module: Any) -> None:
-    """Run a pass builder's default passes on a module."""
-    passes, functions = builder.getModulePassManager(), _functions()
+def run_passes(builder: Any, passes: Any, module: Any) -> None:
+    """Run passes on a module."""
+    functions = _functions()
     if functions is None:
         passes.run(module, builder)
     else:

@@ -133,7 +133,7 @@ def _provide_guard(write: Callable[[], Source]) -> None:
 def _sort(symbol: str) -> Source:
     from fad.compiler.llvm.sort_functions import sort_source
 
-    return Source(sort_source(symbol), passes=True)
+    return Source(sort_source(symbol), passes="all")
 
 
 def _tile(symbol: str) -> Source:

@@ -71,7 +71,7 @@ class Written:
     @property
     def optimised_llvm(self) -> str:
         """LLVM code after LLVM's passes, where they are run."""
-        return _joined(engine().optimised(s.text) if s.passes else s.text for s in self.sources.values())
+        return _joined(engine().optimised(s) if s.passes else s.text for s in self.sources.values())
 
     @property
     def assembly(self) -> str:

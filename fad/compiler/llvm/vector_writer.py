@@ -1,0 +1,351 @@
+"""The instructions of one loop, written for several turns at once; see :mod:`fad.compiler.llvm.widening`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.ir as ir
+
+from fad.compiler.llvm.math_library import definitions
+
+__all__ = ["HORIZONTAL", "VectorWriter", "call_vectors", "element_bits", "intrinsic_of", "math_function"]
+
+_I32 = ir.IntType(32)
+_LANEWISE = set(
+    "sqrt fma fabs floor ceil trunc rint roundeven nearbyint copysign maximum minimum maxnum minnum ctpop bswap fshl fshr umul_hi".split()
+)
+"""LLVM's functions that do to vectors what they do to numbers."""
+
+HORIZONTAL: dict[str, tuple[str, str, str]] = {
+    "fadd": ("fadd", "-0.0", "-0.0"),
+    "fmul": ("fmul", "1.0", "1.0"),
+    "add": ("add", "0", ""),
+    "mul": ("mul", "1", ""),
+    "and": ("and", "-1", ""),
+    "or": ("or", "0", ""),
+    "xor": ("xor", "0", ""),
+    "maximum": ("fmaximum", "0xFFF0000000000000", ""),
+    "minimum": ("fminimum", "0x7FF0000000000000", ""),
+}
+"""Ways to combine that may be reordered: LLVM's name for the lanes of one vector, what changes nothing, and what it starts from if it says so."""
+
+
+def element_bits(instruction: Any) -> int:
+    """The bits of what an instruction gives or stores; 0 for a single bit."""
+    kind = instruction.operands[0].type if isinstance(instruction, ir.StoreInstr) else instruction.type
+    if isinstance(kind, ir.DoubleType):
+        return 64
+    if isinstance(kind, ir.FloatType | ir.HalfType):
+        return 32 if isinstance(kind, ir.FloatType) else 16
+    return kind.width if isinstance(kind, ir.IntType) and kind.width > 1 else 0
+
+
+def intrinsic_of(call: ir.CallInstr) -> str | None:
+    """The name of one of LLVM's functions that takes vectors as well."""
+    parts = call.callee.name.split(".")
+    return parts[1] if parts[0] == "llvm" and len(parts) == 3 and parts[1] in _LANEWISE else None
+
+
+def math_function(call: ir.CallInstr) -> tuple[str, str] | None:
+    """The name and the dtype of a function of the math library."""
+    for key, function in definitions(call.module).used.items():
+        if function is call.callee:
+            return key
+    return None
+
+
+class VectorWriter:
+    """Writes what a loop does in several turns into a block.
+
+    Parameters
+    ----------
+    loop : _Loop
+        The loop.
+    block : llvmlite.ir.Block
+        Where to write.
+    lanes : int
+        The number of turns.
+    """
+
+    def __init__(self, loop: Any, block: ir.Block, lanes: int):
+        self._loop, self._block, self._lanes = loop, block, lanes
+        self._module = block.module
+        self._fixed: dict[int, ir.Value] = {}
+        self._vectors: dict[int, ir.Value] = {}
+        self._totals: list[tuple[Any, ir.PhiInstr, ir.Value]] = []
+
+    def begin(self, outer: ir.Block) -> None:
+        """Start each reduction with a vector that changes nothing."""
+        for reduction in self._loop.reductions:
+            kind = self._vector_type(reduction.read.type)
+            total = self._put(ir.PhiInstr(self._block, kind, ""))
+            total.add_incoming(self._splat_constant(reduction.read.type, HORIZONTAL[reduction.name][1]), outer)
+            self._vectors[id(reduction.read)] = total
+
+    def write(self, at: ir.Value) -> None:
+        """Write all of the body; ``at`` is the counter in the first of the turns."""
+        self._fixed[id(self._loop.counter)] = at
+        reductions = {id(r.combined): r for r in self._loop.reductions}
+        skipped = {id(i) for r in self._loop.reductions for i in (r.read, r.written)}
+        for instruction in self._loop.body:
+            if id(instruction) in skipped:
+                continue
+            if id(instruction) in reductions:
+                reduction = reductions[id(instruction)]
+                value = self._widened(instruction)
+                self._totals.append((reduction, self._vectors[id(reduction.read)], value))
+            elif isinstance(instruction, ir.StoreInstr):
+                self._store(instruction)
+            elif self._loop.step(instruction) is not None:
+                self._fixed[id(instruction)] = self._same(instruction)
+            elif isinstance(instruction, ir.LoadInstr):
+                self._vectors[id(instruction)] = self._load(instruction)
+            else:
+                self._vectors[id(instruction)] = self._widened(instruction)
+
+    def finish(self, total: ir.Block) -> None:
+        """Combine the lanes of each reduction, and that with the variable."""
+        whole, self._block = self._block, total
+        for reduction, phi, value in self._totals:
+            phi.add_incoming(value, whole)
+            place, kind = reduction.place, reduction.read.type
+            name, _, start = HORIZONTAL[reduction.name]
+            vector = value.type
+            arguments = [ir.Constant(kind, float(start)), value] if start else [value]
+            full = f"llvm.vector.reduce.{name}.v{vector.count}{_suffix(kind)}"
+            function = _declared(self._module, full, ir.FunctionType(kind, [a.type for a in arguments]))
+            flags = ("reassoc",) if start else ()
+            lanes = self._put(ir.CallInstr(total, function, arguments, fastmath=flags))
+            before = self._put(ir.LoadInstr(total, place))
+            operands = {id(reduction.read): before, id(reduction.value): lanes}
+            both = self._put(copied(total, reduction.combined, lambda o, known=operands: known.get(id(o), o), kind))
+            stored = self._put(ir.StoreInstr(total, both, place))
+            stored.align = reduction.written.align
+
+    # -- values -----------------------------------------------------------------------------------------------------------
+
+    def _put(self, instruction: Any) -> Any:
+        self._block.instructions.append(instruction)
+        return instruction
+
+    def _vector_type(self, kind: ir.Type) -> ir.VectorType:
+        return ir.VectorType(kind, self._lanes)
+
+    def _splat_constant(self, kind: ir.Type, text: str) -> ir.Constant:
+        return _constant(self._vector_type(kind), f"splat ({kind} {text})")
+
+    def _fixed_value(self, value: ir.Value) -> ir.Value:
+        """A value that is the same in all turns, or that of the first turn."""
+        return self._fixed.get(id(value), value)
+
+    def _vector(self, value: ir.Value) -> ir.Value:
+        """A value in all turns."""
+        known = self._vectors.get(id(value))
+        if known is not None:
+            return known
+        vector = _splat(self._block, self._fixed_value(value), self._lanes)
+        step = self._loop.step(value)
+        if step != 0:
+            kind = vector.type
+            numbers = ir.Constant(kind, [ir.Constant(kind.element, n) for n in range(self._lanes)])
+            if step != 1:
+                by = ir.Constant(kind.element, step) if isinstance(step, int) else self._fixed_value(step)
+                numbers = self._put(
+                    ir.Instruction(self._block, kind, "mul", [numbers, _splat(self._block, by, self._lanes)])
+                )
+            vector = self._put(ir.Instruction(self._block, kind, "add", [vector, numbers]))
+        self._vectors[id(value)] = vector
+        return vector
+
+    # -- instructions -----------------------------------------------------------------------------------------------------
+
+    def _same(self, instruction: Any) -> ir.Value:
+        """An instruction whose result is the same in all turns, or grows by a step: that of the first turn."""
+        if instruction.opname == "add":
+            for one, other in (instruction.operands, instruction.operands[::-1]):
+                fixed = self._fixed_value(one)
+                if isinstance(fixed, ir.Constant) and fixed.constant == 0:
+                    return self._fixed_value(other)
+        return self._put(copied(self._block, instruction, self._fixed_value, instruction.type))
+
+    def _widened(self, instruction: Any) -> ir.Value:
+        """An instruction for all turns."""
+        kind = self._vector_type(instruction.type)
+        if not isinstance(instruction, ir.CallInstr):
+            return self._put(copied(self._block, instruction, self._vector, kind))
+        arguments = [self._vector(a) for a in instruction.args]
+        key = math_function(instruction)
+        if key is not None:
+            return self._call_pieces(key, arguments, kind)
+        suffix = f".v{self._lanes}{_suffix(instruction.type)}"
+        name = f"llvm.{intrinsic_of(instruction)}{suffix}"
+        function = _declared(self._module, name, ir.FunctionType(kind, [a.type for a in arguments]))
+        return self._put(ir.CallInstr(self._block, function, arguments, fastmath=tuple(instruction.fastmath)))
+
+    def _call_pieces(self, key: tuple[str, str], arguments: list[ir.Value], kind: ir.VectorType) -> ir.Value:
+        """Call a math function for as many lanes at once as it has versions for, and put the results together."""
+        width = min(_math_lanes(self._module, key[1]), self._lanes)
+        pieces = []
+        for first in range(0, self._lanes, width):
+            taken = _mask(list(range(first, first + width)))
+            parts = (
+                [self._put(ir.ShuffleVector(self._block, a, _poison(a.type), taken)) for a in arguments]
+                if width < self._lanes
+                else arguments
+            )
+            pieces.append(_call_math(self._block, key, parts))
+        while len(pieces) > 1:
+            count = 2 * pieces[0].type.count
+            both = _mask(list(range(count)))
+            pieces = [
+                self._put(ir.ShuffleVector(self._block, a, b, both))
+                for a, b in zip(pieces[::2], pieces[1::2], strict=True)
+            ]
+        assert pieces[0].type == kind
+        return pieces[0]
+
+    # -- memory -----------------------------------------------------------------------------------------------------------
+
+    def _vector_pointer(self, pointer: ir.Value, kind: ir.VectorType) -> ir.Value:
+        return self._put(ir.CastInstr(self._block, "bitcast", self._fixed_value(pointer), kind.as_pointer()))
+
+    def _lane_pointer(self, pointer: ir.Value, lane: int) -> ir.Value:
+        """The address that one of the turns uses."""
+        first, step = self._fixed_value(pointer), self._loop.step(pointer)
+        if lane == 0:
+            return first
+        i64 = ir.IntType(64)
+        if isinstance(step, int):
+            offset: ir.Value = ir.Constant(i64, lane * step)
+        else:
+            fixed = self._fixed_value(step)
+            offset = self._put(ir.Instruction(self._block, i64, "mul", [fixed, ir.Constant(i64, lane)]))
+        return self._put(ir.GEPInstr(self._block, first, [offset], pointer.inbounds, ""))
+
+    def _load(self, load: ir.LoadInstr) -> ir.Value:
+        pointer, kind = load.operands[0], self._vector_type(load.type)
+        if self._loop.step(pointer) == 1:
+            vector = self._put(ir.LoadInstr(self._block, self._vector_pointer(pointer, kind)))
+            vector.align = load.align
+            return vector
+        vector = _poison(kind)
+        for lane in range(self._lanes):
+            value = self._put(ir.LoadInstr(self._block, self._lane_pointer(pointer, lane)))
+            value.align = load.align
+            vector = self._put(ir.InsertElement(self._block, vector, value, ir.Constant(_I32, lane)))
+        return vector
+
+    def _store(self, store: ir.StoreInstr) -> None:
+        value, pointer = store.operands
+        vector = self._vector(value)
+        if self._loop.step(pointer) == 1:
+            self._put_store(vector, self._vector_pointer(pointer, vector.type), store.align)
+            return
+        for lane in range(self._lanes):
+            self._put_store(_extract(self._block, vector, lane), self._lane_pointer(pointer, lane), store.align)
+
+    def _put_store(self, value: ir.Value, pointer: ir.Value, align: Any) -> None:
+        self._put(ir.StoreInstr(self._block, value, pointer)).align = align
+
+
+def call_vectors(function: ir.Function) -> None:
+    """Let a function call the math library for vectors only, of which one lane counts where it has one number: then no other version is needed."""
+    replaced: list[tuple[ir.Value, ir.Value]] = []
+    for block in function.blocks:
+        before, block.instructions = block.instructions, []
+        for instruction in before:
+            key = math_function(instruction) if isinstance(instruction, ir.CallInstr) else None
+            if key is None:
+                block.instructions.append(instruction)
+                continue
+            width = _math_lanes(block.module, key[1])
+            arguments = [_splat(block, a, width) for a in instruction.args]
+            replaced.append((instruction, _extract(block, _call_math(block, key, arguments), 0)))
+    for block in function.blocks if replaced else ():
+        for instruction in block.instructions:
+            for old, new in replaced:
+                instruction.replace_usage(old, new)
+    math = definitions(function.module).used
+    for callee in math.values():
+        del function.module.globals[callee.name]
+    math.clear()
+
+
+def copied(block: ir.Block, instruction: Any, operand: Callable[[ir.Value], ir.Value], kind: ir.Type) -> Any:
+    """An instruction like another one, with other operands and another type."""
+    operands = [operand(o) for o in instruction.operands]
+    if isinstance(instruction, ir.CastInstr):
+        return ir.CastInstr(block, instruction.opname, operands[0], kind)
+    if isinstance(instruction, ir.ICMPInstr | ir.FCMPInstr):
+        return type(instruction)(block, instruction.op, *operands, flags=instruction.flags)
+    if isinstance(instruction, ir.SelectInstr):
+        return ir.SelectInstr(block, *operands, flags=instruction.flags)
+    if isinstance(instruction, ir.CallInstr):
+        return ir.CallInstr(block, operands[0], operands[1:], fastmath=tuple(instruction.fastmath))
+    if isinstance(instruction, ir.GEPInstr):
+        return ir.GEPInstr(block, operands[0], operands[1:], instruction.inbounds, "")
+    if isinstance(instruction, ir.LoadInstr):
+        load = ir.LoadInstr(block, operands[0])
+        load.align = instruction.align
+        return load
+    return ir.Instruction(block, kind, instruction.opname, operands, flags=instruction.flags)
+
+
+def _put(block: ir.Block, instruction: Any) -> Any:
+    block.instructions.append(instruction)
+    return instruction
+
+
+def _declared(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:
+    found = module.globals.get(name)
+    return ir.Function(module, kind, name) if found is None else found
+
+
+def _splat(block: ir.Block, value: ir.Value, lanes: int) -> ir.Value:
+    """The same number in all lanes."""
+    kind = ir.VectorType(value.type, lanes)
+    if isinstance(value, ir.Constant):
+        return _constant(kind, f"splat ({value})")
+    one = _put(block, ir.InsertElement(block, _poison(kind), value, ir.Constant(_I32, 0)))
+    return _put(block, ir.ShuffleVector(block, one, _poison(kind), _mask([0] * lanes)))
+
+
+def _extract(block: ir.Block, vector: ir.Value, lane: int) -> ir.Value:
+    return _put(block, ir.ExtractElement(block, vector, ir.Constant(_I32, lane)))
+
+
+def _math_lanes(module: ir.Module, dtype: str) -> int:
+    """For how many lanes at once a math function is called."""
+    return definitions(module).lanes(dtype)[0]
+
+
+def _call_math(block: ir.Block, key: tuple[str, str], arguments: list[ir.Value]) -> ir.Value:
+    kind = arguments[0].type
+    name = f"fad_{key[0]}_{key[1]}_v{kind.count}"
+    function = _declared(block.module, name, ir.FunctionType(kind, [kind] * len(arguments)))
+    function.attributes.add("nounwind")
+    return _put(block, ir.CallInstr(block, function, arguments))
+
+
+def _poison(kind: ir.VectorType) -> ir.Constant:
+    return _constant(kind, "poison")
+
+
+def _constant(kind: ir.VectorType, text: str) -> ir.Constant:
+    constant = ir.FormattedConstant(kind.element, text)
+    constant.type = kind
+    return constant
+
+
+def _mask(lanes: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_I32, len(lanes)), [ir.Constant(_I32, n) for n in lanes])
+
+
+def _suffix(kind: ir.Type) -> str:
+    """How names of LLVM's functions say a type."""
+    return (
+        f"i{kind.width}"
+        if isinstance(kind, ir.IntType)
+        else {"double": "f64", "float": "f32", "half": "f16"}[str(kind)]
+    )
