@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fad.core import pytrees
 from fad.core.array import wrap
 from fad.core.avals import dtype_of, is_complex, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, DTypeError, ShapeError, TreeError
-from fad.core.pytrees import PyTreeDef, path_text
+from fad.core.pytrees import path_text
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import convert, full, reshape
 from fad.transforms.arguments import as_operand
+
+if TYPE_CHECKING:
+    from fad.core.pytrees import PyTreeDef
 
 __all__ = [
     "flatten",
@@ -253,7 +255,7 @@ def transpose(outer: Any, inner: Any, tree: Any) -> Any:
     >>> fad.tree.transpose([0, 0], {"x": 0, "y": 0}, [{"x": 1, "y": 2}, {"x": 3, "y": 4}])
     {'x': [1, 3], 'y': [2, 4]}
     """
-    outer, inner = (t if isinstance(t, PyTreeDef) else pytrees.structure(t) for t in (outer, inner))
+    outer, inner = (t if pytrees.is_structure(t) else pytrees.structure(t) for t in (outer, inner))
     (subtrees,) = _beside(outer, [tree])
     columns = _beside(inner, subtrees)
     rows = zip(*columns, strict=True) if columns else [[] for _ in range(inner.num_leaves)]
@@ -337,6 +339,8 @@ def register_dataclass(cls: Any = None, *, static: Sequence[str] | None = None) 
     """
     if cls is None:
         return functools.partial(register_dataclass, static=static)
+    import dataclasses  # whoever has a dataclass has loaded it
+
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         name = getattr(cls, "__name__", repr(cls))
         raise TreeError(

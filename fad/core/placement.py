@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 from fad.core.array import Array, buffer_from, host_buffer, wrap
@@ -15,10 +14,10 @@ __all__ = ["block_until_ready", "device_put", "devices"]
 
 def _cupy() -> Any:
     """The CuPy module if a CUDA device can be used, else ``None``."""
-    if importlib.util.find_spec("cupy") is None:
+    try:
+        import cupy
+    except ModuleNotFoundError:
         return None
-    import cupy
-
     try:
         return cupy if cupy.cuda.runtime.getDeviceCount() else None
     except cupy.cuda.runtime.CUDARuntimeError:

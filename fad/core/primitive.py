@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -207,13 +206,17 @@ class UnaryPrimitive(Primitive):
 
 
 class BinaryPrimitive(Primitive):
-    """An operation on two arguments, without parameters. Its ``pullback_from`` comes in three: for the first argument, the second and both."""
+    """An operation on two arguments, without parameters. Its ``pullback_from`` comes in three: for the first argument, the second and both.
 
-    __slots__ = ("pull_both", "pull_first", "pull_second")
+    ``reads[k]`` tells which of (result, first, second) the derivative by argument ``k`` reads.
+    """
+
+    __slots__ = ("pull_both", "pull_first", "pull_second", "reads")
 
     pull_first: Callable[[Any, Any, Any], tuple[Any, ...] | None]
     pull_second: Callable[[Any, Any, Any], tuple[Any, ...] | None]
     pull_both: Callable[[Any, Any, Any], tuple[Any, ...] | None]
+    reads: tuple[tuple[bool, ...], ...]
 
     def bind(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         """Hand the arguments to the current trace."""
@@ -222,6 +225,8 @@ class BinaryPrimitive(Primitive):
 
 def _lookup(name: str) -> Primitive:
     if name not in REGISTRY:  # what declares it has not been needed in this process yet
+        from pkgutil import iter_modules
+
         for package in ("fad.primitives", "fad.transforms", "fad.debug"):
             for module in iter_modules(import_module(package).__path__):
                 import_module(f"{package}.{module.name}")

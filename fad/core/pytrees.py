@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 from collections.abc import Callable, Iterable
-from typing import Any
-
-import optree
+from typing import TYPE_CHECKING, Any
 
 from fad.core.errors import TreeError
 
+if TYPE_CHECKING:
+    import optree
+    from optree import PyTreeSpec as PyTreeDef
+else:
+
+    class _OnFirstUse:
+        """optree, imported when the first tree is met: that takes as long as a quarter of fad. Found names are kept."""
+
+        def __getattr__(self, name: str) -> Any:
+            value = self.__dict__[name] = getattr(importlib.import_module("optree"), name)
+            return value
+
+    optree = _OnFirstUse()
+
 __all__ = [
     "NAMESPACE",
-    "PyTreeDef",
     "broadcast_prefix",
     "flatten",
     "flatten_with_paths",
+    "is_structure",
     "leaves",
     "map_leaves",
     "path_text",
@@ -25,8 +37,6 @@ __all__ = [
 ]
 
 NAMESPACE = "fad"
-PyTreeDef = optree.PyTreeSpec
-LEAF = optree.tree_structure(0, namespace=NAMESPACE)
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], PyTreeDef]:
@@ -50,6 +60,11 @@ def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]
 def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> PyTreeDef:
     """The structure of a tree."""
     return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
+
+
+def is_structure(value: Any) -> bool:
+    """Whether a value is the structure of a tree, not a tree."""
+    return isinstance(value, optree.PyTreeSpec)
 
 
 def map_leaves(
@@ -98,6 +113,7 @@ def register_class(
 
 def register_dataclass_fields(cls: type, data_fields: tuple[str, ...], meta_fields: tuple[str, ...]) -> None:
     """Register a dataclass: ``data_fields`` are children, ``meta_fields`` belong to the structure."""
+    import dataclasses  # whoever has a dataclass has loaded it
 
     def flatten_node(node: Any) -> tuple[Any, Any, tuple[str, ...]]:
         return tuple(getattr(node, f) for f in data_fields), tuple(getattr(node, f) for f in meta_fields), data_fields

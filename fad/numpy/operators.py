@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import bfloat16, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
+from fad.core.temporaries import LONE
 from fad.core.trace import CURRENT, EVAL, Tracer
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import operand
+from fad.numpy.in_place import into_temporary
 from fad.numpy.indexing import iterate
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.object_arrays import Element, check_stays_real
@@ -24,7 +27,9 @@ _NUMBERS = frozenset(
 )
 _ndarray = np.ndarray
 _BFLOAT16 = bfloat16.type
+_IN_PLACE = ("+", "-", "*", "/")
 _new = object.__new__
+_references = getattr(sys, "getrefcount", lambda value: -1)
 
 
 def _other(function: str, own: Any, value: Any) -> Any:
@@ -43,8 +48,13 @@ def _other(function: str, own: Any, value: Any) -> Any:
 
 def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """An operator and its reflection. These are the hottest lines of eager code, so nothing is factored out of them."""
+    primitive, lone = getattr(bind, "__self__", None), LONE if symbol in _IN_PLACE else 0
 
     def forward(self: Any, other: Any) -> Any:
+        if (_references(self) == lone or _references(other) == lone) and (
+            out := into_temporary(_references(self) == lone, _references(other) == lone, primitive, self, other)
+        ) is not None:
+            return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
         if kind is float:
@@ -68,14 +78,15 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         return out if isinstance(out, Tracer) else wrap(out)
 
     def reflected(self: Any, other: Any) -> Any:
+        if (_references(self) == lone or _references(other) == lone) and (
+            out := into_temporary(_references(other) == lone, _references(self) == lone, primitive, other, self)
+        ) is not None:
+            return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
         if kind is float:
             if own.dtype is bfloat16:
                 other = _BFLOAT16(other)
-        elif kind is _ndarray:
-            if other.dtype.kind not in "fiubc" or CURRENT.get() is not EVAL:
-                other = operand(other, symbol)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)
             if other is NotImplemented:

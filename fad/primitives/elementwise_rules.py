@@ -244,6 +244,7 @@ def install_pulls(primitive: Primitive, terms: Sequence[Term | None], needs: Seq
         pulls = [_binary_pull(k, terms[k], needs[k]) for k in range(2)] if terms else [_nothing] * 2
         primitive.pull_first, primitive.pull_second = pulls
         primitive.pull_both = _both_pull(terms, needs, pulls) if terms else _nothing
+        primitive.reads = tuple(needs)
         chosen = {(0,): pulls[0], (1,): pulls[1], (0, 1): primitive.pull_both}
         primitive.pullback_from = lambda out, primals, active, params: chosen[active](out, *primals)
     elif terms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fad.compiler.dispatch import c_function, compiled_program
 from fad.compiler.outcomes import MISS
@@ -14,12 +14,15 @@ from fad.core.avals import ShapedArray, aval_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError, MissingPackageError, TreeError
 from fad.core.program import Program
-from fad.core.pytrees import PyTreeDef, flatten, flatten_with_paths, unflatten
+from fad.core.pytrees import flatten, flatten_with_paths, unflatten
 from fad.core.trace import CURRENT, EVAL
 from fad.transforms.arguments import function_name, leaf_operands
 from fad.transforms.calling import call
 from fad.transforms.donation import call_donating
 from fad.transforms.shortcuts import make_shortcut
+
+if TYPE_CHECKING:
+    from fad.core.pytrees import PyTreeDef
 
 __all__ = ["Compiled", "Lowered", "argument_names", "leaf_arguments"]
 

@@ -6,7 +6,6 @@ constant shares. Where a donated argument is one of these, its elements are copi
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,38 +16,16 @@ from fad.core.array import Array, Deleted, wrap
 from fad.core.errors import ArgumentError
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
+from fad.core.temporaries import owned_buffer
 from fad.transforms.arguments import as_operand
 from fad.transforms.calling import call
 
 __all__ = ["DonatingShortcut", "call_donating"]
 
 
-def _references(buffer: Any) -> int:
-    return sys.getrefcount(buffer)
-
-
-def _alone() -> int:
-    """What :func:`_references` says of a buffer that only its ``Array`` and the caller's variable hold; it depends on the interpreter."""
-    array = wrap(np.empty(1))
-    buffer = array._buffer
-    return _references(buffer)
-
-
-_ALONE = _alone()
-
-
 def owns_its_memory(leaf: Any) -> bool:
     """Whether a leaf is an ``Array`` whose elements nobody else can see."""
-    if type(leaf) is not Array:
-        return False
-    buffer = leaf._buffer
-    if (
-        type(buffer) is not np.ndarray
-        or buffer.base is not None
-        or not (buffer.flags.owndata and buffer.flags.writeable)
-    ):
-        return False
-    return _references(buffer) == _ALONE
+    return type(leaf) is Array and owned_buffer(leaf, "_buffer") is not None
 
 
 def check_donated(name: str, leaves: Sequence[Any], donated: Sequence[int]) -> None:

@@ -32,6 +32,12 @@ def test_nothing_heavy_is_loaded(code):
     assert not loaded, f"import these inside the function that needs them: {loaded}"
 
 
+def test_trees_are_loaded_when_there_is_one():
+    script = "import sys, fad\nfad.grad(fad.numpy.sum)(fad.numpy.ones(3))\nprint('optree' in sys.modules, fad.grad(lambda d: d['x'])({'x': 1.0}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "False {'x': Array(1.)}\n", done.stdout + done.stderr
+
+
 PARTS = ("fad.numpy", "fad.random", "fad.tree", "fad.nn", "fad.optim", "fad.testing", "fad.debug", "fad.extend")
 
 

@@ -1,0 +1,119 @@
+"""Temporaries of an expression, whose memory an operator's result may take: the product in ``p - rate * g`` is seen by nobody else.
+
+NumPy does the same with its own arrays. What it saves is not the copy but the fresh memory: the first touch of a page costs more than the arithmetic in it.
+
+An operand is a temporary if the expression itself made it by an operator, which the caller's bytecode tells, *and* nothing but the evaluation holds
+it, which its reference count tells. Either alone could be mistaken: code written in C, such as NumPy's loops over arrays of objects, may hand over
+operands that it has not counted; and what an operator gave may have been kept by whoever computed it.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LONE", "operand_temporaries", "owned_buffer"]
+
+_ARITHMETIC = frozenset("+ - * / // % ** @ & | ^ << >>".split())
+_NEITHER = (False, False)
+_known: dict[int, tuple[CodeType, dict[int, tuple[bool, bool]]]] = {}
+_KEPT = 4096
+_references = getattr(sys, "getrefcount", lambda value: -1)
+
+
+def operand_temporaries(code: CodeType, offset: int) -> tuple[bool, bool]:
+    """Whether the left and the right operand of the operator at an offset of some bytecode are values of arithmetic expressions."""
+    found = _known.get(id(code))
+    if found is None:
+        if len(_known) >= _KEPT:
+            _known.clear()
+        # The code is kept as well, lest another one come to lie at its address.
+        found = _known[id(code)] = (code, _read_operators(code))
+    return found[1].get(offset, _NEITHER)
+
+
+def _read_operators(code: CodeType) -> dict[int, tuple[bool, bool]]:
+    """What :func:`operand_temporaries` tells, for every arithmetic operator of some code."""
+    import dis
+
+    found: dict[int, tuple[bool, bool]] = {}
+    before: list[Any] = []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "CACHE":
+            continue
+        if instruction.is_jump_target:
+            before = []  # what lies on the stack may have been made in more than one way
+        if before and _is_arithmetic(instruction, assigning=True):
+            found[instruction.offset] = _left_is_temporary(before), _is_arithmetic(before[-1])
+        before.append(instruction)
+    return found
+
+
+def _left_is_temporary(before: list[Any]) -> bool:
+    """Whether an operator made the value under the topmost one, given the instructions so far.
+
+    Going back, the code of the topmost value is complete where it has put one value on the stack in all.
+    """
+    import dis
+
+    depth = 0
+    for k in range(len(before) - 1, 0, -1):
+        depth += dis.stack_effect(before[k].opcode, before[k].arg, jump=False)
+        if depth >= 1:
+            return depth == 1 and _is_arithmetic(before[k - 1])
+    return False
+
+
+def _is_arithmetic(instruction: Any, assigning: bool = False) -> bool:
+    if instruction.opname == "UNARY_NEGATIVE":
+        return not assigning
+    symbol = instruction.argrepr.removesuffix("=") if assigning else instruction.argrepr
+    return instruction.opname == "BINARY_OP" and symbol in _ARITHMETIC
+
+
+class _Probe:
+    def __neg__(self) -> _Probe:
+        return _Probe()
+
+    def __add__(self, other: Any) -> tuple[int, int]:
+        return _references(self), _references(other)
+
+
+def _count_in_operators() -> int:
+    """The reference count that an operator's method sees of a temporary; it depends on the interpreter."""
+    probe, counts = _Probe(), set()
+    for _ in range(32):  # until the interpreter has specialised the code
+        counts.add(-probe + -probe)
+    kept = [_Probe(), _Probe()]
+    left, right = counts.pop()
+    always_so = not counts and left == right < min(kept[0] + kept[1])
+    return left if always_so and getattr(sys, "_is_gil_enabled", lambda: True)() else 0
+
+
+LONE = _count_in_operators()
+"""What :func:`sys.getrefcount` gives for an operator's temporary operand in the operator's method; 0 where that is not to be relied on."""
+
+
+class _Holder:
+    __slots__ = ("buffer",)
+
+
+def _count_in_slots() -> int:
+    holder = _Holder()
+    holder.buffer = np.empty(1)
+    buffer = holder.buffer
+    return _references(buffer)
+
+
+_ONE_SLOT = _count_in_slots()
+
+
+def owned_buffer(holder: Any, slot: str) -> Any:
+    """The array in a slot of an object if it owns its memory and nothing else refers to it, else ``None``."""
+    buffer = getattr(holder, slot)
+    if type(buffer) is not np.ndarray or _references(buffer) != _ONE_SLOT:
+        return None
+    return buffer if buffer.base is None and buffer.flags.owndata and buffer.flags.writeable else None
