@@ -51,6 +51,8 @@ class Patterns:
         What is read.
     mixed : set of int
         The axes whose index takes part in arithmetic.
+    edged : bool
+        Whether something is known of all indices but those near an end of an axis, which a loop may be split for.
     """
 
     def __init__(self, producer: Callable[[Var], Equation | None]):
@@ -58,6 +60,7 @@ class Patterns:
         self._seen: set[Access] = set()
         self.accesses: list[Access] = []
         self.mixed: set[int] = set()
+        self.edged = False
 
     def read(self, atom: Atom, index: tuple[SymbolicIndex, ...]) -> None:
         """Follow an element to the variables that it is read from: those without a producer."""
@@ -128,6 +131,11 @@ class Patterns:
     def larger(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """The larger of two integers."""
         return max(x, y) if type(x) is int and type(y) is int else self._mix(x, y)
+
+    def inside(self, x: SymbolicIndex, low: SymbolicIndex | None, high: SymbolicIndex | None) -> bool:
+        """Whether ``low <= x < high`` may be taken for granted: not here, where nothing is left out."""
+        self.edged = True
+        return False
 
     # -- what follows from it ---------------------------------------------------------------------------------------------
 

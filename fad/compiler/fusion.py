@@ -16,6 +16,7 @@ from typing import Any
 
 from fad.compiler.access import REDUCTIONS, Access, Axis, Patterns, domain_of, identity_index
 from fad.compiler.clusters import Cluster, clusters_of
+from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
 from fad.compiler.size_classes import LONG, is_small, least_size, most_size
@@ -23,11 +24,6 @@ from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
 
-_CHEAP = frozenset(
-    """add subtract multiply divide negative positive square reciprocal maximum minimum fmax fmin select zero_safe_multiply absolute sign
-    equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not logical_xor isnan isinf isfinite copysign
-    floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
-)
 _MOST_UNROLLED = 64
 _MANY = 8
 """An array of so many times the elements that are gathered from it is not made for them alone."""
@@ -126,6 +122,8 @@ class Plan:
         The equation of every variable.
     stored : set of Var
         Variables that some other step reads, and so are kept.
+    virtual : set of Var
+        Variables that are computed where they are read: views, and what is :mod:`deferred <fad.compiler.deferral>`.
     aliases : dict of Var to Var
         Variables that are the same memory as another one, in another shape.
     in_place : dict of Var to Var
@@ -151,7 +149,7 @@ class Plan:
 def plan_steps(program: Program) -> Plan:
     """Place every equation of a Program."""
     planner = _Planner(program)
-    early = _known_at_once(program)
+    early = _known_at_once(program, planner.deferred)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
     planner.find_in_place()
@@ -163,6 +161,7 @@ class _Planner:
     def __init__(self, program: Program):
         self.plan = Plan(program)
         self.in_memory = _needed_in_memory(program)
+        self.deferred = deferred_results(program, self.in_memory)
         self.clusters = clusters_of(program)
         self.users: dict[Var, set[int]] = {}
         # Results of which a later step reads a few elements and computes them itself.
@@ -174,7 +173,9 @@ class _Planner:
         """Put an equation into a step."""
         plan, kernel = self.plan, equation.primitive.kernel
         out = equation.outputs[0] if equation.outputs else None
-        if _is_unrolled(equation):
+        if out is not None and out in self.deferred:
+            plan.virtual.add(out)
+        elif _is_unrolled(equation):
             self._place_straight(equation)
         elif out is not None and is_view(equation) and out not in self.in_memory:
             plan.virtual.add(out)
@@ -338,7 +339,7 @@ class _Planner:
             place >= 0
             and isinstance(self.plan.steps[place], Group)
             and rule_of(equation) is not None
-            and equation.primitive.name in _CHEAP
+            and equation.primitive.name in CHEAP
         )
 
     def find_in_place(self) -> None:
@@ -366,12 +367,16 @@ class _Planner:
                 group.scratch.add(access.var)
 
 
-def _known_at_once(program: Program) -> dict[int, Equation]:
+def _known_at_once(program: Program, deferred: set[Var]) -> dict[int, Equation]:
     """The operations on small values that follow from the inputs alone, by identity: done first, they part no loops."""
     found: dict[int, Equation] = {}
     later: set[Var] = set()
     for equation in program.equations:
-        if _is_unrolled(equation) and later.isdisjoint([a for a in equation.inputs if isinstance(a, Var)]):
+        if (
+            deferred.isdisjoint(equation.outputs)
+            and _is_unrolled(equation)
+            and later.isdisjoint([a for a in equation.inputs if isinstance(a, Var)])
+        ):
             found[id(equation)] = equation
         else:
             later.update(equation.outputs)
@@ -446,7 +451,7 @@ def _inner_size(domain: tuple[int, ...], prefix: tuple[int, ...]) -> int:
 
 def is_costly(equation: Equation) -> bool:
     """Whether an elementwise operation calls a function of the math library."""
-    return callable(equation.primitive.kernel) and equation.primitive.name not in _CHEAP
+    return callable(equation.primitive.kernel) and equation.primitive.name not in CHEAP
 
 
 def _new_prefix(group: Group, domain: tuple[int, ...], axes: list[int], is_global: bool) -> tuple[int, ...] | None:

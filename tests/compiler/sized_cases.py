@@ -179,11 +179,40 @@ FORWARD: dict[str, Case] = {
     ),
 }
 
+
+def ends(size: Size) -> tuple[Callable, list[Any]]:
+    """Arrays with elements added at their ends, read at other places than their own."""
+
+    def f(x: Any, y: Any) -> Any:
+        joined = fnp.concatenate([y[:1], x[1:] * x[:-1], y[1:3]])
+        wider = fnp.pad(joined * 2.0 + 1.0, (2, 3))
+        nearer = wider[1:] - wider[:-1]
+        turned = fnp.concatenate([nearer[::-1], nearer[:2]]) * 3.0
+        return joined, nearer, turned[1:-1] + turned[2:], fnp.pad(x[:2], (1, x.size)), fnp.pad(y[:1], (y.size, 2)) * 2.0
+
+    return f, [numbers(size("n")), numbers(size("m"))]
+
+
+def borders(size: Size) -> tuple[Callable, list[Any]]:
+    """Stencils: neighbours along both axes of an array with a border."""
+
+    def f(x: Any, v: Any) -> Any:
+        wide = fnp.pad(x * x, ((1, 1), (2, 0)))
+        inner = wide[1:-1, 2:] * 4.0 - wide[:-2, 2:] - wide[2:, 2:] - wide[1:-1, 1:-1]
+        tall = fnp.concatenate([v[None], fnp.sin(inner), v[None] * 2.0, v[None]], axis=0)
+        long = fnp.concatenate([tall[:, :1], tall + 1.0, tall[:, -2:]], axis=1)
+        return inner, tall[1:] - tall[:-1], long * 2.0, long.sum(axis=1), fnp.pad(x, ((0, 0), (0, 1)))[:, ::-1] + 1.0
+
+    return f, [numbers(size("n"), size("m")), numbers(size("m"))]
+
+
+FORWARD["ends"], FORWARD["borders"] = ends, borders
+
 BACKWARD = (
     "float64", "sums", "extremes", "softmax", "layer norm", "tall", "logsumexp", "product", "batched product", "vector product",
     "views", "joins", "cumulative", "sorting", "reading", "writing", "solving", "triangles", "convolution", "padded convolution",
     "strided convolution", "dilated convolution", "grouped convolution", "channels", "depthwise convolution", "maxima of windows",
-    "means of windows", "recurrence",
+    "means of windows", "recurrence", "ends", "borders",
 )  # fmt: skip
 
 

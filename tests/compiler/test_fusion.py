@@ -164,3 +164,46 @@ def test_few_elements_that_are_gathered_are_computed_where_they_are_read():
     assert kernels(compiled) == []
     many = check_compiled(lambda x: fnp.exp(x)[rows], X)
     assert len(kernels(many)) == 1
+
+
+def stencil(x):
+    return fnp.concatenate([x[:1], x[1:] * x[:-1] * 2.0]) + 1.0
+
+
+def test_elements_added_at_an_end_part_no_loop():
+    (text,) = kernels(check_compiled(stencil, V))
+    assert text.splitlines()[0] == "for i < 300:"
+    # The cotangent is read beside its own place, and so is kept between two loops.
+    assert len(kernels(check_compiled(fad.grad(lambda x: fnp.sum(fnp.sin(stencil(x)))), V))) == 2
+    assert len(kernels(check_compiled(lambda x: fnp.pad(x * 2.0, (1, 2)) * 3.0, V))) == 1
+    # Two long parts are copied one after the other.
+    assert len(kernels(check_compiled(lambda x: fnp.concatenate([x * 2.0, x]) * 3.0, V))) == 2
+
+
+def test_the_inner_part_of_a_split_loop_asks_for_nothing():
+    code = fad.jit(stencil).lower(V).as_text("optimised_llvm")
+    kernel = code[: code.index("ret void")]
+    inner = next(
+        block for block in kernel.split("\n\n") if " x double>" in block and "br i1" in block and "fmul" in block
+    )
+    assert "select" not in inner and "masked" not in inner
+
+
+def test_a_few_operations_on_an_array_in_memory_are_done_again():
+    def turn(c, a):
+        c = c * 2.0
+        return fnp.concatenate([c[1:] * a[1:], c[:1]]), None
+
+    compiled = check_compiled(lambda x: fad.scan(turn, x[0], x)[0], X)
+    (body,) = [k for k in kernels(compiled) if "* 2.0" in k]
+    assert body.count("for") == 1
+
+
+def test_results_that_would_be_kept_for_their_readers_anyway_are_computed_once():
+    def f(x):
+        a, b = fnp.sin(x), fnp.cos(x)
+        return fnp.pad(a * b, (1, 1)) + 1.0
+
+    # One array, the product, is kept between the loops, not its two factors.
+    (segment,) = check_compiled(f, V).steps
+    assert segment.arena_size == -(-V.nbytes // 64) * 64

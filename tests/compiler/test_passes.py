@@ -9,12 +9,13 @@ import fad
 import fad.numpy as fnp
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
-from fad.compiler.passes.pipeline import PASSES, simplified
+from fad.compiler.passes.pipeline import PASSES, narrow_scans, simplified
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
 from fad.compiler.passes.verifier import verify
 from fad.core.errors import FadError
 from fad.core.program import Equation, Program, Var, evaluate
+from tests.compiler.compiled_programs import check_compiled
 from tests.compiler.program_steps import STEPS, Known, disagreement, function_of, run_steps
 
 X = np.linspace(-1.0, 2.0, 12).reshape(3, 4)
@@ -49,6 +50,24 @@ def test_every_pass_keeps_the_meaning(function, number):
         program = verify(transform(program), transform.__name__)
     for seen, expected in zip(evaluate(program, X), before, strict=True):
         np.testing.assert_allclose(seen, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_loops_stack_what_a_slice_is_taken_of_and_slice_rows_inside():
+    def f(x):
+        def turn(c, a):
+            c = fnp.sin(c) * a
+            return c, (c[1:], c[:-1], c[:2])
+
+        c, (tails, heads, few) = fad.scan(turn, x[0], x)
+        return fad.scan(lambda d, row: (d + row[0] * row[1], None), c[1:], (tails, heads))[0], few
+
+    rows = np.linspace(-1.0, 2.0, 36).reshape(3, 12)
+    first, second = [e for e in narrow_scans(staged(f, rows)).equations if e.primitive.name == "scan"]
+    # The rows themselves instead of two of their slices; what is much smaller, or given to the user, is stacked as it is.
+    assert [v.aval.shape for v in first.outputs] == [(12,), (3, 12), (3, 2)]
+    assert [a.aval.shape for a in second.inputs if a in first.outputs] == [(3, 12)]
+    check_compiled(f, rows)
+    check_compiled(fad.grad(lambda x: sum(fnp.sum(fnp.sin(out)) for out in f(x))), rows)
 
 
 def test_inlining_writes_out_nested_calls():

@@ -76,13 +76,14 @@ class Elements:
 
     def compute(self, equation: Equation, index: Ixs) -> Located:
         """One element of an equation's result."""
-        if equation.primitive.kernel == "pad" and self._is_plain(equation.inputs[0]):
+        rule = rule_of(equation)
+        assert rule is not None, f"the result of {equation.primitive.name} is not stored"
+        sources = rule.sources(self.emitter, equation, index)
+        if sources and equation.primitive.kernel == "pad" and self._is_plain(equation.inputs[0]):
             found = self._padded(equation, index)
             if found is not None:
                 return found
-        rule = rule_of(equation)
-        assert rule is not None, f"the result of {equation.primitive.name} is not stored"
-        values = [self.element(a, i) for a, i in rule.sources(self.emitter, equation, index)]
+        values = [self.element(a, i) for a, i in sources]
         return rule.combine(self.emitter, equation, index, values)
 
     def _is_plain(self, atom: Atom) -> bool:

@@ -72,6 +72,9 @@ class Emitter:
         self.scopes = [Scope(ir.IRBuilder(body))]
         self._body = body
         self._known: dict[int, Index] = {}
+        # What answers whether conditions on indices may be taken for granted.
+        self.granted: Callable[[Ix, Ix | None, Ix | None], bool] | None = None
+        self.sums: dict[Index, tuple[str, Ix, Ix]] = {}
         # Inside an alternative nothing is computed before it is chosen, except what is known already.
         self.floor = 0
         self.may_leave = False
@@ -139,7 +142,8 @@ class Emitter:
         scope = self.scopes[depth]
         key = (operation, x, y)
         if key not in scope.memo:
-            scope.memo[key] = Index(getattr(scope.builder, operation)(self.raw(x), self.raw(y)), depth)
+            scope.memo[key] = made = Index(getattr(scope.builder, operation)(self.raw(x), self.raw(y)), depth)
+            self.sums[made] = (operation, x, y)
         return scope.memo[key]
 
     def add(self, x: Ix, y: Ix) -> Ix:
@@ -191,6 +195,10 @@ class Emitter:
 
     minimum, maximum = smaller, larger
 
+    def inside(self, x: Ix, low: Ix | None, high: Ix | None) -> bool:
+        """Whether ``low <= x < high`` may be taken for granted where code is written now; a bound may be left out."""
+        return self.granted is not None and self.granted(x, low, high)
+
     @contextmanager
     def where(self, condition: ir.Value) -> Iterator[_Merge]:
         """Code for where a condition holds that gives one value; elsewhere the value is another one."""
@@ -231,26 +239,34 @@ class Emitter:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def loop(self, start: Ix, stop: Ix, plain: bool = False, most: int | None = None) -> Iterator[Index]:
+    def loop(
+        self,
+        start: Ix | Callable[[], Ix],
+        stop: Ix | Callable[[], Ix],
+        plain: bool = False,
+        most: int | None = None,
+        short: bool = False,
+    ) -> Iterator[Index]:
         """A loop over ``start <= i < stop``, of at most ``most`` turns; the code written inside the block is its body.
 
-        LLVM is asked not to unroll a ``plain`` loop.
+        Bounds that follow from the body are given as functions, which are called when it is written. LLVM is asked not to unroll a ``plain`` loop,
+        and to leave a ``short`` one as it is.
         """
         outer = self.scopes[-1]
         body = self.function.append_basic_block("loop")
-        if most is not None:
-            self.most_turns[body] = most
+        if most is not None or short:
+            self.most_turns[body] = 0 if short else most
         done = self.function.append_basic_block("done")
         inner = Scope(ir.IRBuilder(body))
         counter = inner.builder.phi(I64)
         self.scopes.append(inner)
-        first, last = self.raw(start), self.raw(stop)
         yield Index(counter, self.depth)
+        first, last = [self.raw(bound() if callable(bound) else bound) for bound in (start, stop)]
         following = inner.builder.add(counter, ir.Constant(I64, 1), flags=["nsw", "nuw"])
         counter.add_incoming(following, inner.builder.block)
         back = inner.builder.cbranch(inner.builder.icmp_signed("<", following, last), body, done)
-        if plain or not (isinstance(start, int) and isinstance(stop, int)):
-            back.set_metadata("llvm.loop", _plain_loop(self.function.module))
+        if plain or short or not (isinstance(start, int) and isinstance(stop, int)):
+            back.set_metadata("llvm.loop", _loop_hints(self.function.module, short))
         self.scopes.pop()
         counter.add_incoming(first, outer.builder.block)
         outer.builder.cbranch(outer.builder.icmp_signed("<", first, last), body, done)
@@ -329,9 +345,11 @@ class _Merge:
         return self._result
 
 
-def _plain_loop(module: ir.Module) -> ir.MDValue:
+def _loop_hints(module: ir.Module, short: bool) -> ir.MDValue:
     """Hints for one loop; their first operand is the node itself, which tells them from another loop's."""
-    hint = module.add_metadata(["llvm.loop.unroll.disable"])
-    node = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), hint])
-    node.operands = (node, hint)
+    hints = [module.add_metadata(["llvm.loop.unroll.disable"])]
+    if short:
+        hints.append(module.add_metadata(["llvm.loop.vectorize.enable", ir.Constant(ir.IntType(1), 0)]))
+    node = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), *hints])
+    node.operands = (node, *hints)
     return node

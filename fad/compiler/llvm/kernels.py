@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +11,7 @@ from fad.compiler.access import Access, Patterns, identity_index
 from fad.compiler.fusion import Group, Member
 from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
+from fad.compiler.llvm.interior import write_split
 from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
@@ -71,14 +72,16 @@ class KernelWriter:
         for member in members:
             if member.is_global:
                 self._start(member)
-        prefix = self.group.prefix
-        with ExitStack() as stack:
-            outer = self._open(stack, prefix, 0, self._patterns(members), members if not self.group.fixed else [])
+
+        def turn(outer: list[Ix]) -> None:
             for var in self._overwritten:
                 self.elements.element(var, tuple(outer))  # before anything is written
             self._read_inside_turn()
             for level in range(1 + max(m.level for m in members)):
                 self._write_level(outer, [m for m in members if m.level == level])
+
+        together = members if not self.group.fixed else []
+        self._write_loops(self.group.prefix, 0, self._patterns(members), together, turn)
         for member in members:
             if member.is_global:
                 self._finish_global(member)
@@ -115,37 +118,48 @@ class KernelWriter:
                 patterns.accesses.append(Access(member.output, index))
         return patterns
 
-    def _open(
-        self, stack: ExitStack, sizes: tuple[int, ...], first: int, patterns: Patterns, sums: Sequence[Member]
-    ) -> list[Ix]:
-        """Open loops over axes ``first, first + 1, ...`` of the domain, merged where possible; gives their indices."""
+    def _write_loops(
+        self,
+        sizes: tuple[int, ...],
+        first: int,
+        patterns: Patterns,
+        sums: Sequence[Member],
+        body: Callable[[list[Ix]], None],
+    ) -> None:
+        """Write loops over axes ``first, first + 1, ...`` of the domain, merged where possible; ``body`` gets their indices.
+
+        The body is written twice where that spares most turns to ask whether they are near an edge of an array.
+        """
         index: list[Ix] = [0] * len(sizes)
-        axes = [k for k, n in enumerate(sizes) if n != 1]
-        runs: list[list[int]] = []
-        for k in axes:
-            joins = runs and runs[-1][-1] == k - 1 and patterns.mergeable(first + k - 1, sizes[k])
-            if joins:
-                runs[-1].append(k)
-            else:
-                runs.append([k])
-        for number, run in enumerate(runs):
-            run_sizes = tuple(sizes[k] for k in run)
-            count = self.emitter.product(run_sizes)
-            outermost = first == 0 and number == 0
-            least = math.prod(map(least_size, run_sizes))
-            if number == len(runs) - 1 and least >= LONG and self._blocked(sums, first + run[-1]):
-                bounds = self._outer_bounds(run_sizes, _BLOCK) if outermost else None
-                index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
-            else:
+        runs = _runs(sizes, first, patterns)
+        with ExitStack() as stack:
+            for number, run in enumerate(runs):
+                run_sizes = tuple(sizes[k] for k in run)
+                count = self.emitter.product(run_sizes)
+                outermost, innermost = first == 0 and number == 0, number == len(runs) - 1
+                least = math.prod(map(least_size, run_sizes))
                 lanes = self._lanes(least)
-                if number == len(runs) - 1 and lanes and sums and not any(m.is_reduction for m in sums):
+                if innermost and least >= LONG and self._blocked(sums, first + run[-1]):
+                    bounds = self._outer_bounds(run_sizes, _BLOCK) if outermost else None
+                    index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
+                elif innermost and lanes and sums and not any(m.is_reduction for m in sums):
                     bounds = self._outer_bounds(run_sizes, lanes) if outermost else None
+                    if patterns.edged:
+                        start, stop = self._whole_blocks(count, lanes, bounds)
+                        write_split(
+                            self.emitter,
+                            start,
+                            stop,
+                            lanes,
+                            lambda i, at=run[-1]: body([*index[:at], i, *index[at + 1 :]]),
+                        )
+                        return
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
                 else:
                     bounds = self._outer_bounds(run_sizes, 1) if outermost else (0, count)
                     most = math.prod(map(most_size, run_sizes))
                     index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds, most=most))
-        return index
+            body(index)
 
     def _outer_bounds(self, sizes: tuple[int, ...], elements: int) -> tuple[Ix, Ix]:
         """The bounds of the outermost loop, whose turns take so many elements each."""
@@ -162,6 +176,14 @@ class KernelWriter:
         stored = [m.output.aval.dtype.itemsize for m in self.group.members.values()]
         lanes = 64 // max(stored) if max(stored) >= 4 else 16
         return lanes if least >= lanes else 8 if least > 8 else 0
+
+    def _whole_blocks(self, count: Ix, lanes: int, bounds: tuple[Ix, Ix] | None) -> tuple[Ix, Ix]:
+        """The elements of blocks of so many; the last block may have fewer."""
+        if bounds is None:
+            return 0, count
+        emitter = self.emitter
+        first, last = [emitter.multiply(number, lanes) for number in bounds]
+        return first, emitter.smaller(last, count)
 
     def _open_lanes(self, stack: ExitStack, count: Ix, lanes: int, bounds: tuple[Ix, Ix] | None) -> Index:
         """A loop over whole vectors; the last one starts early enough to fit, so that some elements are computed twice."""
@@ -223,11 +245,13 @@ class KernelWriter:
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._start(member, tuple(outer))
+
+            def turn(inner: list[Ix], together: Sequence[Member] = together) -> None:
+                for member in together:
+                    self._write_member(member, (*outer, *inner))
+
             if 0 not in domain:
-                with ExitStack() as stack:
-                    inner = self._open(stack, domain[depth:], depth, self._patterns(together), together)
-                    for member in together:
-                        self._write_member(member, (*outer, *inner))
+                self._write_loops(domain[depth:], depth, self._patterns(together), together, turn)
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._finish_local(member, tuple(outer))
@@ -303,3 +327,16 @@ class KernelWriter:
         k = self.emitter.scalar
         value = Value(k.builder.load(self._accumulators[member.output]), place.dtype)
         self.elements.store(value, place, (0,) * len(place.shape))
+
+
+def _runs(sizes: Sequence[int], first: int, patterns: Patterns) -> list[list[int]]:
+    """Axes that one loop runs over, for each loop."""
+    runs: list[list[int]] = []
+    for k, n in enumerate(sizes):
+        if n == 1:
+            continue
+        if runs and runs[-1][-1] == k - 1 and patterns.mergeable(first + k - 1, n):
+            runs[-1].append(k)
+        else:
+            runs.append([k])
+    return runs

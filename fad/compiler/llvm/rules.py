@@ -6,7 +6,6 @@ patterns, where indices are symbolic.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,10 +14,10 @@ import numpy as np
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.operand_types import operand_dtypes
-from fad.compiler.size_classes import LARGEST_STATIC, MOST_REGISTERS
+from fad.compiler.size_classes import LARGEST_STATIC, is_small
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["RULES", "Rule", "aligned", "is_view", "pad_condition", "padded_index", "rule_of"]
+__all__ = ["RULES", "Rule", "aligned", "is_view", "joins_edges", "pad_condition", "padded_index", "rule_of"]
 
 Ixs = tuple[Ix, ...]
 Sources = list[tuple[Atom, Ixs]]
@@ -35,13 +34,17 @@ class Rule(NamedTuple):
 def rule_of(equation: Equation) -> Rule | None:
     """The rule of an operation, if it has one."""
     kernel = equation.primitive.kernel
-    if kernel == "concatenate":
-        # One that is written out element by element; a longer one is a step of its own.
-        shape = equation.outputs[0].aval.shape
-        if math.prod(shape) > MOST_REGISTERS or any(n > LARGEST_STATIC for n in shape):
-            return None
+    if kernel == "concatenate" and not is_small(equation.outputs[0].aval.shape):
+        return _JOINED if joins_edges(equation) else None
     rule = RULES["elementwise"] if callable(kernel) else RULES.get(kernel)
     return rule if rule is not None and rule.applies(equation) else None
+
+
+def joins_edges(equation: Equation) -> bool:
+    """Whether a concatenation adds a few elements to the ends of a long array; others are steps of their own."""
+    sizes = [a.aval.shape[equation.params["axis"]] for a in equation.inputs]
+    long = [n for n in sizes if n > LARGEST_STATIC]
+    return len(long) == 1 and sum(sizes) - long[0] <= LARGEST_STATIC
 
 
 def is_view(equation: Equation) -> bool:
@@ -190,17 +193,34 @@ def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
         if (low, high, inner) == (0, 0, 0):
             source.append(i)
             continue
+        within = _within(algebra, i, n, low, high, inner)
+        if within is False:
+            return []
         moved = algebra.subtract(i, algebra.size(low))
         if inner:
             moved, _ = algebra.divide(algebra.larger(moved, 0), algebra.size(inner + 1))
-        source.append(_clamped(algebra, moved, n))
+        source.append(moved if within else _clamped(algebra, moved, n))
     return [(x, tuple(source))]
+
+
+def _within(algebra: Any, i: Ix, n: int, low: int, high: int, inner: int) -> bool | None:
+    """Whether an index of a padded axis is one of the array's own, where it may be taken for granted; ``None`` where it must be asked."""
+    if inner:
+        return None
+    narrow = low <= LARGEST_STATIC, high <= LARGEST_STATIC
+    after = algebra.add(algebra.size(low), algebra.size(n))
+    if all(narrow):
+        return True if algebra.inside(i, algebra.size(low), after) else None
+    if n > LARGEST_STATIC or not any(narrow):
+        return None
+    outside = algebra.inside(i, after, None) if narrow[0] else algebra.inside(i, None, algebra.size(low))
+    return False if outside else None
 
 
 def _pad(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
     dtype = equation.outputs[0].aval.dtype
     if not values:
-        return Located(emitter.scopes[0].scalar.constant(0, dtype), 0)
+        return Located(emitter.scopes[0].scalar.constant(0, dtype), emitter.floor)
     inside, depth = pad_condition(emitter, equation, index)
     if inside is None:
         return values[0]
@@ -211,10 +231,10 @@ def _pad(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]
 
 
 def pad_condition(emitter: Emitter, equation: Equation, index: Ixs) -> tuple[Any, int]:
-    """Whether an element of a padded array is one of the array's own, and the scope where that is known."""
+    """Whether an element of a padded array is one of the array's own, and the scope where that is known; ``None`` if it is for certain."""
     inside, depth = None, 0
     for i, n, (low, high, inner) in zip(index, equation.inputs[0].aval.shape, equation.params["widths"], strict=True):
-        if (low, high, inner) == (0, 0, 0):
+        if (low, high, inner) == (0, 0, 0) or _within(emitter, i, n, low, high, inner):
             continue
         moved = emitter.subtract(i, emitter.size(low))
         conditions = [(moved, ">=", 0)]
@@ -256,6 +276,43 @@ def _concatenate_sources(algebra: Any, equation: Equation, index: Ixs) -> Source
         position -= n  # type: ignore[operator,assignment]
     raise AssertionError("an index outside the result of concatenate")
 
+
+def _joined_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    """The nearest element of every part; only that of the long one where the index is known to be inside of it."""
+    axis = equation.params["axis"]
+    found: Sources = []
+    start: Ix = 0
+    for atom in equation.inputs:
+        n = atom.aval.shape[axis]
+        moved = algebra.subtract(index[axis], start)
+        if n > LARGEST_STATIC and algebra.inside(moved, 0, algebra.size(n)):
+            return [(atom, (*index[:axis], moved, *index[axis + 1 :]))]
+        if n:
+            found.append((atom, (*index[:axis], _clamped(algebra, moved, n), *index[axis + 1 :])))
+        start = algebra.add(start, algebra.size(n))
+    return found
+
+
+def _joined(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
+    """The element of the last part that starts at the index or before."""
+    dtype = equation.outputs[0].aval.dtype
+    depth = max([emitter.floor, *[v.depth for v in values]])
+    if len(values) > 1:
+        depth = max([depth, *[i.depth for i in index if isinstance(i, Index)]])
+    k = emitter.scopes[depth].scalar
+    chosen = k.astype(values[0].value, dtype)
+    axis = equation.params["axis"]
+    parts = [a for a in equation.inputs if a.aval.shape[axis]]
+    starts: list[Ix] = [0]
+    for atom in parts[: len(values) - 1]:
+        starts.append(emitter.add(starts[-1], emitter.size(atom.aval.shape[axis])))
+    for located, start in zip(values[1:], starts[1:], strict=True):
+        here = k.builder.icmp_signed(">=", emitter.raw(index[axis]), emitter.raw(start))
+        chosen = Value(k.builder.select(here, k.astype(located.value, dtype).ir, chosen.ir), dtype)
+    return Located(chosen, depth)
+
+
+_JOINED = Rule(_joined_sources, _joined)
 
 RULES: dict[str, Rule] = {
     "elementwise": Rule(_broadcast_sources, _elementwise),

@@ -46,7 +46,7 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     function : llvmlite.ir.Function
         The function.
     most_turns : mapping of Block to int
-        How many turns loops may make, where that is known.
+        How many turns loops may make, where that is known; loops that stay as they are have 0.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
         Whether LLVM needs to do nothing about its loops.
     """
     try:
-        loops = [_Loop(block, most_turns.get(block, _UNKNOWN)) for block in _innermost(function)]
+        loops = [_Loop(block, most_turns.get(block, _UNKNOWN)) for block in _innermost(function, most_turns)]
     except _Unsuited:
         return False
     for loop in loops:
@@ -64,8 +64,8 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     return True
 
 
-def _innermost(function: ir.Function) -> Iterator[ir.Block]:
-    """The blocks of innermost loops, each of which is a loop by itself."""
+def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[ir.Block]:
+    """The blocks of innermost loops that are to be widened, each of which is a loop by itself."""
     before: dict[ir.Block, list[ir.Block]] = {}
     for block in function.blocks:
         for following in block.terminator.operands:
@@ -79,6 +79,8 @@ def _innermost(function: ir.Function) -> Iterator[ir.Block]:
         elif block.name.startswith("repeat"):
             raise _Unsuited
     for head, latch in heads.items():
+        if most_turns.get(head) == 0:
+            continue
         if head is latch:
             yield head
         elif not any(b in heads for b in _body(head, latch, before) if b is not head):

@@ -15,6 +15,9 @@ from fad.core.program import Atom, Equation, Literal, Program, Var, used_equatio
 
 __all__ = ["simplify_scans"]
 
+_LARGER = 1.25
+"""How much larger than its slice an array may be that is stacked instead."""
+_BOUNDS = ("starts", "stops", "steps")
 _VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
 
 
@@ -22,7 +25,8 @@ def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -
     """Narrow every scan of known length; ``simplified`` runs the other passes on a body."""
     if not any(_is_scan(e) for e in program.equations):
         return program
-    read = {a for e in program.equations for a in e.inputs if isinstance(a, Var)} | set(program.outputs)
+    kept = set(program.outputs)
+    read = {a for e in program.equations for a in e.inputs if isinstance(a, Var)} | kept
     env: dict[Var, Atom] = {}
     made: dict[Atom, Equation] = {}
     equations: list[Equation] = []
@@ -31,7 +35,7 @@ def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -
         equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
         start = len(equations)
         if _is_scan(equation):
-            narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read)
+            narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read, kept)
             equations += narrowing.equations
             env.update(narrowing.replaced)
         else:
@@ -46,6 +50,14 @@ def _is_scan(equation: Equation) -> bool:
     )
 
 
+def _slices_rows(equation: Equation) -> bool:
+    """Whether it takes the same part of each element along the first axis."""
+    if equation.primitive.name != "static_slice" or not isinstance(equation.inputs[0], Var):
+        return False
+    start, stop, step = (equation.params[k][0] for k in _BOUNDS)
+    return (start, stop, step) == (0, equation.inputs[0].aval.shape[0], 1)
+
+
 class _Narrowing:
     """One scan made narrower.
 
@@ -57,10 +69,12 @@ class _Narrowing:
         What stands for results that the loop no longer gives.
     """
 
-    def __init__(self, equation: Equation, body: Program, made: dict[Atom, Equation], read: set[Any]):
+    def __init__(self, equation: Equation, body: Program, made: dict[Atom, Equation], read: set[Any], kept: set[Any]):
         self.equations: list[Equation] = []
         self.replaced: dict[Var, Atom] = {}
-        self._equation, self._body = equation, body
+        self._equation, self._body, self._kept = equation, body, kept
+        self._first: list[Equation] = []
+        """What a turn does before the rest."""
         count, carry = equation.params["constants"], equation.params["carry"]
         # What each inner variable that does not change is outside the loop, and the stacked inputs that remain.
         self._outer: dict[Var, Atom] = dict(zip(body.inputs[:count], equation.inputs[:count], strict=True))
@@ -68,7 +82,7 @@ class _Narrowing:
         self._stacked: dict[Var, Atom] = {}
         self._env: dict[Var, Atom] = {}
         self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
-        rest = self._hoist()
+        rest = [*self._first, *self._hoist()]
         self._rebuild(rest, carry, read)
 
     def _add(self, name: str, inputs: list[Atom], aval: ShapedArray, /, **params: Any) -> Var:
@@ -83,7 +97,14 @@ class _Narrowing:
         first: dict[Atom, Var] = {}
         for var, atom in zip(inner, outer, strict=True):
             same = self._repeated(var, atom, made)
-            if same is not None:
+            view = made.get(atom)
+            if view is not None and _slices_rows(view):
+                atom = view.inputs[0]
+                row = first.setdefault(atom, Var(ShapedArray(atom.aval.shape[1:], atom.aval.dtype)))
+                self._stacked[row] = atom
+                params = {k: view.params[k][1:] for k in _BOUNDS}
+                self._first.append(Equation(view.primitive, [row], params, [var], view.source))
+            elif same is not None:
                 self._outer[var] = same
             elif atom in first:
                 self._env[var] = first[atom]
@@ -159,9 +180,13 @@ class _Narrowing:
         outputs = [substituted(a, self._env) for a in body.outputs]
         kept: list[tuple[Var, Atom]] = []
         first: dict[Atom, Var] = {}
+        views = {v: e for e in rest for v in e.outputs if e.primitive.name == "static_slice"}
+        after: list[Equation] = []
         for var, atom in zip(equation.outputs[carry:], outputs[carry:], strict=True):
             if var not in read:
                 continue
+            if var not in self._kept:
+                var, atom = self._without_slices(var, atom, views, after)
             known = self._known_stack(var, atom, first)
             if known is not None:
                 self.replaced[var] = known
@@ -186,6 +211,27 @@ class _Narrowing:
         inputs = [*outer_constants, *[a for _, a in self._state], *stacked.values()]
         results = [*equation.outputs[:carry], *[v for v, _ in kept]]
         self.equations.append(Equation(equation.primitive, inputs, params, results, equation.source))
+        env: dict[Var, Atom] = dict(self.replaced)
+        for e in reversed(after):
+            inputs = [substituted(a, env) for a in e.inputs]
+            self.equations.append(Equation(e.primitive, inputs, e.params, e.outputs, e.source))
+
+    def _without_slices(
+        self, var: Var, atom: Atom, views: dict[Any, Equation], after: list[Equation]
+    ) -> tuple[Var, Atom]:
+        """What to stack instead of a slice: what it is a slice of, which is often stacked or computed anyway; slices come after the loop."""
+        length = self._equation.params["length"]
+        while atom in views:
+            view = views[atom]
+            source = view.inputs[0]
+            if not isinstance(source, Var) or self._fixed(source) or source.aval.size > _LARGER * atom.aval.size:
+                break
+            stacked = Var(ShapedArray((length, *source.aval.shape), source.aval.dtype))
+            whole = dict(zip(_BOUNDS, (0, length, 1), strict=True))
+            params = {k: (whole[k], *view.params[k]) for k in _BOUNDS}
+            after.append(Equation(view.primitive, [stacked], params, [var], view.source))
+            var, atom = stacked, source
+        return var, atom
 
     def _known_stack(self, var: Var, atom: Atom, first: dict[Atom, Var]) -> Atom | None:
         """What a stacked result is without being stacked."""

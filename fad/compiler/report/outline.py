@@ -186,7 +186,8 @@ class _Writer:
             lines = group_lines(step, plan, names, self._letters)
             writes = tuple([v for v, m in step.members.items() if v in plan.stored or m.is_global])
             reads = _reads(equations, plan, set(step.members))
-            cost = _cost(equations, reads, writes, max(_size(m.domain) for m in step.members.values()))
+            computed = (*equations, *_deferred(equations, plan))
+            cost = _cost(computed, reads, writes, max(_size(m.domain) for m in step.members.values()))
             return Kernel(number, "loops", equations, tuple(lines), reads, writes, cost, names)
         if isinstance(step, Straight):
             equations = tuple(step.equations)
@@ -205,7 +206,7 @@ class _Writer:
         reads, writes = _reads((equation,), plan, set()), tuple(equation.outputs)
         if kernel not in ("scan", "while", "cond"):
             most = max([v.aval.size for v in writes], default=0) if kernel in _FEW_ELEMENTS else 1 << 62
-            cost = _cost((equation,), reads, writes, most)
+            cost = _cost((equation, *_deferred((equation,), plan)), reads, writes, most)
             kind = "product" if kernel == "dot_general" else kernel
             return Kernel(number, kind, (equation,), tuple(lines), reads, writes, cost, names)
         lines += binding_lines(equation, names, self._letters)
@@ -256,6 +257,18 @@ def _reads(equations: tuple[Equation, ...], plan: Plan, own: set[Var]) -> tuple[
         else:
             found[atom] = None
     return tuple(found)
+
+
+def _deferred(equations: tuple[Equation, ...], plan: Plan) -> list[Equation]:
+    """What equations compute themselves of their operands."""
+    found: dict[Var, Equation] = {}
+    pending: list[Atom] = [a for e in equations for a in e.inputs]
+    while pending:
+        atom = pending.pop()
+        if isinstance(atom, Var) and atom in plan.virtual and atom not in found:
+            found[atom] = plan.producers[atom]
+            pending += found[atom].inputs
+    return list(found.values())
 
 
 def _plain_lines(equations: tuple[Equation, ...], plan: Plan, names: dict[Var, str]) -> list[Line]:
