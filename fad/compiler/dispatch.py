@@ -19,6 +19,7 @@ __all__ = [
     "CompilerWarning",
     "c_function",
     "compiled_program",
+    "derivations",
     "native_caller",
     "overwritten_inputs",
     "run_program",
@@ -72,8 +73,37 @@ def overwritten_inputs(program: Program) -> tuple[int, ...]:
     return () if native is None else native.overwritten
 
 
+_EVALUATED = 10_000  # operations on small arrays that evaluation does in the time of compiling them
+_SMALL_WORK = 20_000  # elements
+
+
+class _Countdown:
+    """How many more runs of a Program are left to evaluation."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, program: Program):
+        count = len(program.equations)
+        worthwhile = derivations(program) < 2 or any(e.primitive.higher_order for e in program.equations)
+        large = not worthwhile and sum(v.aval.size for e in program.equations for v in e.outputs) > _SMALL_WORK
+        self.left = 0 if worthwhile or large else _EVALUATED // max(count, 1)
+
+
+def derivations(program: Program, following: Program | None = None) -> int:
+    """How many derivatives were taken to make a Program, which may be ``following`` another one's."""
+    return program.cached("derivations", lambda: 0 if following is None else derivations(following) + 1)
+
+
 def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
-    """The outputs of a Program for NumPy buffers."""
+    """The outputs of a Program for NumPy buffers.
+
+    Each derivative makes two Programs of one. The small ones of higher derivatives are so many that most would never repay their compilation: they are
+    compiled when they have been evaluated for as long as that takes.
+    """
+    countdown = program.cached("countdown", lambda: _Countdown(program))
+    if countdown.left > 0:
+        countdown.left -= 1
+        return evaluate(program, *args)
     native = compiled_program(program)
     if native is None:
         return evaluate(program, *args)

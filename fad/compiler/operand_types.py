@@ -18,8 +18,8 @@ _COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater",
 
 
 def holds(dtype: Any) -> bool:
-    """Whether kernels hold values of a dtype: booleans, integers, float16, float32, float64."""
-    return dtype.kind in "biuf" and dtype.itemsize <= 8
+    """Whether kernels hold values of a dtype: booleans, integers, float16, float32, float64; of NumPy's own, as some 8-bit floats have the kind "f" too."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isbuiltin == 1
 
 
 def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:

@@ -28,7 +28,15 @@ __all__ = [
 
 
 class FadError(Exception):
-    """Base class of every exception that fad raises on its own account."""
+    """Base class of every exception that fad raises on its own account.
+
+    ``place`` is the user's line and the transform, where an error came up while a function was being traced.
+    """
+
+    place = ""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.place}" if self.place else super().__str__()
 
 
 class ShapeError(FadError, ValueError):

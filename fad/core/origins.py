@@ -9,21 +9,26 @@ import sys
 from types import FrameType
 from typing import Any
 
-__all__ = ["asked_at", "user_frame", "value_text"]
+from fad.core.errors import ConcretizationError, FadError, LeakedTracerError, NonFiniteError
+
+__all__ = ["asked_at", "place_error", "user_frame", "value_text"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PLACED = (ConcretizationError, LeakedTracerError, NonFiniteError)
 _STORES = frozenset({"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"})
+
+
+def _is_users(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return not name.startswith(_PACKAGE) and "/optree/" not in name and "<__array_function__" not in name
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame outside fad."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and "/optree/" not in name and "<__array_function__" not in name:
-            return frame
+    while frame is not None and not _is_users(frame):
         frame = frame.f_back
-    return None
+    return frame
 
 
 def line_text(file: str, line: int) -> str:
@@ -39,6 +44,19 @@ def asked_at() -> str:
         return "unknown code"
     code = frame.f_code
     return f"{code.co_filename}:{frame.f_lineno} ({code.co_name}){line_text(code.co_filename, frame.f_lineno)}"
+
+
+def place_error(error: FadError, transform: str) -> None:
+    """Have an error name the user's line that it came from, and the transform that ran there, unless it tells a line already."""
+    place, step = "", error.__traceback__
+    while step is not None:
+        if _is_users(step.tb_frame):
+            code = step.tb_frame.f_code
+            line = line_text(code.co_filename, step.tb_lineno)
+            place = f"It came up at {code.co_filename}:{step.tb_lineno} ({code.co_name}){line}"
+        step = step.tb_next
+    if place and not error.place and not isinstance(error, _PLACED):
+        error.place = f"{place}, inside {transform}."
 
 
 def _variable(value: Any, frame: FrameType) -> str | None:

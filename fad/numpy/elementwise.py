@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -256,11 +257,20 @@ def clip(
     low = a_min if a_min is not _missing else min
     high = a_max if a_max is not _missing else max
     x = operand(a, "clip")
+    low, high = _within(low, x), _within(high, x)
     if low is not None and low is not _missing:
         x = arithmetic.maximum.bind(*operands("clip", x, low))
     if high is not None and high is not _missing:
         x = arithmetic.minimum.bind(*operands("clip", x, high))
     return wrap(x)
+
+
+def _within(bound: Any, x: Any) -> Any:
+    """A bound; a Python integer that the integers ``x`` cannot reach as the nearest that they can, as NumPy does in ``clip`` alone."""
+    if type(bound) is not int or dtype_of(x).kind not in "iu" or isinstance(x, int):
+        return bound
+    limits = np.iinfo(dtype_of(x))
+    return builtins.min(builtins.max(bound, int(limits.min)), int(limits.max))
 
 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Array:

@@ -23,6 +23,7 @@ __all__ = [
     "match",
     "match_out",
     "move_axis",
+    "narrow_integer",
     "ones_like_aval",
     "permute",
     "reduce_sum",
@@ -363,6 +364,27 @@ weaken = Primitive(
     kernel="identity",
     samples=[case(f64())],
     doc="A 0-d value that yields to the dtype of any array, as Python scalars do (NEP 50).",
+)
+
+
+def _narrow_impl(xp: Any, x: Any, *, dtype: np.dtype) -> Any:
+    limits, values = np.iinfo(dtype), xp.asarray(x)
+    for value in (values.min(initial=0), values.max(initial=0)):
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(f"Python integer {value} out of bounds for {dtype}")
+    return values.astype(dtype)[()]
+
+
+narrow_integer = Primitive(
+    "narrow_integer",
+    impl=_narrow_impl,
+    shape=lambda x, *, dtype: ShapedArray(x.shape, dtype),
+    jvp=None,
+    vjp=None,
+    batch=lambda size, args, mapped, *, dtype: (narrow_integer.bind(*args, dtype=dtype), True),
+    kernel=None,
+    samples=[case(i64(), dtype=np.dtype(np.int8)), case(i64(3), dtype=np.dtype(np.int32))],
+    doc="A Python integer in an integer dtype; raises OverflowError where it is none of its numbers, as NumPy does (NEP 50).",
 )
 
 

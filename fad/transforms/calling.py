@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.dispatch import run_program
+from fad.compiler.dispatch import derivations, run_program
 from fad.core.avals import ShapedArray, aval_of, shape_of
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
@@ -51,7 +51,9 @@ def _make_jvp(program: Program, active: tuple[bool, ...], forced: tuple[bool, ..
 
     in_avals = program.in_avals
     avals = in_avals + [a.update() for a, on in zip(in_avals, active, strict=True) if on]
-    return stage(pushforward, avals, f"jvp_{program.name}")[0], tuple(has_tangent)
+    made, _ = stage(pushforward, avals, f"jvp_{program.name}")
+    derivations(made, program)
+    return made, tuple(has_tangent)
 
 
 def vjp_programs(
@@ -91,6 +93,8 @@ def _make_vjp(
         return [*outs, *residuals]
 
     forward_program, _ = stage(forward, program.in_avals, f"forward_{program.name}")
+    for made in (forward_program, found["backward"]):
+        derivations(made, program)
     return forward_program, found["backward"], found["depends"], found["arrives"]
 
 

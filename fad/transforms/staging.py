@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of
+from fad.core.errors import FadError
+from fad.core.origins import place_error
+from fad.core.primitive import BinaryPrimitive
 from fad.core.program import Equation, Literal, Program, Var, used_equations
 from fad.core.trace import CURRENT, Source, Trace, Tracer, leaked, user_source
-from fad.primitives.structural import weaken
+from fad.primitives.structural import narrow_integer, weaken
 
 __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
+
+_INT64 = np.dtype(np.int64)
 
 
 class StageTracer(Tracer):
@@ -100,11 +105,21 @@ class StageTrace(Trace):
             args, params = primitive.stage(args, params)
         inputs = [self.atom(a) for a in args]
         avals = primitive.shape(*[v.aval for v in inputs], **params)
+        if isinstance(primitive, BinaryPrimitive) and avals.dtype.kind in "iu" and avals.dtype != _INT64:
+            inputs = [self._narrowed(v, avals.dtype) for v in inputs]
         source = user_source()
         outputs = [Var(a) for a in (avals if primitive.multiple_results else [avals])]
         self.equations.append(Equation(primitive, inputs, params, outputs, source))
         tracers = [(WeakStageTracer if v.aval.weak else StageTracer)(self, v, source) for v in outputs]
         return tracers if primitive.multiple_results else tracers[0]
+
+    def _narrowed(self, atom: Var | Literal, dtype: np.dtype) -> Var | Literal:
+        """An operand of an integer operation; a Python integer whose value is not known yet is checked when it is."""
+        if isinstance(atom, Literal) or not atom.aval.weak:
+            return atom
+        checked = Var(ShapedArray((), dtype))
+        self.equations.append(Equation(narrow_integer, [atom], {"dtype": dtype}, [checked], user_source()))
+        return checked
 
     def made_by(self, var: Var) -> str:
         """The operation that made a variable, for messages."""
@@ -165,6 +180,10 @@ def stage(
     try:
         outs = function(*inputs)
         return trace.program(inputs, outs, name or getattr(owner or function, "__name__", "program"))
+    except FadError as error:
+        if purpose:
+            place_error(error, trace.describe())
+        raise
     finally:
         CURRENT.reset(token)
         trace.live = False

@@ -1,10 +1,12 @@
 """Compiled Programs give what their evaluation gives: elementwise chains, reductions, views, products, derivatives."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.operand_types import holds
 from tests.compiler.compiled_programs import check_compiled
 
 RNG = np.random.default_rng(0)
@@ -206,3 +208,13 @@ def test_sums_stay_accurate():
 def test_products_are_not_contracted():
     x = RNG.normal(size=50)
     assert not compile_and_run(lambda x, y: x * y - y * x, x, x[::-1].copy()).any()
+
+
+@pytest.mark.parametrize("name", ["float8_e5m2", "float8_e4m3fn", "bfloat16"])
+def test_small_floats_that_are_not_numpys_are_evaluated(name):
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    assert not holds(dtype)
+    x = np.array([0.5, -1.5, 2.0])
+    f = fad.jit(lambda x: (x.astype(dtype) * x.astype(dtype)).astype("float32"))
+    for _ in range(2):
+        np.testing.assert_array_equal(f(x), (x.astype(dtype) * x.astype(dtype)).astype("float32"))

@@ -404,3 +404,55 @@ def test_integers_that_no_dtype_holds(number):
     with pytest.raises(e.DTypeError, match=r"int64, which does not hold .*float\(value\)"):
         fad.jit(lambda n: n + 1)(number)
     assert fad.jit(lambda n: n)(2**63 - 1) == 2**63 - 1
+
+
+@pytest.mark.parametrize("operation", [np.add, np.multiply, np.subtract, np.maximum, np.floor_divide, np.power])
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("int8", 128), ("uint8", -1), ("uint8", 256), ("int32", 2**31), ("uint64", -1)]
+)
+def test_traced_python_integers_beyond_the_dtype_raise_as_in_numpy(operation, dtype, number):
+    x = np.array([1, 2], dtype)
+    f = fad.jit(lambda x, n: operation(x, n))
+    with pytest.raises(OverflowError) as expected:
+        operation(x, number)
+    np.testing.assert_array_equal(f(x, 3), operation(x, 3))
+    for _ in range(3):  # evaluated, compiled, by the shortest way
+        with pytest.raises(OverflowError, match=str(expected.value)):
+            f(x, number)
+    assert f(x, 3).dtype == dtype
+    with pytest.raises(OverflowError, match=f"{number} out of bounds"):
+        fad.jit(lambda x, n: operation(x, n * 2 + 1))(x, (number - 1) // 2) if number % 2 else f(x, number)
+
+
+def test_clip_takes_bounds_that_the_dtype_cannot_reach():
+    x = np.array([0, 3, 200], "uint8")
+    for low, high in ((-5, 300), (1, 300), (-5, 4), (300, 400), (-5, -1)):
+        wanted = np.clip(x.astype(int), max(low, 0), min(high, 255)) if low <= 255 and high >= 0 else None
+        for f in (fnp.clip, fad.jit(lambda x, low=low, high=high: fnp.clip(x, low, high))):
+            found = f(x, low, high) if f is fnp.clip else f(x)
+            assert found.dtype == x.dtype
+            if wanted is not None:
+                np.testing.assert_array_equal(found, wanted)
+
+
+def _adds_a_vector_of_another_length(w, x):
+    return x @ w + fnp.ones(7)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        fad.jit,
+        fad.make_program,
+        lambda f: lambda *args: fad.eval_shape(f, *args),
+        lambda f: fad.jit(fad.grad(f)),
+        lambda f: fad.jit(fad.vmap(f, (None, 0))),
+    ],
+)
+def test_errors_while_a_function_is_traced_name_the_users_line(transform):
+    w, x = np.ones((3, 4)), np.ones((2, 3))
+    with pytest.raises(
+        fad.errors.ShapeError,
+        match=r"do not broadcast(.|\n)*test_bad_input.py:\d+ \(_adds_a_vector_of_another_length\):  return x @ w",
+    ):
+        transform(_adds_a_vector_of_another_length)(w, x)

@@ -7,7 +7,9 @@ import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.dispatch import derivations
 from fad.core.errors import ArgumentError
+from fad.transforms.calling import vjp_programs
 
 
 def f(params, x):
@@ -119,3 +121,25 @@ def test_results_share_no_memory_with_arguments():
 def test_arrays_pickle():
     x = fad.Array([[1.0, 2.0]])
     assert pickle.loads(pickle.dumps(x)).tolist() == x.tolist()
+
+
+def test_small_programs_of_higher_derivatives_are_compiled_when_that_pays():
+    f = fad.jit(lambda x: fnp.sin(x) * x)
+    plain, nested = (lambda x: fnp.sin(x) * x), f
+    for _ in range(5):
+        plain, nested = fad.grad(plain), fad.grad(nested)
+    np.testing.assert_allclose(nested(0.7), plain(0.7), rtol=1e-12)
+    (program, _) = next(iter(f._cache.values()))
+    forward, backward, *_ = vjp_programs(program, (True,))
+    second, _, *_ = vjp_programs(forward, (True,))
+    assert [derivations(p) for p in (program, forward, backward, second)] == [0, 1, 1, 2]
+    fad.grad(f)(0.7)
+    assert "compiled" in forward._cache
+    assert "compiled" not in second._cache
+    g = fad.grad(fad.grad(f))
+    for _ in range(10_000):
+        wanted = g(0.7)
+        if "compiled" in second._cache:
+            break
+    assert "compiled" in second._cache
+    np.testing.assert_allclose(g(0.7), wanted, rtol=1e-12)
