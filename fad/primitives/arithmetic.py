@@ -476,7 +476,14 @@ def _select_impl(xp: Any, pred: Any, x: Any, y: Any) -> Any:
             return _masked(pred.view(np.int8), x, inverted=False)
         if _is_zero_beside(x, y, pred):
             return _masked(pred.view(np.int8), y, inverted=True)
+    x, y = _beside_narrow(x, y), _beside_narrow(y, x)
     return xp.where(pred, x, y)[()]
+
+
+def _beside_narrow(value: Any, other: Any) -> Any:
+    """A Python number beside a bfloat16 array, or another of the dtypes that NumPy itself does not have, as such a number."""
+    dtype = getattr(other, "dtype", None)
+    return dtype.type(value) if dtype is not None and dtype.kind == "V" and type(value) in (int, float) else value
 
 
 def _is_zero_beside(zero: Any, x: Any, pred: np.ndarray) -> bool:

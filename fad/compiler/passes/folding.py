@@ -13,6 +13,7 @@ from fad.core.program import Atom, Equation, Literal, Program, Var
 __all__ = ["fold"]
 
 _REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
+_VIEWS = frozenset({"broadcast_to", "concatenate", "flip", "pad", "reshape", "static_slice", "transpose"})
 _NEUTRAL = {"multiply": (1, True), "divide": (1, False), "subtract": (0.0, False)}
 
 
@@ -45,6 +46,8 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | list[E
         return literal
     if not equation.inputs:
         return None
+    if 0 in out.shape and (name in _VIEWS or callable(equation.primitive.kernel)):
+        return [_zeros(equation)]
     if name in ("concatenate", "pad") and 0 not in out.shape and any(0 in a.aval.shape for a in equation.inputs):
         return _without_empty(equation)
     first = equation.inputs[0]
@@ -67,9 +70,13 @@ def _without_empty(equation: Equation) -> Atom | list[Equation]:
         return filled[0]
     if filled:
         return [Equation(equation.primitive, filled, equation.params, equation.outputs, equation.source)]
+    return [_zeros(equation)]
+
+
+def _zeros(equation: Equation) -> Equation:
     out = equation.outputs[0].aval
     params = {"shape": out.shape, "value": 0, "dtype": out.dtype}
-    return [Equation(REGISTRY["full"], [], params, equation.outputs, equation.source)]
+    return Equation(REGISTRY["full"], [], params, equation.outputs, equation.source)
 
 
 def _of_one_element(equation: Equation) -> list[Equation] | None:
