@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import result_dtype, weak_operand
+from fad.core.avals import bfloat16, result_dtype, weak_operand
 from fad.core.errors import DTypeError
 from fad.core.primitive import Primitive
 from fad.core.program import Atom, Equation, Literal
@@ -18,8 +18,11 @@ _COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater",
 
 
 def holds(dtype: Any) -> bool:
-    """Whether kernels hold values of a dtype: booleans, integers, float16, float32, float64; of NumPy's own, as some 8-bit floats have the kind "f" too."""
-    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isbuiltin == 1
+    """Whether kernels hold values of a dtype: booleans, integers, bfloat16 (which they only move and convert), float16, float32, float64.
+
+    Some 8-bit floats have the kind "f" too, and are not NumPy's own.
+    """
+    return dtype == bfloat16 or (dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isbuiltin == 1)
 
 
 def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:

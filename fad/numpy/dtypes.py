@@ -234,15 +234,21 @@ def isdtype(dtype: Any, kind: Any) -> Any:
 
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
-    """Whether a dtype stands below another in NumPy's hierarchy of types.
+    """Whether a dtype stands below another in NumPy's hierarchy of types; bfloat16 stands below ``floating``.
 
     Examples
     --------
     >>> import fad.numpy as fnp
-    >>> fnp.issubdtype(fnp.float32, fnp.floating)
-    True
+    >>> fnp.issubdtype(fnp.float32, fnp.floating), fnp.issubdtype(fnp.bfloat16, fnp.floating)
+    (True, True)
     """
-    return np.issubdtype(arg1, arg2)
+    if _is_bfloat16(arg1):
+        return _is_bfloat16(arg2) or np.issubdtype(np.floating, arg2)
+    return not _is_bfloat16(arg2) and np.issubdtype(arg1, arg2)
+
+
+def _is_bfloat16(dtype: Any) -> bool:
+    return dtype == "bfloat16" or dtype is ml_dtypes.bfloat16 or isinstance(dtype, np.dtype) and dtype == _bfloat16
 
 
 def iscomplexobj(x: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, shape_of
+from fad.core.avals import ShapedArray, bfloat16, shape_of
 from fad.core.errors import IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
@@ -39,6 +39,11 @@ def _check_axis(function: str, x: ShapedArray, axis: int) -> None:
         raise ShapeError(f"{function} along axis {axis} of an array of shape {x.shape}: there is no such axis")
 
 
+def _ordered(x: Any) -> Any:
+    """bfloat16 as float32: NumPy sorts types that are not its own by comparisons, among which a NaN stops the order."""
+    return x.astype(np.float32) if x.dtype == bfloat16 else x
+
+
 def _argsort_shape(x: ShapedArray, *, axis: int) -> ShapedArray:
     _check_axis("argsort", x, axis)
     return ShapedArray(x.shape, np.dtype(np.int64))
@@ -46,7 +51,7 @@ def _argsort_shape(x: ShapedArray, *, axis: int) -> ShapedArray:
 
 argsort_p = Primitive(
     "argsort",
-    impl=lambda xp, x, *, axis: xp.argsort(x, axis=axis, kind="stable"),
+    impl=lambda xp, x, *, axis: xp.argsort(_ordered(x), axis=axis, kind="stable"),
     shape=_argsort_shape,
     jvp=None,
     vjp=None,
@@ -87,7 +92,7 @@ def _sort_vjp(x: Any, *, axis: int) -> Any:
 
 sort_p = Primitive(
     "sort",
-    impl=lambda xp, x, *, axis: xp.sort(x, axis=axis, kind="stable"),
+    impl=lambda xp, x, *, axis: xp.sort(_ordered(x), axis=axis, kind="stable").astype(x.dtype, copy=False),
     shape=_sort_shape,
     jvp=_sort_jvp,
     vjp=_sort_vjp,
@@ -118,7 +123,7 @@ def _argpartition_shape(x: ShapedArray, *, kth: tuple[int, ...], axis: int) -> S
 def _argpartition_impl(xp: Any, x: Any, *, kth: tuple[int, ...], axis: int) -> Any:
     if xp.size(x) == 0:
         return xp.zeros(x.shape, np.int64)
-    return xp.argpartition(x, list(kth), axis=axis)
+    return xp.argpartition(_ordered(x), list(kth), axis=axis)
 
 
 argpartition_p = Primitive(
@@ -166,6 +171,7 @@ def lexsort(keys: Sequence[Any], axis: int) -> Any:
 
 
 def _searchsorted_impl(xp: Any, a: Any, v: Any, *, side: str, batched: int) -> Any:
+    a, v = _ordered(a), _ordered(v)
     if not batched:
         return xp.searchsorted(a, v, side=side)
     count = math.prod(a.shape[:batched])

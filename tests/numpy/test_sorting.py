@@ -242,3 +242,11 @@ def test_sort_complex():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_bfloat16_sorts_nan_last():
+    x = fnp.asarray([3.0, np.nan, 1.0, 2.0, np.nan, 0.0]).astype("bfloat16")
+    np.testing.assert_array_equal(np.asarray(fnp.sort(x), float), [0, 1, 2, 3, np.nan, np.nan])
+    np.testing.assert_array_equal(fnp.argsort(x), [5, 2, 3, 0, 1, 4])
+    assert float(fnp.partition(x, 1)[1]) == 1.0
+    assert fnp.searchsorted(fnp.sort(x), x).tolist() == [3, 4, 1, 2, 4, 0]

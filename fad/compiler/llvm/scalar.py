@@ -4,7 +4,8 @@ A kernel writes the body of a loop against `ScalarBuilder`; LLVM's vectoriser tu
 are named like NumPy's functions, take and give `Value`s (an LLVM value and its NumPy dtype) and keep NumPy's meaning:
 NaN, infinities, signed zeros, integer wrap-around, division by zero. Nothing here can trap.
 
-Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32; a complex value
+Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32, bfloat16 only stored
+and converted; a complex value
 holds a pair of LLVM values, and has the functions of `scalar_complex`.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from fad.compiler.llvm import scalar_casts, scalar_complex, scalar_float, scalar_integer
 from fad.compiler.llvm.math_library import FUNCTIONS, call_target, definitions
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type, memory_type
+from fad.core.avals import bfloat16
 from fad.core.errors import DTypeError
 
 __all__ = ["ScalarBuilder", "Value"]
@@ -102,6 +104,8 @@ class ScalarBuilder:
     def constant(self, value: Any, dtype: Any) -> Value:
         """A constant of `dtype`; NumPy decides how `value` is converted."""
         dtype = np.dtype(dtype)
+        if dtype == bfloat16:
+            return Value(ir.Constant(llvm_type(dtype), int(np.asarray(value).astype(dtype).view(np.uint16))), dtype)
         number = np.asarray(value).astype(dtype).item()
         if dtype.kind == "c":
             part = scalar_complex.part_dtype(dtype)

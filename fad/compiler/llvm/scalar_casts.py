@@ -13,6 +13,7 @@ import numpy as np
 
 from fad.compiler.llvm import scalar_complex
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type
+from fad.core.avals import bfloat16
 
 if TYPE_CHECKING:
     from fad.compiler.llvm.scalar import ScalarBuilder
@@ -22,6 +23,10 @@ def convert(k: ScalarBuilder, x: Value, dtype: np.dtype) -> Value:
     """`x` as a value of `dtype`."""
     if x.dtype == dtype:
         return x
+    if x.dtype == bfloat16:
+        return convert(k, _from_bfloat16(k, x), dtype)
+    if dtype == bfloat16:
+        return _to_bfloat16(k, convert(k, x, FLOAT32))
     if dtype == BOOL:
         return k.not_equal(x, 0)
     if dtype.kind == "c":
@@ -46,6 +51,25 @@ def convert(k: ScalarBuilder, x: Value, dtype: np.dtype) -> Value:
     if target.width < x.ir.type.width:
         return Value(builder.trunc(x.ir, target), dtype)
     return Value((builder.sext if x.dtype.kind == "i" else builder.zext)(x.ir, target), dtype)
+
+
+def _from_bfloat16(k: ScalarBuilder, x: Value) -> Value:
+    """A bfloat16 is the upper half of the same float32."""
+    i32 = ir.IntType(32)
+    bits = k.builder.shl(k.builder.zext(x.ir, i32), ir.Constant(i32, 16))
+    return Value(k.builder.bitcast(bits, ir.FloatType()), FLOAT32)
+
+
+def _to_bfloat16(k: ScalarBuilder, x: Value) -> Value:
+    """The nearest bfloat16, the even one of two; every NaN becomes the quiet one of its sign, as in ml_dtypes."""
+    builder, i32, i16 = k.builder, ir.IntType(32), ir.IntType(16)
+    bits = builder.bitcast(x.ir, i32)
+    upper = builder.lshr(bits, ir.Constant(i32, 16))
+    odd = builder.and_(upper, ir.Constant(i32, 1))
+    rounded = builder.lshr(builder.add(builder.add(bits, ir.Constant(i32, 0x7FFF)), odd), ir.Constant(i32, 16))
+    quiet = builder.or_(builder.and_(upper, ir.Constant(i32, 0x8000)), ir.Constant(i32, 0x7FC0))
+    chosen = builder.select(k.isnan(x).ir, quiet, rounded)
+    return Value(builder.trunc(chosen, i16), bfloat16)
 
 
 def _to_odd_single(k: ScalarBuilder, x: Value) -> Value:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import llvmlite.ir as ir
 import numpy as np
 
+from fad.core.avals import bfloat16
 from fad.core.errors import DTypeError
 
 BOOL, FLOAT32 = np.dtype(bool), np.dtype(np.float32)
@@ -32,7 +33,9 @@ def llvm_type(dtype: np.dtype) -> ir.Type:
         return ir.IntType(8 * dtype.itemsize)
     if dtype == BOOL:
         return ir.IntType(1)
-    raise DTypeError(f"native kernels hold booleans, integers and float16/32/64, not {dtype} here")
+    if dtype == bfloat16:  # its bits: LLVM's own type is slow or missing on most CPUs
+        return ir.IntType(16)
+    raise DTypeError(f"native kernels hold booleans, integers, bfloat16 and float16/32/64, not {dtype} here")
 
 
 def memory_type(dtype: np.dtype) -> ir.Type:

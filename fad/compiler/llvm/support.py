@@ -9,6 +9,8 @@ from fad.compiler.llvm.products import supports_product
 from fad.compiler.llvm.rules import rule_of
 from fad.compiler.nested import nested_programs
 from fad.compiler.operand_types import computes_natively, holds
+from fad.compiler.passes.narrow_floats import MOVES
+from fad.core.avals import bfloat16
 from fad.core.program import Equation
 
 __all__ = ["refusal"]
@@ -26,6 +28,13 @@ def refusal(equation: Equation) -> str | None:
             return "its size is known only at run time"
     if isinstance(kernel, ForeignKernel):
         return kernel.refusal(equation)
+    if kernel in ("scan", "while", "cond"):
+        return _inner_refusal(equation)
+    if (
+        any(a.aval.dtype == bfloat16 for a in (*equation.inputs, *equation.outputs))
+        and equation.primitive.name not in MOVES
+    ):
+        return "native kernels do not compute in bfloat16 here"
     if callable(kernel):
         return computes_natively(equation)
     if kernel in REDUCTIONS:
@@ -39,8 +48,6 @@ def refusal(equation: Equation) -> str | None:
         return supports_product(equation)
     if kernel == "concatenate":
         return None
-    if kernel in ("scan", "while", "cond"):
-        return _inner_refusal(equation)
     return "it has no native lowering"
 
 

@@ -8,6 +8,7 @@ from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.layouts import arrange_products, fold_transposes
 from fad.compiler.passes.loops import simplify_scans
+from fad.compiler.passes.narrow_floats import widen_narrow_floats
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
@@ -27,6 +28,7 @@ def narrow_scans(program: Program) -> Program:
 PASSES: tuple[Callable[[Program], Program], ...] = (
     inline,
     remove_dead,
+    widen_narrow_floats,
     fold,
     fold_transposes,
     expand_positions,
