@@ -6,6 +6,7 @@ a batched one into its matrices, and the thread pool shares them; BLAS itself wo
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
@@ -21,8 +22,12 @@ from fad.core.program import Equation
 
 __all__ = ["supports_product", "write_product"]
 
-_BLOCK = 256
-"""Rows or columns of one block."""
+_MOST_IN_BLOCK = 256
+"""Rows or columns of one block at most."""
+_IN_KERNEL = 8
+"""Rows or columns that BLAS computes at once: blocks are multiples of it."""
+_COPY = 12
+"""The work of copying an element, where a product of two numbers is one."""
 
 
 class _Product(NamedTuple):
@@ -90,12 +95,26 @@ def _call(lowering: Any, function: ir.Function, product: _Product, arguments: li
     )
     turns = batch
     if all(n == 1 for n in product.batch):
-        turns, _ = emitter.divide(emitter.add(emitter.larger(rows, columns), _BLOCK - 1), _BLOCK)
+        turns = _blocks(emitter, emitter.larger(rows, columns))[0]
     work = emitter.multiply(emitter.multiply(emitter.multiply(rows, columns), inner), batch)
-    # A block of a few rows repeats the preparation of the whole other matrix.
-    work, _ = emitter.divide(work, 2 if turns is batch else 16)
+    if turns is not batch:
+        # BLAS copies both matrices first, and a block of a few rows the whole other one again.
+        pairs = ((rows, inner), (inner, columns), (rows, columns))
+        copied = functools.reduce(emitter.add, [emitter.multiply(x, y) for x, y in pairs])
+        work = emitter.add(work, emitter.multiply(copied, _COPY))
+    work, _ = emitter.divide(work, 2)
     small = isinstance(work, int) or isinstance(turns, int)
     call_kernel(lowering, function, arguments, turns, work, not small)
+
+
+def _blocks(emitter: Emitter, extent: Ix) -> tuple[Ix, Ix]:
+    """The number of blocks and the size of all but the last. The number is even: threads that come in pairs are done at the same time."""
+
+    def quotient(x: Ix, y: Ix) -> Ix:
+        return emitter.divide(emitter.add(x, emitter.subtract(y, 1)), y)[0]
+
+    count = emitter.multiply(quotient(extent, 2 * _MOST_IN_BLOCK), 2)
+    return count, emitter.multiply(quotient(quotient(extent, count), _IN_KERNEL), _IN_KERNEL)
 
 
 def _sizes(emitter: Emitter, product: _Product) -> tuple[Ix, Ix, Ix]:
@@ -108,8 +127,9 @@ def _write_blocks(emitter: Emitter, product: _Product, arrays: list[Memory], beg
     builder = emitter.builder
     by_rows = builder.icmp_signed(">=", emitter.raw(rows), emitter.raw(columns))
     extent = emitter.larger(rows, columns)
-    start = emitter.smaller(emitter.multiply(begin, _BLOCK), extent)
-    count = emitter.subtract(emitter.smaller(emitter.multiply(end, _BLOCK), extent), start)
+    _, size = _blocks(emitter, extent)
+    start = emitter.smaller(emitter.multiply(begin, size), extent)
+    count = emitter.subtract(emitter.smaller(emitter.multiply(end, size), extent), start)
 
     def choose(x: Ix, y: Ix) -> Ix:
         return Index(builder.select(by_rows, emitter.raw(x), emitter.raw(y)), 0)
