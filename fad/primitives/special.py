@@ -67,7 +67,6 @@ __all__ = [
     "xlogy",
     "y0",
     "y1",
-    "zeta",
 ]
 
 
@@ -299,15 +298,6 @@ binom = special_function(
     ],
     reals((3.1, 5), (0.3, 2)),
     doc="The binomial coefficient for real arguments, DLMF 1.2.6.",
-)
-zeta = special_function(
-    "zeta",
-    [
-        None,
-        lambda _, x, q: -x * zeta.bind(x + 1, q),  # 25.11.17
-    ],
-    [case(literal(s), f64(2, 3, low=0.5, high=3)) for s in (1.5, 2.0, 3.2)],
-    doc="Hurwitz's zeta function, the sum of (k + q)**-x over k >= 0, DLMF 25.11.1.",
 )
 
 # --- logarithms with 0 log 0 = 0 ------------------------------------------------------------------------------------------------

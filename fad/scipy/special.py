@@ -30,6 +30,7 @@ from fad.primitives import incomplete, reduction
 from fad.primitives import special as rules
 from fad.primitives.math_functions import exp
 from fad.primitives.structural import convert
+from fad.primitives.zeta_function import zeta as zeta_rule
 
 __all__ = [
     "beta",
@@ -261,16 +262,13 @@ def expn(n: Any, x: Any) -> Array:
     return wrap(rules.expn.bind(_integer_order("expn", n), operand(x, "fad.scipy.special.expn")))
 
 
-_ZETA = "fad.scipy.special.zeta has no derivative rule in its argument x; hold x constant with fad.stop_gradient"
-
-
 def zeta(x: Any, q: Any = 1.0) -> Array:
     """Hurwitz's zeta function, the sum of ``(k + q)**-x`` over k >= 0; with ``q = 1`` Riemann's.
 
     Parameters
     ----------
     x : array_like
-        The exponent, above 1. There is no derivative rule in it.
+        The exponent, above 1.
     q : array_like
         Positive.
 
@@ -279,21 +277,20 @@ def zeta(x: Any, q: Any = 1.0) -> Array:
     Array
         Elementwise.
 
-    Raises
-    ------
-    NonDifferentiableError
-        If the derivative by ``x`` is asked for.
+    Notes
+    -----
+    Derivatives by ``x`` are sums over logarithms, with the formula of Euler and Maclaurin for the terms from the twentieth on.
 
     Examples
     --------
+    >>> import fad
     >>> from fad.scipy import special
     >>> special.zeta(2.0)
     Array(1.64493407)
+    >>> fad.grad(special.zeta)(2.0)
+    Array(-0.93754825)
     """
-    exponent, shift = operands("fad.scipy.special.zeta", x, q)
-    if isinstance(exponent, Tracer) and dtype_of(exponent).kind == "f":
-        exponent = rules.held_constant.bind(exponent, reason=_ZETA)
-    return wrap(rules.zeta.bind(exponent, shift))
+    return wrap(zeta_rule.bind(*operands("fad.scipy.special.zeta", x, q)))
 
 
 def rgamma(x: Any) -> Array:

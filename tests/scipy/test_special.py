@@ -7,7 +7,7 @@ import scipy.special as reference
 
 import fad
 import fad.numpy as fnp
-from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError
+from fad.core.errors import ArgumentError, DTypeError
 from fad.scipy import special
 from fad.testing import check_grads
 
@@ -174,9 +174,34 @@ def test_zeta():
     for s, q in [(1.5, 0.3), (2.0, 1.0), (4.2, 5.0)]:
         close(special.zeta(s, q), mp.zeta(s, q))
         close(fad.grad(special.zeta, argnums=1)(s, q), derivative(lambda q, s=s: mp.zeta(s, q), (q,)), 1e-11)
-    with pytest.raises(NonDifferentiableError, match="zeta has no derivative rule in its argument x"):
-        fad.grad(special.zeta)(2.0)
     assert float(fad.jit(special.zeta)(2.0)) == pytest.approx(np.pi**2 / 6)
+
+
+@pytest.mark.parametrize("s", [1.0001, 1.5, 2.0, 7.0, 40.0, 300.0])
+@pytest.mark.parametrize("q", [0.01, 0.6, 1.0, 3.3, 80.0])
+def test_derivatives_of_zeta_by_its_exponent(s, q):
+    f = special.zeta
+    for order in (1, 2, 3):
+        f = fad.grad(f)
+        with mp.workdps(40):
+            wanted = mp.zeta(s, q, order)
+        if abs(wanted) > 1e-290:  # below there are no numbers of full precision
+            close(f(s, q), wanted, 1e-11)
+    with mp.workdps(40):
+        mixed = (
+            s * mp.nsum(lambda k: mp.log(k + q) * (k + q) ** (-s - 1), [0, mp.inf]) - mp.zeta(s + 1, q)
+            if s == 7
+            else None
+        )
+    if mixed is not None:
+        close(fad.grad(fad.grad(special.zeta, 1), 0)(s, q), mixed, 1e-10)
+        close(fad.grad(fad.grad(special.zeta, 0), 1)(s, q), mixed, 1e-10)
+
+
+def test_zeta_where_its_sum_does_not_exist():
+    for x, q in ((1.0, 1.0), (0.5, 1.0), (2.0, -0.5), (np.nan, 1.0), (2.0, np.nan)):
+        assert not np.isfinite(float(fad.grad(special.zeta)(x, q)))
+    check_grads(lambda x, q: fnp.sum(special.zeta(x, q)), (np.array([1.5, 3.0]), np.array([[0.7], [2.0]])), order=2)
 
 
 def test_composites():
