@@ -30,10 +30,12 @@ def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
         if var not in plan.program.outputs:
             free.setdefault((var.aval.shape, var.aval.dtype), {})[var] = None
     found: dict[Var, Var] = {}
+    reads = _TurnReads(plan)
     for out in plan.program.outputs:
         if isinstance(out, Var) and _is_written_at_once(plan, out):
             candidates = free.get((out.aval.shape, out.aval.dtype), {})
-            fitting = [v for v in candidates if _fits(plan, out, v, last[v])]
+            place = plan.place[out]
+            fitting = [v for v in candidates if last[v] <= place and reads.fits(out, v, last[v])]
             if fitting:
                 # An argument that is read here has its last reader here; others may serve later results as well.
                 found[out] = max(fitting, key=last.__getitem__)
@@ -72,26 +74,34 @@ def _is_written_at_once(plan: Plan, out: Var) -> bool:
     return isinstance(step, Group) or (isinstance(step, Opaque) and not step.equation.primitive.higher_order)
 
 
-def _fits(plan: Plan, out: Var, argument: Var, last: int) -> bool:
-    """Whether a result may take the memory of an argument that is read for the last time in step ``last``."""
-    place = plan.place[out]
-    if last != place:
-        return last < place
-    step = plan.steps[place]
-    return isinstance(step, Group) and reads_what_it_overwrites(step, plan, out, argument)
+class _TurnReads:
+    """What each turn of a plan's loops reads only at the place of the turn."""
 
+    def __init__(self, plan: Plan):
+        self._plan = plan
+        self._known: dict[int, dict[Var, bool]] = {}
 
-def reads_what_it_overwrites(group: Group, plan: Plan, out: Var, argument: Var) -> bool:
-    """Whether each turn of a group's loop reads an argument only where it writes the result."""
-    if group.fixed or group.members[out].is_reduction or group.prefix != argument.aval.shape:
-        return False
-    for member in group.members.values():
-        for var, index in _accesses(member, plan):
-            if var != argument and argument in _memory_of(plan, [var]):
-                return False
-            if var == argument and index != identity_index(argument.aval.shape):
-                return False
-    return True
+    def fits(self, out: Var, argument: Var, last: int) -> bool:
+        """Whether a result may take the memory of an argument that is read for the last time in step ``last``, not after the result's step."""
+        place = self._plan.place[out]
+        group = self._plan.steps[place]
+        if last < place or not isinstance(group, Group):
+            return last < place
+        if group.fixed or group.members[out].is_reduction or group.prefix != argument.aval.shape:
+            return False
+        if place not in self._known:
+            self._known[place] = self._of(group)
+        return self._known[place].get(argument, True)
+
+    def _of(self, group: Group) -> dict[Var, bool]:
+        """For each variable in memory that a group reads, whether each turn reads its own element of it and nothing else."""
+        found: dict[Var, bool] = {}
+        for member in group.members.values():
+            for var, index in _accesses(member, self._plan):
+                for held in _memory_of(self._plan, [var]):
+                    own = held is var and index == identity_index(held.aval.shape)
+                    found[held] = own and found.get(held, True)
+        return found
 
 
 def _accesses(member: Member, plan: Plan) -> list[Any]:

@@ -38,7 +38,7 @@ from fad.compiler.llvm.symbols import linked_part, prepare
 from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
-from fad.compiler.nested import nested_constants
+from fad.compiler.nested import nested_constants, nested_programs
 from fad.compiler.size_classes import is_small, most_size
 from fad.core.program import Atom, Program, Var
 
@@ -448,10 +448,21 @@ def lower_segment(name: str, program: Program, canonical: Canonical, take: Take,
     ``take`` gets the kernels as soon as they are written, and at last the segment's function.
     """
     donated, plan = canonical.donated, plan_steps(program)
-    if donated and _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
-        # A run that fails is repeated operation by operation, and so its arguments must be left alone.
-        donated = ()
+    if donated and _may_check(program):
+        if _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
+            # A run that fails is repeated operation by operation, and so its arguments must be left alone.
+            donated = ()
     return _lowered(name, program, plan, canonical, take, clock, donated)
+
+
+def _may_check(program: Program) -> bool:
+    """Whether something in a Program may find an error when it runs."""
+    return any(
+        e.primitive.kernel in FAMILIES
+        or isinstance(e.primitive.kernel, ForeignKernel)
+        or any(map(_may_check, nested_programs(e)))
+        for e in program.equations
+    )
 
 
 def _lowered(
