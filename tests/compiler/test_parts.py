@@ -13,6 +13,7 @@ from fad.compiler.llvm import side_by_side
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
+from fad.compiler.llvm.module_text import module_text
 from fad.compiler.llvm.modules import called_symbols
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.nested import body_program
@@ -155,3 +156,34 @@ def test_kernels_are_shared_between_segments():
         second = fad.jit(lambda x, y: (fnp.sqrt(x) * 3.5 + 0.25, y))(x, 1.0)[0]
     assert engine().compiled == compiled + 1  # what calls the kernel
     np.testing.assert_array_equal(first, second)
+
+
+def words(text):
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: fnp.exp(x - fnp.max(x, axis=1, keepdims=True)) @ x.T,
+        lambda x: fnp.where(x > 0, fnp.sin(x), x[::-1]).astype(np.float32),
+        lambda x: fnp.argsort(x, axis=1),
+        lambda x: fad.scan(lambda c, r: (c * 0.5 + fnp.sum(r), c), fnp.sum(x), x),
+        lambda x: fnp.take(x, fnp.argmax(x, axis=0), axis=1) * 2.0,
+        lambda x: fnp.linalg.solve(x @ x.T + 30.0 * fnp.eye(4), x),
+    ],
+    ids=["softmax", "choice", "argsort", "scan", "gather", "solve"],
+)
+def test_assembly_is_what_llvmlite_writes(function, monkeypatch):
+    modules = []
+
+    def both(module):
+        modules.append((module_text(module), str(module)))
+        return modules[-1][0]
+
+    monkeypatch.setattr("fad.compiler.llvm.parts.module_text", both)
+    monkeypatch.setattr("fad.compiler.llvm.lowering.module_text", both)
+    parts_of(function, np.arange(24.0).reshape(4, 6))
+    assert modules
+    for found, expected in modules:
+        assert words(found) == words(expected)

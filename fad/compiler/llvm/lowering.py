@@ -25,6 +25,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
+from fad.compiler.llvm.module_text import module_text
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
@@ -493,6 +494,6 @@ def _lowered(
     else:
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes
-    source = Source(str(lowering.module), 0 if is_cold else 2, passes="" if is_cold else "all")
+    source = Source(module_text(lowering.module), 0 if is_cold else 2, passes="" if is_cold else "all")
     take(name, source, likely_symbols(lowering.module, False))
     return lowering

@@ -12,6 +12,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
+from fad.compiler.llvm.module_text import module_text
 from fad.compiler.llvm.modules import likely_symbols, new_module
 from fad.compiler.llvm.widening import widen_loops
 
@@ -44,7 +45,7 @@ class Parts:
         """Hand over a written function; gives its declaration in the module that calls it."""
         function = emitter.function
         passes = "few" if widen_loops(function, emitter.most_turns) else "all"
-        text = str(function.module)
+        text = module_text(function.module)
         name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
         if name not in self._taken:
             self._taken.add(name)
