@@ -25,7 +25,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.module_text import module_text
+from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined

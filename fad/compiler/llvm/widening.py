@@ -231,14 +231,15 @@ class _Loop:
     def _lanes(self) -> int:
         """How many turns are done at once."""
         varying = [i for i in self.body if self.steps.get(id(i), VARIES) is VARIES]
+        bits = max([element_bits(i) for i in varying], default=64)
+        full = max(definitions(self.block.module).target.vector_bits // max(bits, 8), 2)
+        one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
         if isinstance(self.first, ir.Constant) and isinstance(self.last, ir.Constant):
             count = self.last.constant - self.first.constant
             if count not in (8, 16, 32, 64) or self.reductions:
                 raise _Unsuited
-            return count
-        bits = max([element_bits(i) for i in varying], default=64)
-        full = max(definitions(self.block.module).target.vector_bits // max(bits, 8), 2)
-        if any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying):
+            return min(full, count) if one_by_one or len(varying) > _MANY else count
+        if one_by_one:
             return full
         vectors = 4 if len(varying) <= _FEW else 2 if len(varying) <= _MANY else 1
         while vectors > 1 and self.most <= 4 * vectors * full:
@@ -253,12 +254,22 @@ class _Loop:
             self._write_parts()
 
     def _write_whole(self) -> None:
-        """One vector is all there is."""
-        outer = self.outer.instructions
-        outer[-1] = self.outer.terminator = ir.Branch(self.outer, "br", [self.block])
-        self.block.instructions = []
-        VectorWriter(self, self.block, self.lanes).write(self.first)
-        _end(self.block, ir.Branch(self.block, "br", [self.done]))
+        """One vector is all there is, or a few."""
+        outer, block, i64 = self.outer, self.block, self.counter.type
+        del outer.instructions[-1]
+        _end(outer, ir.Branch(outer, "br", [block]))
+        block.instructions = []
+        if self.lanes == self.last.constant - self.first.constant:
+            VectorWriter(self, block, self.lanes).write(self.first)
+            _end(block, ir.Branch(block, "br", [self.done]))
+            return
+        at = _put(block, ir.PhiInstr(block, i64, ""))
+        VectorWriter(self, block, self.lanes).write(at)
+        following = _put(block, ir.Instruction(block, i64, "add", [at, ir.Constant(i64, self.lanes)], flags=["nsw"]))
+        test = _put(block, ir.ICMPInstr(block, "slt", following, self.last))
+        _end(block, ir.ConditionalBranch(block, "br", [test, block, self.done]))
+        at.add_incoming(self.first, outer)
+        at.add_incoming(following, block)
 
     def _write_parts(self) -> None:
         """A loop over whole vectors, and the loop as it was for the rest."""
