@@ -10,10 +10,10 @@ import fad
 import fad.numpy as fnp
 from fad.compiler.canonical import program_form
 from fad.compiler.llvm import side_by_side
+from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
-from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.modules import called_symbols
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.nested import body_program

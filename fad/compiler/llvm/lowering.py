@@ -17,6 +17,7 @@ from fad.compiler.canonical import Canonical
 from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
+from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
@@ -25,7 +26,6 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.modules import add_blas_guard, called_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined

@@ -10,9 +10,9 @@ from hashlib import sha256
 
 import llvmlite.ir as ir
 
+from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.modules import likely_symbols, new_module
 from fad.compiler.llvm.widening import widen_loops
 
