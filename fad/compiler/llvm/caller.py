@@ -8,6 +8,7 @@ it gets as ``self``. Arguments that do not fit make it return ``MISS``, and the 
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import llvmlite.binding as binding
 import numpy as np
 
 from fad.compiler.llvm.caller_text import caller_source
+from fad.compiler.llvm.result_memory import LEAST, large_memory
 from fad.compiler.llvm.symbols import Source, link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
@@ -27,7 +29,8 @@ __all__ = ["is_checked", "layout_is_known", "make_caller"]
 
 
 _METH_FASTCALL = 0x0080
-_NEW_FROM_DESCR = 94  # PyArray_NewFromDescr in NumPy's table of C functions, whose order is part of its ABI
+_NEW_FROM_DESCR, _SET_HANDLER = 94, 304
+"""PyArray_NewFromDescr and PyDataMem_SetHandler in NumPy's table of C functions, whose order is part of its ABI."""
 
 
 class _MethodDefinition(ctypes.Structure):
@@ -95,6 +98,7 @@ def _native_function() -> int | None:
     for name in names.split():
         binding.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
     binding.add_symbol("fad_new_array", _numpy_function(_NEW_FROM_DESCR))
+    binding.add_symbol("fad_set_memory", _numpy_function(_SET_HANDLER))
     offset = _buffer_offset() or 0
     return link_helper("fad_call", lambda: Source(caller_source(offset), 0), str(offset))
 
@@ -162,11 +166,14 @@ def make_caller(
         [w for a, p in zip(avals, positions, strict=True) for w in _argument_row(a, p, kept)] or [0], np.int64
     )
     results = []
+    large = [math.prod(shape) * dtype.itemsize >= LEAST for shape, dtype in segment.out_types]
+    memory = large_memory(_numpy_function(_SET_HANDLER)) if any(large) else None
     taken = {out: positions.index(k) for out, k in segment.code.reused}
     for number, (shape, dtype) in enumerate(segment.out_types):
         sizes = np.array(shape or (0,), np.int64)
         kept += [sizes, dtype]
-        results += [id(dtype), len(shape), sizes.ctypes.data, taken.get(number, -1)]
+        is_kept = memory is not None and large[number]
+        results += [id(dtype), len(shape), sizes.ctypes.data, taken.get(number, -1), int(is_kept)]
     result_table = np.array(results or [0], np.int64)
     constants = np.array([c.ctypes.data for c in segment.constants] or [0], np.int64)
     used = sum(p >= 0 for p in positions)
@@ -174,7 +181,7 @@ def make_caller(
         len(avals), used + len(segment.constants) + len(segment.out_types), len(segment.out_types), len(segment.constants),
         segment.code.address, segment.sizes.ctypes.data, segment.arena_size, id(Array),
         id(np.ndarray), id(MISS), int(segment.is_long), int(single),
-        arguments.ctypes.data, constants.ctypes.data, result_table.ctypes.data, id(FAILED),
+        arguments.ctypes.data, constants.ctypes.data, result_table.ctypes.data, id(FAILED), id(memory),
     ]  # fmt: skip
     descriptor = np.array(words, np.int64).view(_Descriptor)
     definition = _MethodDefinition(b"call", address, _METH_FASTCALL, None)

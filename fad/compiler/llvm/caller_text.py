@@ -1,4 +1,4 @@
-"""The text of the native caller, see :mod:`fad.compiler.llvm.caller`.
+r"""The text of the native caller, see :mod:`fad.compiler.llvm.caller`.
 
 The descriptor is an array of 64-bit words:
 
@@ -13,11 +13,12 @@ word meaning                                      word meaning
 5    address of the sizes                         13   address of the addresses of constants
 6    bytes of the arena                           14   address of the result table
 7    ``fad.Array``                                15   what a failed call returns
+\                                                  16   where the memory of large results comes from
 ==== ===========================================  ==== ===========================================
 
 A row of the argument table: kind (0 array, 1 float, 2 int, 3 bool), number of its buffer or -1, type of a NumPy or Python scalar, dtype, number
 of axes, address of the sizes. A row of the result table: dtype, number of axes, address of the sizes, number of the argument whose array becomes the
-result (a ``fad.Array`` that nobody else uses) or -1.
+result (a ``fad.Array`` that nobody else uses) or -1, whether it is large.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 declare ptr @PyErr_NoMemory()
+declare ptr @fad_set_memory(ptr)
 declare ptr @fad_new_array(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 declare ptr @malloc(i64)
 declare void @free(ptr)
@@ -234,7 +236,7 @@ each:
   %more = icmp slt i64 %k, %count
   br i1 %more, label %make, label %good
 make:
-  %offset = mul i64 %k, 4
+  %offset = mul i64 %k, 5
   %dtype = call ptr @address(ptr %table, i64 %offset)
   %offset1 = add i64 %offset, 1
   %axes = call i64 @word(ptr %table, i64 %offset1)
@@ -256,7 +258,23 @@ reuse:
 new:
   call void @Py_IncRef(ptr %dtype)
   %ndarray = call ptr @address(ptr %descriptor, i64 8)
-  %array = call ptr @fad_new_array(ptr %ndarray, ptr %dtype, i32 %axes32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
+  %offset4 = add i64 %offset, 4
+  %large = call i64 @word(ptr %table, i64 %offset4)
+  %is_large = icmp ne i64 %large, 0
+  br i1 %is_large, label %kept, label %plain
+kept:
+  %memory = call ptr @address(ptr %descriptor, i64 16)
+  %usual = call ptr @fad_set_memory(ptr %memory)
+  %large_array = call ptr @fad_new_array(ptr %ndarray, ptr %dtype, i32 %axes32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
+  %again = call ptr @fad_set_memory(ptr %usual)
+  call void @Py_DecRef(ptr %usual)
+  call void @Py_DecRef(ptr %again)
+  br label %allocated
+plain:
+  %plain_array = call ptr @fad_new_array(ptr %ndarray, ptr %dtype, i32 %axes32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
+  br label %allocated
+allocated:
+  %array = phi ptr [ %large_array, %kept ], [ %plain_array, %plain ]
   store ptr %array, ptr %at
   %failed = icmp eq ptr %array, null
   %next = add i64 %k, 1

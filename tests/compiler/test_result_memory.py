@@ -1,0 +1,135 @@
+"""Memory of large results that is used again: never while anybody can see it, and no more of it than is said."""
+
+import gc
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad.compiler.llvm.result_memory import LEAST, MOST, SLOTS
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have the allocator that this needs")
+
+COUNT = LEAST // 8 + 1000
+X = np.arange(float(COUNT))
+
+
+def function():
+    """A compiled function with a large result, called often enough to be called natively."""
+    f = fad.jit(lambda x: x * 2.0 + 1.0)
+    for _ in range(3):
+        f(X)
+    return f
+
+
+def address(array):
+    return np.asarray(array).ctypes.data
+
+
+def test_the_memory_of_a_dead_result_is_used_again():
+    f = function()
+    first = address(f(X))
+    assert first == address(f(X))
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda y: y,
+        lambda y: np.asarray(y),
+        lambda y: np.asarray(y)[5:10],
+        lambda y: memoryview(np.asarray(y)),
+        lambda y: np.from_dlpack(y),
+    ],
+)
+def test_memory_that_anybody_sees_is_not_used_again(hold):
+    f = function()
+    result = f(X)
+    at, held = address(result), hold(result)
+    del result
+    gc.collect()
+    others = [f(X * 3.0) for _ in range(SLOTS + 2)]
+    assert at not in {address(o) for o in others}
+    if isinstance(held, np.ndarray):
+        assert held[2] in (2 * X[2] + 1.0, 2 * X[7] + 1.0)
+    del held
+
+
+def test_results_that_live_at_once_have_memory_of_their_own():
+    f = function()
+    results = [f(X + k) for k in range(3 * SLOTS)]
+    assert len({address(r) for r in results}) == len(results)
+    for k, result in enumerate(results):
+        np.testing.assert_array_equal(np.asarray(result)[:: COUNT // 7], (2.0 * (X + k) + 1.0)[:: COUNT // 7])
+
+
+def test_little_is_kept():
+    f = function()
+    results = [f(X) for _ in range(2 * SLOTS)]
+    seen = {address(r) for r in results}
+    results.clear()
+    again = [f(X) for _ in range(SLOTS)]
+    assert {address(r) for r in again} <= seen
+    assert MOST * SLOTS <= 256 << 20
+
+
+def test_threads_never_share_a_result():
+    f = function()
+    failures = []
+
+    def work(seed):
+        for turn in range(30):
+            x = X + seed * 1000.0 + turn
+            result = np.asarray(f(x))
+            if (
+                result[0] != 2.0 * x[0] + 1.0
+                or result[-1] != 2.0 * x[-1] + 1.0
+                or result[COUNT // 2] != 2.0 * x[COUNT // 2] + 1.0
+            ):
+                failures.append((seed, turn))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+def test_numpy_may_resize_and_copy_such_an_array():
+    (result,) = [np.asarray(r) for r in [function()(X)]]
+    copied = result.copy()
+    buffer = fad.jit(lambda x: x + 1.0)
+    for _ in range(3):
+        made = buffer(X)
+    array = made._buffer
+    del made
+    array.resize(COUNT + 10, refcheck=False)
+    np.testing.assert_array_equal(array[:COUNT], X + 1.0)
+    np.testing.assert_array_equal(array[COUNT:], 0.0)
+    array.resize(100, refcheck=False)
+    np.testing.assert_array_equal(array, X[:100] + 1.0)
+    np.testing.assert_array_equal(copied, X * 2.0 + 1.0)
+
+
+def test_other_arrays_keep_their_allocator():
+    f = function()
+    made = f(X)
+    name_of = np._core.multiarray.get_handler_name
+    assert name_of(made._buffer) == "fad_large_memory"
+    assert name_of(np.empty(COUNT)) == "default_allocator"
+    assert name_of(fad.jit(lambda x: fnp.sin(x))(X[:10])._buffer) == "default_allocator"
+
+
+def test_a_forked_child_has_its_own_memory():
+    f = function()
+    held = f(X)
+    child = os.fork()
+    if child == 0:
+        good = all(np.asarray(f(X * k))[1] == 2.0 * k + 1.0 for k in range(2 * SLOTS))
+        os._exit(0 if good else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(np.asarray(held)[:5], 2.0 * X[:5] + 1.0)
