@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -14,7 +15,9 @@ import llvmlite.binding as binding
 from fad.compiler.llvm.side_by_side import emit_object, run_passes
 from fad.core.locks import ForkingLock
 
-__all__ = ["LLVM_LOCK", "Engine", "Source", "engine"]
+__all__ = ["LLVM_LOCK", "Engine", "Source", "called_symbols", "engine"]
+
+_NAMES = re.compile(rb"fad_[A-Za-z0-9_]+(?=\0)")
 
 # Who compiles takes two more locks while it holds the one below: llvmlite's own, and the one of thread pools. What is registered first is done last
 # before a fork, so who forks takes them in the same order; importing it registers the latter.
@@ -44,6 +47,11 @@ class Source(NamedTuple):
     text: str
     level: int = 2
     passes: str = ""
+
+
+def called_symbols(code: bytes) -> set[str]:
+    """The symbols of fad's that an object file refers to or defines. Formats of object files keep names as text, a zero behind each."""
+    return {name.decode() for name in _NAMES.findall(code)}
 
 
 class Engine:

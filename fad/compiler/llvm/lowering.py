@@ -25,8 +25,8 @@ from fad.compiler.llvm.equal_kernels import kernel_key
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
-from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.modules import add_blas_guard, called_symbols, likely_symbols, new_module
+from fad.compiler.llvm.linking import Source, called_symbols
+from fad.compiler.llvm.modules import add_blas_guard, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import GRAIN, Argument
@@ -37,6 +37,7 @@ from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.llvm.symbols import linked_part, prepare
 from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
+from fad.compiler.llvm.widening import has_loops
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.nested import nested_constants, nested_programs
@@ -494,6 +495,7 @@ def _lowered(
     else:
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes
-    source = Source(module_text(lowering.module), 0 if is_cold else 2, passes="" if is_cold else "all")
+    passes = "" if is_cold else "all" if has_loops(lowering.emitter.function) else "few"
+    source = Source(module_text(lowering.module), 0 if is_cold else 2, passes)
     take(name, source, likely_symbols(lowering.module, False))
     return lowering

@@ -29,6 +29,7 @@ lgamma: for positive arguments; below zero the C library answers. digamma, logad
 their terms, so not relatively where the result is near zero. fmod, remainder and floor_divide give NumPy's bits.
 """
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -44,7 +45,16 @@ from fad.compiler.llvm import (
 )
 from fad.compiler.llvm.math_text import BodyFunction, Calls, define
 
-__all__ = ["FUNCTIONS", "Target", "call_target", "definitions", "host_target", "library_source", "variant_source"]
+__all__ = [
+    "FUNCTIONS",
+    "RARE",
+    "Target",
+    "call_target",
+    "definitions",
+    "host_target",
+    "library_source",
+    "variant_source",
+]
 
 FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     name: (getattr(module, name), arity)
@@ -59,6 +69,10 @@ FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     )
     for name in names.split()
 }
+
+RARE = {"fad_circle_huge": "sin", "fad_tan_huge": "tan"}
+"""Functions for rare arguments that others call, and one that does; they are compiled for themselves, and quickly."""
+_HEAD = re.compile(r"define internal (.*) \{")
 
 _PURE = "nounwind willreturn nofree nosync memory(none) noinline"
 
@@ -143,17 +157,33 @@ def library_source(name: str, dtype: str, target: Target | None = None) -> str:
 def variant_source(symbol: str) -> str:
     """Give the source of one symbol, such as ``fad_exp_f64`` or its vector variant ``fad_exp_f64_v4``, as a module of its own.
 
+    It declares what it needs only in rare cases, such as ``fad_circle_huge`` (sine and cosine of huge numbers): a symbol like any other.
+
     Raises
     ------
     KeyError
         If there is no such function.
     """
+    if symbol in RARE:
+        calls = dict(_definition(RARE[symbol], "f64", 1, host_target().fused)[1])
+        return "\n".join([calls.pop(symbol).replace("define internal", "define", 1), *_declarations(calls)])  # type: ignore[union-attr]
     rest, lanes = symbol.removeprefix("fad_"), 1
     if rest.rpartition("_v")[2].isdigit():
         rest, _, digits = rest.rpartition("_v")
         lanes = int(digits)
     name, _, dtype = rest.rpartition("_")
     text, calls = _definition(name, dtype, lanes, host_target().fused)
+    rare = [n for n in calls if n in RARE]
+    if rare:
+        head = [_HEAD.match(calls[n]) for n in rare]  # type: ignore[arg-type]
+        called = {n: kind for n, kind in calls.items() if not isinstance(kind, str) and f"@{n}(" in text}
+        return "\n".join(
+            [
+                text.replace("define internal", "define", 1),
+                *[f"declare {h[1]}" for h in head if h],
+                *_declarations(called),
+            ]
+        )
     return "\n".join([text.replace("define internal", "define", 1), *_declarations(calls)])
 
 

@@ -78,37 +78,52 @@ def sum_of(pair: tuple[Term, Term]) -> Term:
     return pair[0] + pair[1]
 
 
-def _repair_huge(k: Body, x: Term, result: Term, function: Callable[[Body, Reduced], Term]) -> Term:
+def _circle_huge(k: Body, x: Term, which: Term) -> Term:
+    """The sine of a huge number, or its cosine where ``which`` is not 0."""
+    is_sine = which.equals(0.0)
+    r, low, i = reduce_huge(k, x)
+    value = _sin(k, (r, low, k.select(is_sine, i, i + 1)))
+    return k.select(is_sine, _with_sign_of(k, value, x), value)
+
+
+def _tan_huge(k: Body, x: Term) -> Term:
+    """The tangent of a huge number."""
+    return _with_sign_of(k, _tan(k, reduce_huge(k, x)), x)
+
+
+def _with_sign_of(k: Body, value: Term, x: Term) -> Term:
+    """An odd function of x from that of |x|."""
+    return k.as_real(k.as_int(value) ^ (k.as_int(x) & -(2**63)))
+
+
+def _repair_huge(k: Body, x: Term, result: Term, function: Callable[..., Term], *which: float) -> Term:
     """`result`, but computed with the long reduction where |x| is above `REDUCED`; NaN for infinities."""
 
-    def huge(one: Body, y: Term) -> Term:
-        value = function(one, reduce_huge(one, y))
-        if function is not _cos:
-            value = one.as_real(one.as_int(value) ^ (one.as_int(y) & -(2**63)))
-        return one.select(one.abs(y) < math.inf, value, math.nan)
+    def finite(one: Body, y: Term, *rest: Term) -> Term:
+        return one.select(one.abs(y) < math.inf, function(one, y, *rest), math.nan)
 
-    name = f"fad{function.__name__}_huge"
-    text, calls = define(name, huge, 1, "f64", 1, k.fused, "noinline nounwind willreturn memory(none)")
+    name, arity = f"fad{function.__name__}", 1 + len(which)
+    text, calls = define(name, finite, arity, "f64", 1, k.fused, "noinline nounwind willreturn memory(none)")
     k.include(TABLE, table(), {})
     k.include(name, text, calls)
-    return k.repair(result, k.abs(x) > REDUCED[k.dtype], name, x)
+    return k.repair(result, k.abs(x) > REDUCED[k.dtype], name, x, *[k.constant(w) for w in which])
 
 
 def sin(k: Body, x: Term) -> Term:
     """The sine."""
     result = k.select(x.equals(0.0), x, _sin(k, reduce_circle(k, x)))
-    return _repair_huge(k, x, result, _sin)
+    return _repair_huge(k, x, result, _circle_huge, 0.0)
 
 
 def cos(k: Body, x: Term) -> Term:
     """The cosine."""
-    return _repair_huge(k, x, _cos(k, reduce_circle(k, x)), _cos)
+    return _repair_huge(k, x, _cos(k, reduce_circle(k, x)), _circle_huge, 1.0)
 
 
 def tan(k: Body, x: Term) -> Term:
     """The sine over the cosine."""
     result = k.select(x.equals(0.0), x, _tan(k, reduce_circle(k, x)))
-    return _repair_huge(k, x, result, _tan)
+    return _repair_huge(k, x, result, _tan_huge)
 
 
 def asin(k: Body, x: Term) -> Term:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import llvmlite.binding as binding
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.emission import I64
 from fad.compiler.llvm.math_library import definitions
 
-__all__ = ["add_blas_guard", "called_symbols", "likely_symbols", "new_module"]
-
-_NAMES = re.compile(rb"fad_[A-Za-z0-9_]+(?=\0)")
+__all__ = ["add_blas_guard", "likely_symbols", "new_module"]
 
 
 def new_module(name: str) -> ir.Module:
@@ -28,11 +24,6 @@ def likely_symbols(module: ir.Module, loops: bool) -> list[str]:
     math = definitions(module)
     named = [f.name for f in module.functions if f.is_declaration and f not in math.used.values()]
     return [*math.symbols(loops), *[n for n in named if n.startswith("fad_")]]
-
-
-def called_symbols(code: bytes) -> set[str]:
-    """The symbols of fad's that an object file refers to or defines. Formats of object files keep names as text, a zero behind each."""
-    return {name.decode() for name in _NAMES.findall(code)}
 
 
 def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> ir.Function:

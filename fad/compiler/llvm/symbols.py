@@ -8,6 +8,7 @@ thread pool, the guard around BLAS.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from ctypes import CFUNCTYPE
 
@@ -17,12 +18,16 @@ from fad.compiler.disk_cache import current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.library_calls import library_address
-from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
+from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
 from fad.compiler.llvm.workers import Workers
 
 __all__ = ["link", "link_helper", "linked_part", "prepare"]
+
+_RARELY = "_huge"
+_RARE = re.compile(rf"^declare .*@(fad_\w+{_RARELY})\(", re.MULTILINE)
+"""What helpers call in turn: functions for rare arguments."""
 
 _provided: set[str] = set()
 _parts: dict[str, bytes] = {}
@@ -58,14 +63,20 @@ def prepare(symbols: Iterable[str], workers: Workers) -> None:
         helper = _helper(symbol)
         if helper is not None and helper[0] not in _provided and helper[0] not in _coming:
             if not _is_kept(helper[0]):
-                _coming[helper[0]] = workers.compile(helper[1]())
+                source = helper[1]()
+                _coming[helper[0]] = workers.compile(source)
+                prepare(_RARE.findall(source.text), workers)
 
 
 def link_helper(name: str, write: Callable[[], Source], version: str = "") -> int:
     """Link code that depends on nothing but the machine and a ``version``; gives the address of its function ``name``."""
     with LLVM_LOCK:
         if name not in _provided:
-            engine().add([_helper_code(name, write, version)])
+            code = _helper_code(name, write, version)
+            for symbol in called_symbols(code):
+                if symbol != name and symbol.endswith(_RARELY):
+                    _provide(symbol)
+            engine().add([code])
             _provided.add(name)
         return engine().address(name)
 
@@ -145,4 +156,4 @@ def _tile(symbol: str) -> Source:
 def _math(symbol: str) -> Source:
     from fad.compiler.llvm.math_library import variant_source
 
-    return Source(variant_source(symbol))
+    return Source(variant_source(symbol), 0 if symbol.endswith(_RARELY) else 2)

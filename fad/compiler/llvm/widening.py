@@ -25,7 +25,7 @@ from fad.compiler.llvm.vector_writer import (
     math_function,
 )
 
-__all__ = ["widen_loops"]
+__all__ = ["has_loops", "widen_loops"]
 
 VARIES = None
 """The step of a value that is different in each turn."""
@@ -62,6 +62,11 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     if definitions(function.module).used:
         call_vectors(function)
     return True
+
+
+def has_loops(function: ir.Function) -> bool:
+    """Whether a function has any loop."""
+    return any(block.name.startswith(("loop", "repeat")) for block in function.blocks)
 
 
 def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[ir.Block]:
