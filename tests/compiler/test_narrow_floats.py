@@ -134,6 +134,8 @@ ONE = {
     "largest": lambda x: x * fnp.max(x.real, axis=1, keepdims=True) if x.size else x,
     "scan": lambda x: fad.scan(lambda c, r: (fnp.cos(c + r), c * r), x[0], x)[1] if x.shape[0] else x,
     "loop": lambda x: fad.fori_loop(0, 3, lambda i, y: fnp.sin(y) + 0.5 * x, x),
+    "sums of columns": lambda x: x * fnp.prod(0.5 * x, axis=0) + x.sum(0),
+    "softmax": lambda x: x * nn.softmax(x.real, axis=-1) if x.size else x,
     "branch": lambda x: fad.cond(x.real.sum() > 0, lambda y: y * 0.5, lambda y: -y, x),
     "checkpoint": fad.checkpoint(lambda x: fnp.cos(x) * x),
     "window": lambda x: (
@@ -150,6 +152,8 @@ TWO = {
     "hypot": lambda x, y: fnp.hypot(x.real, y.real) + x,
     "einsum": lambda x, y: 0.1 * fnp.einsum("ij,kj,kl->il", x, y, y),
     "choose": lambda x, y: fnp.where(np.eye(*x.shape, dtype=bool), x, y),
+    "tensordot": lambda x, y: 0.1 * x * fnp.tensordot(x, y, 2),
+    "where less": lambda x, y: x * (x.real < y.real),
     "join": lambda x, y: fnp.concatenate([x, y], 1)[:, ::2][:, : x.shape[1]],
 }
 recipes = st.lists(

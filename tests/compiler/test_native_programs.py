@@ -49,6 +49,11 @@ CASES = {
     "max and min": (lambda x: (fnp.max(x, axis=1), fnp.min(x, axis=0), fnp.max(x)), X),
     "any and all": (lambda x: (fnp.any(x > 2.0, axis=1), fnp.all(x > -9.0)), X),
     "product": (lambda x: fnp.prod(x, axis=1), X),
+    "sums over rows of one element": (
+        lambda x, y: (fnp.sum(x * (x + y), axis=0), (x + y) @ y[:1].T),
+        X[:, :1],
+        Y[:, None],
+    ),
     "reduction, then chain": (lambda x: x / fnp.sum(x), X),
     "variance": (lambda x: fnp.var(x, axis=0), X),
     "softmax": (softmax, X),

@@ -240,8 +240,9 @@ class KernelWriter:
         rows = [m for m in members if all(n == 1 for n in m.domain[depth:]) and (m.is_global or not m.is_reduction)]
         for member in rows:
             self._write_member(member, (*outer, *[0] * (len(member.domain) - depth)))
-        for domain in dict.fromkeys(m.domain for m in members if m not in rows):
-            together = [m for m in members if m.domain == domain]
+        others = [m for m in members if m not in rows]  # a row added up here once more would count twice
+        for domain in dict.fromkeys(m.domain for m in others):
+            together = [m for m in others if m.domain == domain]
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._start(member, tuple(outer))
