@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fad.compiler.llvm.rules import rule_of
+from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.program import Atom, Equation, Var
 
-__all__ = ["REDUCTIONS", "Access", "Axis", "Mixed", "Patterns", "domain_of", "identity_index"]
+__all__ = ["REDUCTIONS", "Access", "Axis", "Mixed", "Patterns", "Shifted", "accesses", "domain_of", "identity_index"]
 
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"})
 
@@ -32,7 +33,14 @@ class Mixed(NamedTuple):
     axes: frozenset[int]
 
 
-SymbolicIndex = int | Axis | Mixed
+class Shifted(NamedTuple):
+    """The index of an axis and a small number."""
+
+    axis: int
+    by: int
+
+
+SymbolicIndex = int | Axis | Shifted | Mixed
 
 
 class Access(NamedTuple):
@@ -89,6 +97,8 @@ class Patterns:
         for x in operands:
             if isinstance(x, Axis):
                 axes.add(x.number)
+            elif isinstance(x, Shifted):
+                axes.add(x.axis)
             elif isinstance(x, Mixed):
                 axes |= x.axes
         self.mixed |= axes
@@ -100,13 +110,25 @@ class Patterns:
             return x + y
         if x == 0 or y == 0:
             return y if x == 0 else x
-        return self._mix(x, y)
+        return self._shifted(y, x) if type(x) is int else self._shifted(x, y)
 
     def subtract(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """Return x - y"""
         if type(x) is int and type(y) is int:
             return x - y
-        return x if y == 0 else self._mix(x, y)
+        return x if y == 0 else self._shifted(x, -y if type(y) is int else y)
+
+    def _shifted(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
+        """X + y"""
+        mixed = self._mix(x, y)
+        if type(y) is not int or not isinstance(x, Axis | Shifted) or abs(y) > LARGEST_STATIC:
+            return mixed
+        axis, by = (x.number, y) if isinstance(x, Axis) else (x.axis, x.by + y)
+        return Shifted(axis, by) if by else Axis(axis)
+
+    def clamped(self, x: SymbolicIndex, size: int) -> SymbolicIndex:
+        """The nearest index inside an axis, for an element that is not used if it is not x itself."""
+        return x if type(x) is int else (self._mix(x), x)[1]
 
     def multiply(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """Return x * y"""
@@ -164,3 +186,18 @@ def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: in
 def identity_index(shape: Sequence[int]) -> tuple[SymbolicIndex, ...]:
     """The index of a loop's own domain; axes of size 1 need no loop."""
     return tuple([0 if n == 1 else Axis(k) for k, n in enumerate(shape)])
+
+
+def accesses(equation: Equation, producer: Callable[[Var], Equation | None]) -> list[Access]:
+    """What an operation reads at each point of its domain, followed to variables without a producer."""
+    patterns, domain = Patterns(producer), domain_of(equation)
+    assert domain is not None
+    index = identity_index(domain)
+    if equation.primitive.kernel in REDUCTIONS:
+        patterns.read(equation.inputs[0], index)
+    else:
+        rule = rule_of(equation)
+        assert rule is not None
+        for atom, source in rule.sources(patterns, equation, index):  # type: ignore[arg-type]
+            patterns.read(atom, source)  # type: ignore[arg-type]
+    return patterns.accesses

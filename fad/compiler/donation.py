@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fad.compiler.access import REDUCTIONS, Patterns, identity_index
-from fad.compiler.fusion import Group, Member, Opaque, Plan
-from fad.compiler.llvm.rules import rule_of
+from fad.compiler.access import accesses, identity_index
+from fad.compiler.fusion import Group, Opaque, Plan
 from fad.compiler.size_classes import is_small
 from fad.core.program import Atom, Equation, Var
 
@@ -97,21 +96,8 @@ class _TurnReads:
         """For each variable in memory that a group reads, whether each turn reads its own element of it and nothing else."""
         found: dict[Var, bool] = {}
         for member in group.members.values():
-            for var, index in _accesses(member, self._plan):
+            for var, index in accesses(member.equation, self._plan.virtual_producer):
                 for held in _memory_of(self._plan, [var]):
                     own = held is var and index == identity_index(held.aval.shape)
                     found[held] = own and found.get(held, True)
         return found
-
-
-def _accesses(member: Member, plan: Plan) -> list[Any]:
-    patterns = Patterns(lambda v: plan.producers[v] if v in plan.virtual else None)
-    index = identity_index(member.domain)
-    if member.equation.primitive.kernel in REDUCTIONS:
-        patterns.read(member.equation.inputs[0], index)
-    else:
-        rule = rule_of(member.equation)
-        assert rule is not None
-        for atom, source in rule.sources(patterns, member.equation, index):  # type: ignore[arg-type]
-            patterns.read(atom, source)  # type: ignore[arg-type]
-    return patterns.accesses

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from fad.compiler.access import REDUCTIONS, Access, Axis, Patterns, domain_of, identity_index
+from fad.compiler.access import REDUCTIONS, Access, Axis, accesses, domain_of, identity_index
 from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
@@ -140,6 +140,10 @@ class Plan:
         self.virtual: set[Var] = set()
         self.in_place: dict[Var, Var] = {}
 
+    def virtual_producer(self, var: Var) -> Equation | None:
+        """What computes a variable where it is read, ``None`` if it is in memory."""
+        return self.producers[var] if var in self.virtual else None
+
     @cached_property
     def updated(self) -> dict[Var, Var]:
         """The result that takes over a variable's memory."""
@@ -200,18 +204,6 @@ class _Planner:
         self.plan.steps.append(step)
         self.plan.place.update(dict.fromkeys(equation.outputs, len(self.plan.steps) - 1))
 
-    def _reads(self, equation: Equation, domain: tuple[int, ...]) -> list[Access]:
-        """What the equation reads that is not virtual, at each point of its domain."""
-        patterns = Patterns(lambda v: self.plan.producers[v] if v in self.plan.virtual else None)
-        if equation.primitive.kernel in REDUCTIONS:
-            patterns.read(equation.inputs[0], identity_index(domain))
-        else:
-            rule = rule_of(equation)
-            assert rule is not None
-            for atom, index in rule.sources(patterns, equation, identity_index(domain)):  # type: ignore[arg-type]
-                patterns.read(atom, index)  # type: ignore[arg-type]
-        return patterns.accesses
-
     def _place_straight(self, equation: Equation) -> None:
         plan = self.plan
         first = 0
@@ -246,7 +238,7 @@ class _Planner:
         plan = self.plan
         domain = domain_of(equation)
         assert domain is not None
-        reads = self._reads(equation, domain)
+        reads = accesses(equation, self.plan.virtual_producer)
         first = 0
         for access in reads:
             place = plan.place.get(access.var, -1)
@@ -359,7 +351,7 @@ class _Planner:
                 plan.in_place[out] = source  # type: ignore[assignment]
 
     def _store_reads(self, number: int, group: Group, member: Member) -> None:
-        for access in self._reads(member.equation, member.domain):
+        for access in accesses(member.equation, self.plan.virtual_producer):
             producer = group.members.get(access.var)
             if producer is None or producer.is_global:
                 self.plan.stored.add(access.var)

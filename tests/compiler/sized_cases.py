@@ -206,13 +206,28 @@ def borders(size: Size) -> tuple[Callable, list[Any]]:
     return f, [numbers(size("n"), size("m")), numbers(size("m"))]
 
 
-FORWARD["ends"], FORWARD["borders"] = ends, borders
+def neighbours(size: Size) -> tuple[Callable, list[Any]]:
+    """Long loops that read each other's results beside their own place, behind and then ahead."""
+
+    def f(x: Any, y: Any) -> Any:
+        for _ in range(3):
+            x = fnp.concatenate([x[:1], x[1:] * x[:-1]]) * 0.5 + y
+        z = y
+        for _ in range(3):
+            z = fnp.pad(z[1:] * y[1:], (0, 1)) - x
+        return x, z
+
+    n = 16 * size("n") + 3
+    return f, [numbers(n), numbers(2 * n)[n:]]
+
+
+FORWARD["ends"], FORWARD["borders"], FORWARD["neighbours"] = ends, borders, neighbours
 
 BACKWARD = (
     "float64", "sums", "extremes", "softmax", "layer norm", "tall", "logsumexp", "product", "batched product", "vector product",
     "views", "joins", "cumulative", "sorting", "reading", "writing", "solving", "triangles", "convolution", "padded convolution",
     "strided convolution", "dilated convolution", "grouped convolution", "channels", "depthwise convolution", "maxima of windows",
-    "means of windows", "recurrence", "ends", "borders",
+    "means of windows", "recurrence", "ends", "borders", "neighbours",
 )  # fmt: skip
 
 

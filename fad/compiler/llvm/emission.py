@@ -195,6 +195,10 @@ class Emitter:
 
     minimum, maximum = smaller, larger
 
+    def clamped(self, x: Ix, size: int) -> Ix:
+        """The nearest index inside an axis that is not empty."""
+        return self.smaller(self.larger(x, 0), self.subtract(self.size(size), 1))
+
     def inside(self, x: Ix, low: Ix | None, high: Ix | None) -> bool:
         """Whether ``low <= x < high`` may be taken for granted where code is written now; a bound may be left out."""
         return self.granted is not None and self.granted(x, low, high)

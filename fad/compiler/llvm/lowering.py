@@ -14,6 +14,7 @@ from typing import Any
 import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
+from fad.compiler.chains import Chain, chains_of
 from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
@@ -36,6 +37,7 @@ from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.llvm.symbols import linked_part, prepare
+from fad.compiler.llvm.tiled import TiledCalls
 from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.widening import has_loops
 from fad.compiler.llvm.workers import Workers
@@ -108,6 +110,7 @@ class Lowering:
         self._blocks_at: dict[ir.Value, Block] = {}
         self.origins: dict[ir.Value, int] = {}
         self.waiting = Waiting(self)
+        self.tiled: TiledCalls | None = None
         self._functions: dict[Hashable, tuple[ir.Function, Any]] = {}
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
@@ -187,31 +190,48 @@ class Lowering:
         plan = plan_steps(program) if plan is None else plan
         self.elements.producers.update(plan.producers)
         last = _last_steps(plan)
+        # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.
+        chains = {} if self.clock is not None or self.reused else chains_of(plan)
         self._alias(plan, -1)
-        for number, step in enumerate(plan.steps):
-            self.starts.append(self.memory.now)
-            reading = None if self.clock is None else self.clock.start(self, len(self.starts) - 1)
-            if isinstance(step, Group):
-                self._write_group(plan, number, step, outputs)
-            elif isinstance(step, Straight):
+        number = 0
+        while number < len(plan.steps):
+            chain = chains.get(number, Chain(number, number, False))
+            if chain.last > number:
                 self.waiting.write()
-                self.computes = self.computes or self.emitter.depth > 0 or len(step.equations) > _FEW
-                write_straight(self, step.equations)
-            else:
-                self.waiting.write()
-                self._write_opaque(plan, step, outputs)
-            if self.clock is not None:
-                self.waiting.write()
-                self.clock.stop(self, reading)
-            self._alias(plan, number)
+                self.tiled = TiledCalls(self, chain.backwards)
+            for step_number in range(number, chain.last + 1):
+                self._write_step(plan, step_number, outputs)
+            if self.tiled is not None:
+                self.tiled, tiled = None, self.tiled
+                tiled.write()
             moment = self.memory.tick()
-            for var in last.get(number, ()):
-                if var in self.blocks:
-                    self.memory.extend(self.blocks[var], moment)
+            for step_number in range(number, chain.last + 1):
+                for var in last.get(step_number, ()):
+                    if var in self.blocks:
+                        self.memory.extend(self.blocks[var], moment)
+            number = chain.last + 1
         self.waiting.write()
         for var, place in outputs.items():
             self._deliver(var, place)
         return plan
+
+    def _write_step(self, plan: Plan, number: int, outputs: dict[Var, Memory]) -> None:
+        step = plan.steps[number]
+        self.starts.append(self.memory.now)
+        reading = None if self.clock is None else self.clock.start(self, len(self.starts) - 1)
+        if isinstance(step, Group):
+            self._write_group(plan, number, step, outputs)
+        elif isinstance(step, Straight):
+            self.waiting.write()
+            self.computes = self.computes or self.emitter.depth > 0 or len(step.equations) > _FEW
+            write_straight(self, step.equations)
+        else:
+            self.waiting.write()
+            self._write_opaque(plan, step, outputs)
+        if self.clock is not None:
+            self.waiting.write()
+            self.clock.stop(self, reading)
+        self._alias(plan, number)
 
     def _alias(self, plan: Plan, number: int) -> None:
         for var, source in plan.aliases.items():
@@ -326,7 +346,8 @@ class Lowering:
         written = {number for number, var in enumerate(arguments) if var in results}
         blocks = [self._blocks_at[a.value] for a in passed if a.value in self._blocks_at]
         work = 0 if run is None else self._work(group)
-        self.waiting.add(Call(function, passed, written, turns, work, most), blocks)
+        together = self.waiting if self.tiled is None else self.tiled
+        together.add(Call(function, passed, written, turns, work, most), blocks)
 
     def _write_kernel(
         self,

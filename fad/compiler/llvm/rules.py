@@ -179,11 +179,6 @@ def _nothing(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     return []
 
 
-def _clamped(algebra: Any, i: Ix, size: int) -> Ix:
-    """The nearest index inside an axis that is not empty."""
-    return algebra.smaller(algebra.larger(i, 0), algebra.subtract(algebra.size(size), 1))
-
-
 def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     (x,) = equation.inputs
     if 0 in x.aval.shape:
@@ -199,7 +194,7 @@ def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
         moved = algebra.subtract(i, algebra.size(low))
         if inner:
             moved, _ = algebra.divide(algebra.larger(moved, 0), algebra.size(inner + 1))
-        source.append(moved if within else _clamped(algebra, moved, n))
+        source.append(moved if within else algebra.clamped(moved, n))
     return [(x, tuple(source))]
 
 
@@ -288,7 +283,7 @@ def _joined_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
         if n > LARGEST_STATIC and algebra.inside(moved, 0, algebra.size(n)):
             return [(atom, (*index[:axis], moved, *index[axis + 1 :]))]
         if n:
-            found.append((atom, (*index[:axis], _clamped(algebra, moved, n), *index[axis + 1 :])))
+            found.append((atom, (*index[:axis], algebra.clamped(moved, n), *index[axis + 1 :])))
         start = algebra.add(start, algebra.size(n))
     return found
 
