@@ -15,6 +15,7 @@ from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.primitives.object_arrays import Element, holds_values, stacked
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
+from fad.transforms.reverse import watch
 from fad.transforms.scratch_arrays import ScratchArray
 
 __all__ = [
@@ -70,9 +71,12 @@ def constant(value: np.ndarray) -> np.ndarray:
     """A NumPy array that somebody else may write, as a transform should keep it.
 
     Functions fill scratch arrays again and again; what the backward pass reads must be what was there when it was used. Large arrays are
-    not copied: a function that writes into those after use has to copy them itself.
+    not copied but watched: a function that writes into those after use has to copy them itself, and is told so.
     """
-    if value.flags.writeable and value.nbytes <= _COPIED_BYTES:
+    if value.flags.writeable:
+        if value.nbytes > _COPIED_BYTES:
+            watch(value)
+            return value
         value = value.copy()
         value.flags.writeable = False
     return value

@@ -17,8 +17,9 @@ from fad.core.cotangents import IndexedCotangent, SumInPlace, accumulate, settle
 from fad.core.errors import NonDifferentiableError
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Trace, Tracer, user_source
 from fad.primitives.structural import convert, zeros
+from fad.transforms.watching import WatchedArray
 
-__all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "vjp_flat"]
+__all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "vjp_flat", "watch"]
 
 
 _new = object.__new__
@@ -70,7 +71,7 @@ class _Several:
 class VJPTrace(Trace):
     """Interprets an operation by its vjp rule and records the pullback."""
 
-    __slots__ = ("sources", "tape")
+    __slots__ = ("sources", "tape", "watched")
 
     follows_data = True
     transform = "reverse-mode differentiation"
@@ -79,6 +80,7 @@ class VJPTrace(Trace):
         super().__init__(parent, owner)
         self.tape: list[Any] = []
         self.sources: list[Any] = []
+        self.watched: dict[int, WatchedArray] = {}
 
     def input(self, value: Any) -> VJPTracer:
         """A tracer for an independent variable."""
@@ -207,6 +209,17 @@ class StagedVJPTrace(VJPTrace):
         return super().recorded(out, pull, source)
 
 
+def watch(array: np.ndarray) -> None:
+    """Have the innermost tape that is being recorded watch an array that somebody else may write."""
+    trace: Any = CURRENT.get()
+    while trace is not None and not isinstance(trace, VJPTrace):
+        trace = trace.parent
+    if trace is not None and trace.base is EVAL:
+        known = trace.watched.get(id(array))
+        if known is None or known.array() is not array:
+            trace.watched[id(array)] = WatchedArray(array)
+
+
 def new_tape(owner: Any) -> VJPTrace:
     """A trace that records a tape, for operations above the current trace."""
     current = CURRENT.get()
@@ -287,10 +300,11 @@ class Pullback:
     ``inputs`` are the primals or their abstract values: their shapes and dtypes are what a cotangent must have.
     """
 
-    __slots__ = ("indices", "sources", "tape", "types")
+    __slots__ = ("indices", "sources", "tape", "types", "watched")
 
     def __init__(self, trace: VJPTrace, indices: list[int | None], inputs: Sequence[Any]):
         self.tape, self.sources, self.indices = trace.tape, trace.sources, indices
+        self.watched = trace.watched
         self.types = [(shape_of(x), dtype_of(x)) for x in inputs]
 
     def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
@@ -305,6 +319,8 @@ class Pullback:
             REPLAYED.reset(token)
 
     def _flat(self, cotangents: Sequence[Any], consume: bool) -> list[Any]:
+        for array in self.watched.values():
+            array.check(self.tape)
         accumulated: list[Any] = [None] * len(self.tape)
         for index, cotangent in zip(self.indices, cotangents, strict=True):
             if index is not None and cotangent is not None:

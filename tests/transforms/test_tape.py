@@ -197,3 +197,70 @@ def test_checkpoint_lowers_what_is_kept():
     plain, saved = peak(chain), peak(halves)
     assert plain > 20  # every sine keeps its argument
     assert saved < 0.75 * plain
+
+
+LARGE = 20_000  # elements: too many to copy
+
+
+def _written_between(function, overwrite):
+    scratch = np.ones(LARGE)
+    out, pullback = fad.vjp(lambda x: function(x, scratch), fnp.ones(LARGE))
+    overwrite(scratch)
+    return pullback(out)[0]
+
+
+def _fill(scratch):
+    scratch[:] = 5.0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, s: (x * s).sum(),
+        lambda x, s: s @ x,
+        lambda x, s: np.multiply(s.reshape(2, -1), x.reshape(2, -1)).sum(),
+        lambda x, s: (x / s).sum(),
+    ],
+    ids=["product", "matrix product", "view", "quotient"],
+)
+def test_a_large_array_written_into_before_the_backward_pass_is_noticed(function):
+    with pytest.raises(
+        fad.errors.ImmutableArrayError, match=r"float64\[(20000|2,10000)\].*test_tape.py:\d+ \(<lambda>\).*numpy.copy"
+    ):
+        _written_between(function, _fill)
+    np.testing.assert_array_equal(_written_between(function, lambda scratch: None).shape, (LARGE,))
+
+
+def test_arrays_that_no_derivative_reads_may_be_written_into():
+    np.testing.assert_array_equal(_written_between(lambda x, s: (x + s).sum(), _fill), np.full(LARGE, 2.0 * LARGE))
+    scratch = np.zeros(LARGE)
+
+    def refilling(x):
+        for k in range(3):
+            scratch[:] = k
+            x = x + scratch
+        return (x * 2.0).sum()
+
+    np.testing.assert_array_equal(fad.grad(refilling)(fnp.ones(LARGE)), np.full(LARGE, 2.0))
+
+    def refilling_factors(x):
+        for k in range(3):
+            scratch[:] = k + 1
+            x = x * scratch
+        return x.sum()
+
+    with pytest.raises(fad.errors.ImmutableArrayError, match="written into after it had been used"):
+        fad.grad(refilling_factors)(fnp.ones(LARGE))
+
+
+def test_watched_arrays_are_not_kept_alive():
+    kept = []
+
+    def f(x):
+        scratch = np.ones(LARGE)
+        kept.append(weakref.ref(scratch))
+        return (x + scratch).sum()
+
+    _, pullback = fad.vjp(f, fnp.ones(LARGE))
+    assert kept[0]() is None
+    np.testing.assert_array_equal(pullback(1.0)[0], np.ones(LARGE))
