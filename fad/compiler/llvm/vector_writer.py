@@ -9,7 +9,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.llvm.math_library import definitions
 
-__all__ = ["HORIZONTAL", "VectorWriter", "call_vectors", "element_bits", "intrinsic_of", "math_function"]
+__all__ = ["NEUTRAL", "VectorWriter", "call_vectors", "element_bits", "intrinsic_of", "math_function"]
 
 _I32 = ir.IntType(32)
 _LANEWISE = set(
@@ -17,18 +17,18 @@ _LANEWISE = set(
 )
 """LLVM's functions that do to vectors what they do to numbers."""
 
-HORIZONTAL: dict[str, tuple[str, str, str]] = {
-    "fadd": ("fadd", "-0.0", "-0.0"),
-    "fmul": ("fmul", "1.0", "1.0"),
-    "add": ("add", "0", ""),
-    "mul": ("mul", "1", ""),
-    "and": ("and", "-1", ""),
-    "or": ("or", "0", ""),
-    "xor": ("xor", "0", ""),
-    "maximum": ("fmaximum", "0xFFF0000000000000", ""),
-    "minimum": ("fminimum", "0x7FF0000000000000", ""),
+NEUTRAL = {
+    "fadd": "-0.0",
+    "fmul": "1.0",
+    "add": "0",
+    "mul": "1",
+    "and": "-1",
+    "or": "0",
+    "xor": "0",
+    "maximum": "0xFFF0000000000000",
+    "minimum": "0x7FF0000000000000",
 }
-"""Ways to combine that may be reordered: LLVM's name for the lanes of one vector, what changes nothing, and what it starts from if it says so."""
+"""Ways to combine that may be reordered, and what changes nothing, as LLVM writes it."""
 
 
 def element_bits(instruction: Any) -> int:
@@ -73,14 +73,14 @@ class VectorWriter:
         self._module = block.module
         self._fixed: dict[int, ir.Value] = {}
         self._vectors: dict[int, ir.Value] = {}
-        self._totals: list[tuple[Any, ir.PhiInstr, ir.Value]] = []
+        self._totals: list[tuple[Any, ir.Value, ir.Value]] = []
 
     def begin(self, outer: ir.Block) -> None:
         """Start each reduction with a vector that changes nothing."""
         for reduction in self._loop.reductions:
             kind = self._vector_type(reduction.read.type)
             total = self._put(ir.PhiInstr(self._block, kind, ""))
-            total.add_incoming(self._splat_constant(reduction.read.type, HORIZONTAL[reduction.name][1]), outer)
+            total.add_incoming(_splat_constant(kind, NEUTRAL[reduction.name]), outer)
             self._vectors[id(reduction.read)] = total
 
     def write(self, at: ir.Value) -> None:
@@ -105,23 +105,33 @@ class VectorWriter:
                 self._vectors[id(instruction)] = self._widened(instruction)
 
     def finish(self, total: ir.Block) -> None:
-        """Combine the lanes of each reduction, and that with the variable."""
+        """Combine the lanes of each reduction, half with half, and that with the variable."""
         whole, self._block = self._block, total
         for reduction, phi, value in self._totals:
             phi.add_incoming(value, whole)
-            place, kind = reduction.place, reduction.read.type
-            name, _, start = HORIZONTAL[reduction.name]
-            vector = value.type
-            arguments = [ir.Constant(kind, float(start)), value] if start else [value]
-            full = f"llvm.vector.reduce.{name}.v{vector.count}{_suffix(kind)}"
-            function = _declared(self._module, full, ir.FunctionType(kind, [a.type for a in arguments]))
-            flags = ("reassoc",) if start else ()
-            lanes = self._put(ir.CallInstr(total, function, arguments, fastmath=flags))
-            before = self._put(ir.LoadInstr(total, place))
-            operands = {id(reduction.read): before, id(reduction.value): lanes}
-            both = self._put(copied(total, reduction.combined, lambda o, known=operands: known.get(id(o), o), kind))
-            stored = self._put(ir.StoreInstr(total, both, place))
+            count, vector = self._lanes, value
+            while count > 1:
+                count //= 2
+                halves = [
+                    self._put(
+                        ir.ShuffleVector(total, vector, _poison(vector.type), _mask(list(range(first, first + count))))
+                    )
+                    for first in (0, count)
+                ]
+                vector = self._combined(reduction, *halves)
+            before = self._put(ir.LoadInstr(total, reduction.place))
+            both = self._combined(reduction, before, _extract(total, vector, 0))
+            stored = self._put(ir.StoreInstr(total, both, reduction.place))
             stored.align = reduction.written.align
+
+    def _combined(self, reduction: Any, one: ir.Value, other: ir.Value) -> ir.Value:
+        """One step of a reduction, for vectors of any length or numbers."""
+        known = {id(reduction.read): one, id(reduction.value): other}
+        instruction = reduction.combined
+        if not isinstance(instruction, ir.CallInstr):
+            return self._put(copied(self._block, instruction, lambda o: known[id(o)], one.type))
+        arguments = [known[id(a)] for a in instruction.args]
+        return self._call_lanewise(instruction, arguments)
 
     # -- values -----------------------------------------------------------------------------------------------------------
 
@@ -131,9 +141,6 @@ class VectorWriter:
 
     def _vector_type(self, kind: ir.Type) -> ir.VectorType:
         return ir.VectorType(kind, self._lanes)
-
-    def _splat_constant(self, kind: ir.Type, text: str) -> ir.Constant:
-        return _constant(self._vector_type(kind), f"splat ({kind} {text})")
 
     def _fixed_value(self, value: ir.Value) -> ir.Value:
         """A value that is the same in all turns, or that of the first turn."""
@@ -178,8 +185,13 @@ class VectorWriter:
         key = math_function(instruction)
         if key is not None:
             return self._call_pieces(key, arguments, kind)
-        suffix = f".v{self._lanes}{_suffix(instruction.type)}"
-        name = f"llvm.{intrinsic_of(instruction)}{suffix}"
+        return self._call_lanewise(instruction, arguments)
+
+    def _call_lanewise(self, instruction: ir.CallInstr, arguments: list[ir.Value]) -> ir.Value:
+        """Call one of LLVM's functions for vectors, or for numbers."""
+        kind = arguments[0].type
+        lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+        name = f"llvm.{intrinsic_of(instruction)}.{lanes}{_suffix(instruction.type)}"
         function = _declared(self._module, name, ir.FunctionType(kind, [a.type for a in arguments]))
         return self._put(ir.CallInstr(self._block, function, arguments, fastmath=tuple(instruction.fastmath)))
 
@@ -326,6 +338,10 @@ def _call_math(block: ir.Block, key: tuple[str, str], arguments: list[ir.Value])
     function = _declared(block.module, name, ir.FunctionType(kind, [kind] * len(arguments)))
     function.attributes.add("nounwind")
     return _put(block, ir.CallInstr(block, function, arguments))
+
+
+def _splat_constant(kind: ir.VectorType, text: str) -> ir.Constant:
+    return _constant(kind, f"splat ({kind.element} {text})")
 
 
 def _poison(kind: ir.VectorType) -> ir.Constant:

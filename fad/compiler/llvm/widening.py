@@ -11,13 +11,14 @@ last kind takes vectors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.math_library import definitions
 from fad.compiler.llvm.vector_writer import (
-    HORIZONTAL,
+    NEUTRAL,
     VectorWriter,
     call_vectors,
     element_bits,
@@ -38,6 +39,10 @@ class _Unsuited(Exception):
     """A loop that is left to LLVM."""
 
 
+class _Kept(_Unsuited):
+    """A loop that LLVM can do nothing about either: what it does is done by a function that it calls."""
+
+
 def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bool:
     """Make vector code of the innermost loops of a finished function; gives whether it did, for all of them or for none.
 
@@ -53,8 +58,11 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     bool
         Whether LLVM needs to do nothing about its loops.
     """
+    loops = []
     try:
-        loops = [_Loop(block, most_turns.get(block, _UNKNOWN)) for block in _innermost(function, most_turns)]
+        for block in _innermost(function, most_turns):
+            with suppress(_Kept):
+                loops.append(_Loop(block, most_turns.get(block, _UNKNOWN)))
     except _Unsuited:
         return False
     for loop in loops:
@@ -118,7 +126,7 @@ class _Reduction:
     value : llvmlite.ir.Value
         What the variable is combined with.
     name : str
-        How: a key of ``HORIZONTAL``.
+        How: a key of ``NEUTRAL``.
     """
 
     def __init__(self, read: Any, combined: Any, written: Any):
@@ -135,7 +143,7 @@ def _combination(instruction: Any) -> str:
         name = instruction.callee.name.removeprefix("llvm.").rpartition(".")[0]
     elif name in ("fadd", "fmul") and "reassoc" not in instruction.flags:
         return ""
-    return name if name in HORIZONTAL else ""
+    return name if name in NEUTRAL else ""
 
 
 class _Loop:
@@ -146,6 +154,8 @@ class _Loop:
         *self.body, _, self.test, self.back = block.instructions[1:]
         self.outer, self.last = self.counter.incomings[1][1], self.test.operands[1]
         self.first, self.done = self.counter.incomings[1][0], self.back.operands[2]
+        is_known = isinstance(self.first, ir.Constant) and isinstance(self.last, ir.Constant)
+        self.count = self.last.constant - self.first.constant if is_known else None
         self.steps: dict[int, Any] = {id(self.counter): 1}
         self._uses: dict[int, list[Any]] = {}
         for instruction in self.body:
@@ -207,7 +217,7 @@ class _Loop:
             return steps[-1]
         if isinstance(instruction, ir.CallInstr):
             if intrinsic_of(instruction) is None and math_function(instruction) is None:
-                raise _Unsuited
+                raise _Unsuited if instruction.callee.name.startswith("llvm.") else _Kept
         elif isinstance(instruction.type, ir.PointerType | ir.VoidType) or isinstance(instruction, ir.PhiInstr):
             raise _Unsuited
         if all(s == 0 for s in steps):
@@ -239,11 +249,10 @@ class _Loop:
         bits = max([element_bits(i) for i in varying], default=64)
         full = max(definitions(self.block.module).target.vector_bits // max(bits, 8), 2)
         one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
-        if isinstance(self.first, ir.Constant) and isinstance(self.last, ir.Constant):
-            count = self.last.constant - self.first.constant
-            if count not in (8, 16, 32, 64) or self.reductions:
+        if self.count is not None:
+            if self.count not in (8, 16, 32, 64) or self.reductions:
                 raise _Unsuited
-            return min(full, count) if one_by_one or len(varying) > _MANY else count
+            return min(full, self.count) if one_by_one or len(varying) > _MANY else self.count
         if one_by_one:
             return full
         vectors = 4 if len(varying) <= _FEW else 2 if len(varying) <= _MANY else 1
@@ -253,7 +262,7 @@ class _Loop:
 
     def write(self) -> None:
         """Put vector code in the place of the loop."""
-        if isinstance(self.last, ir.Constant):
+        if self.count is not None:
             self._write_whole()
         else:
             self._write_parts()
@@ -264,7 +273,7 @@ class _Loop:
         del outer.instructions[-1]
         _end(outer, ir.Branch(outer, "br", [block]))
         block.instructions = []
-        if self.lanes == self.last.constant - self.first.constant:
+        if self.lanes == self.count:
             VectorWriter(self, block, self.lanes).write(self.first)
             _end(block, ir.Branch(block, "br", [self.done]))
             return
