@@ -185,6 +185,7 @@ def _broadcast_batch(size: int, x: Any, *, shape: tuple[int, ...]) -> Any:
 
 
 def _broadcast_impl(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+    x = x if hasattr(x, "ndim") else xp.asarray(x)
     if xp is np and len(shape) >= x.ndim:
         # What every sum sends back. A view with zero strides, made without NumPy's iterator, which takes ten times as long.
         if x.size == 1:

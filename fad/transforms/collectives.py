@@ -5,6 +5,7 @@ Reverse mode: the cotangent of a sum that every example received is the sum of w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,6 +36,15 @@ def _size_of(name: str, axis_name: Any) -> int:
     if size is None:
         raise _unbound(name, axis_name)
     return size
+
+
+def _names(name: str, axis_name: Any) -> tuple[Any, ...]:
+    """The axes that are meant: a tuple stands for several, unless one axis has it for a name."""
+    several = isinstance(axis_name, tuple) and axis_name and axis_size(axis_name) is None
+    names = axis_name if several else (axis_name,)
+    for single in names:
+        _size_of(name, single)
+    return names
 
 
 def _refuse(name: str) -> Callable[..., Any]:
@@ -130,14 +140,14 @@ index_p = Primitive(
 
 
 def psum(x: Any, axis_name: Any) -> Any:
-    """Sum over a named ``vmap`` axis.
+    """Sum over a named ``vmap`` axis, or over several.
 
     Parameters
     ----------
     x : pytree
         Arrays, one example's part.
     axis_name : hashable
-        The name given to ``vmap``.
+        The name given to ``vmap``; a tuple of names for the axes of several.
 
     Returns
     -------
@@ -155,8 +165,14 @@ def psum(x: Any, axis_name: Any) -> Any:
     >>> fad.vmap(lambda x: x / fad.psum(x, "i"), axis_name="i")(fad.Array([1.0, 3.0]))
     Array([0.25, 0.75])
     """
-    _size_of("psum", axis_name)
-    return map_leaves(lambda leaf: wrap(psum_p.bind(as_operand(leaf), axis_name=axis_name)), x)
+    names = _names("psum", axis_name)
+    return map_leaves(lambda leaf: wrap(_summed(as_operand(leaf), names)), x)
+
+
+def _summed(operand: Any, names: Sequence[Any]) -> Any:
+    for name in names:
+        operand = psum_p.bind(operand, axis_name=name)
+    return operand
 
 
 def pmean(x: Any, axis_name: Any) -> Any:
@@ -168,12 +184,12 @@ def pmean(x: Any, axis_name: Any) -> Any:
     >>> fad.vmap(lambda x: x - fad.pmean(x, "i"), axis_name="i")(fad.Array([1.0, 3.0]))
     Array([-1.,  1.])
     """
-    size = _size_of("pmean", axis_name)
+    names = _names("pmean", axis_name)
+    size = math.prod(_size_of("pmean", name) for name in names)
 
     def mean(leaf: Any) -> Any:
         operand = as_operand(leaf)
-        total = psum_p.bind(convert(operand, inexact_dtype(dtype_of(operand))), axis_name=axis_name)
-        return wrap(total / size)
+        return wrap(_summed(convert(operand, inexact_dtype(dtype_of(operand))), names) / size)
 
     return map_leaves(mean, x)
 
@@ -212,11 +228,14 @@ def all_gather(x: Any, axis_name: Any, axis: int = 0) -> Any:
 
 
 def _extremum(name: str, reduce: Callable[..., Any], x: Any, axis_name: Any) -> Any:
-    size = _size_of(name, axis_name)
+    names = _names(name, axis_name)
 
     def extremum(leaf: Any) -> Any:
-        gathered = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, axis_size=size)
-        return wrap(reduce(gathered, (0,)))
+        operand = as_operand(leaf)
+        for single in names:
+            size = _size_of(name, single)
+            operand = reduce(all_gather_p.bind(operand, axis_name=single, axis_size=size), (0,))
+        return wrap(operand)
 
     return map_leaves(extremum, x)
 

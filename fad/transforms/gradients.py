@@ -167,8 +167,9 @@ def _value_and_grad(
 
 def _plain_operand(value: Any) -> Any:
     """The operand of one real array, ``None`` for anything else."""
-    buffer = value._buffer if type(value) is Array else as_operand(value) if type(value) is np.ndarray else None
-    return buffer if buffer is not None and buffer.dtype.kind == "f" else None
+    if type(value) is np.ndarray:
+        return as_operand(value) if value.dtype.kind == "f" and value.dtype.itemsize <= 8 else None
+    return value._buffer if type(value) is Array and value._buffer.dtype.kind == "f" else None
 
 
 def _flat_operands(

@@ -456,3 +456,15 @@ def test_errors_while_a_function_is_traced_name_the_users_line(transform):
         match=r"do not broadcast(.|\n)*test_bad_input.py:\d+ \(_adds_a_vector_of_another_length\):  return x @ w",
     ):
         transform(_adds_a_vector_of_another_length)(w, x)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([1.0, 2.0], dtype=object), np.array(["a"]), np.array([1, 2]), np.array([1.0], "g")]
+)
+def test_an_array_of_a_wrong_dtype_is_named_as_an_argument(value):
+    with pytest.raises(e.DTypeError, match=r"grad\(total\): argument 1"):
+        fad.grad(total, argnums=1)(1.0, value)
+
+
+def total(scale, x):
+    return scale * x.sum()

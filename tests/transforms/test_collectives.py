@@ -5,7 +5,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
-from fad.core.errors import ArgumentError
+from fad.core.errors import ArgumentError, ShapeError
 
 X = np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 0.0]])
 
@@ -90,3 +90,38 @@ def test_unknown_axes_are_refused():
     for run in (lambda: fad.psum(1.0, "i"), lambda: fad.vmap(lambda x: fad.pmean(x, "j"), axis_name="i")(X)):
         with pytest.raises(ArgumentError, match=r"there is no axis named '.' here; name it with fad.vmap"):
             run()
+
+
+def test_collectives_over_several_axes():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+
+    def f(v):
+        both = ("i", "j")
+        return fad.psum(v, both), fad.pmean(v, both), fad.pmax(v, both), fad.pmin(v, ("j",)), fad.psum(v, ("j", "i"))
+
+    def over(f):
+        return fad.vmap(fad.vmap(f, axis_name="j"), axis_name="i")
+
+    total, mean, largest, smallest, again = over(f)(x)
+    for found, wanted in ((total, x.sum()), (mean, x.mean()), (largest, x.max()), (again, x.sum())):
+        np.testing.assert_allclose(found, np.full(x.shape, wanted))
+    np.testing.assert_allclose(smallest, np.broadcast_to(x.min(1, keepdims=True), x.shape))
+    weights = np.arange(12.0).reshape(3, 4)
+    gradient = fad.grad(lambda x: fnp.sum(over(lambda v: fad.psum(v**2, ("i", "j")))(x) * weights))(x)
+    np.testing.assert_allclose(gradient, 2 * x * weights.sum())
+    with pytest.raises(ArgumentError, match="no axis named 'k'"):
+        over(lambda v: fad.psum(v, ("i", "k")))(x)
+    # A tuple may be a name itself.
+    np.testing.assert_allclose(
+        fad.vmap(lambda v: fad.psum(v, ("a", 1)), axis_name=("a", 1))(np.ones(3)), np.full(3, 3.0)
+    )
+
+
+def test_results_that_are_python_numbers_are_repeated():
+    x = fnp.ones(3)
+    for f in (fad.vmap(lambda v: (1.5, 2, True)), fad.jit(fad.vmap(lambda v: (1.5, 2, True)))):
+        for found, wanted in zip(f(x), (np.full(3, 1.5), np.full(3, 2), np.full(3, True)), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+            assert found.dtype == wanted.dtype
+    with pytest.raises(ShapeError, match="out_axes=1 does not fit result 0, which has 1 axes"):
+        fad.vmap(lambda v: 1.0, out_axes=1)(x)
