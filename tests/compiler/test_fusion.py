@@ -1,5 +1,7 @@
 """What is fused, as text: a lost fusion shows here."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -207,3 +209,14 @@ def test_results_that_would_be_kept_for_their_readers_anyway_are_computed_once()
     # One array, the product, is kept between the loops, not its two factors.
     (segment,) = check_compiled(f, V).steps
     assert segment.arena_size == -(-V.nbytes // 64) * 64
+
+
+def test_there_and_back_is_the_same_place():
+    def f(x):
+        y = fnp.sin(x)
+        return fnp.pad(y[1:], (1, 0)) + y
+
+    assert len(kernels(check_compiled(f, V))) == 1
+    code = fad.jit(f).lower(V).as_text("llvm")
+    # The sine is at hand at that index: the inner part computes it once.
+    assert len(re.findall(r"call <\d+ x double>", code[: code.index("ret void")])) == 1

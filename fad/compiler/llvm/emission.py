@@ -150,15 +150,23 @@ class Emitter:
         """Return x + y"""
         if isinstance(x, int) and isinstance(y, int):
             return x + y
-        if x == 0 or y == 0:
-            return y if x == 0 else x
+        if isinstance(x, int) or isinstance(y, int):
+            return self._moved(x, y) if isinstance(y, int) else self._moved(y, x)
         return self._binary("add", x, y)
+
+    def _moved(self, x: Ix, by: int) -> Ix:
+        """Return x + by, where x may be moved already: there and back is the same place."""
+        assert isinstance(x, Index)
+        operation, base, moved = self.sums.get(x, ("", x, 0))
+        if operation in ("add", "sub") and isinstance(base, Index) and isinstance(moved, int):
+            x, by = base, by + moved if operation == "add" else by - moved
+        return x if by == 0 else self._binary("add", x, by)
 
     def subtract(self, x: Ix, y: Ix) -> Ix:
         """Return x - y"""
         if isinstance(x, int) and isinstance(y, int):
             return x - y
-        return x if y == 0 else self._binary("sub", x, y)
+        return self._moved(x, -y) if isinstance(y, int) else self._binary("sub", x, y)
 
     def multiply(self, x: Ix, y: Ix) -> Ix:
         """Return x * y"""
