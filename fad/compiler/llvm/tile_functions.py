@@ -183,9 +183,20 @@ class _Tile(_Text):
         return behind, new
 
     def _write_end(self, builder: ir.IRBuilder, sums: Sequence[Any]) -> None:
-        """Write or add the sums. All of C is read before anything is written, so that equal rows may have one address."""
-        masks = [self._mask(builder, v, self.columns) for v in range(self.vectors)]
+        """Write or add the sums. Whole vectors are stored without a mask: on some processors a masked store takes as long as twenty others."""
         places = [self._offset(builder, self.c, self._number(builder, self.c_rows, p)) for p in range(self.rows)]
+        whole, cut = (self.function.append_basic_block(n) for n in ("whole", "cut"))
+        builder.cbranch(
+            builder.icmp_signed(">=", self.columns, ir.Constant(I64, self.vectors * self.lanes)), whole, cut
+        )
+        self._write_rows(ir.IRBuilder(whole), places, sums, [None] * self.vectors)
+        builder = ir.IRBuilder(cut)
+        self._write_rows(builder, places, sums, [self._mask(builder, v, self.columns) for v in range(self.vectors)])
+
+    def _write_rows(
+        self, builder: ir.IRBuilder, places: Sequence[Any], sums: Sequence[Any], masks: Sequence[Any]
+    ) -> None:
+        """The same where the masks are known. All of C is read before anything is written, so that equal rows may have one address."""
         adding, writing = (self.function.append_basic_block(n) for n in ("add", "write"))
         before = builder.block
         builder.cbranch(builder.icmp_signed("!=", self.adds, ir.Constant(I64, 0)), adding, writing)
@@ -200,10 +211,15 @@ class _Tile(_Text):
             phi.add_incoming(total, adding)
             added[number] = phi
         for p, place in enumerate(places):
-            for v in range(self.vectors):
-                arguments = [added[p * self.vectors + v], self._vector(builder, place, v), self._align(), masks[v]]
-                builder.call(self._masked("store"), arguments)
+            for v, mask in enumerate(masks):
+                self._store(builder, added[p * self.vectors + v], self._vector(builder, place, v), mask)
         builder.ret_void()
+
+    def _store(self, builder: ir.IRBuilder, value: Any, place: Any, mask: Any) -> None:
+        if mask is None:
+            builder.store(value, place, align=self.size)
+        else:
+            builder.call(self._masked("store"), [value, place, self._align(), mask])
 
 
 class _Copy(_Text):
