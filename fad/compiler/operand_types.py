@@ -81,6 +81,8 @@ def computes_natively(equation: Equation) -> str | None:
         if not holds(atom.aval.dtype):
             return f"dtype {atom.aval.dtype}"
     operands, out = _operands(equation), equation.outputs[0].aval.dtype
+    if equation.primitive.name == "power" and out.kind in "iu" and _may_be_negative(equation.inputs[1]):
+        return "integers to negative integer powers raise"
     reason = _refusal(equation.primitive, operands, out, tuple(equation.params.items()))
     if reason is None and int in operands:
         for atom, dtype in zip(equation.inputs, _operand_dtypes(equation.primitive, operands, out), strict=True):
@@ -88,6 +90,10 @@ def computes_natively(equation: Equation) -> str | None:
             if isinstance(atom, Literal) and type(atom.value) is int and not _fits(atom, wanted):
                 return f"the Python integer {atom.value} is out of bounds for {wanted}"
     return reason
+
+
+def _may_be_negative(atom: Atom) -> bool:
+    return not (atom.aval.dtype.kind in "bu" or (isinstance(atom, Literal) and atom.value >= 0))
 
 
 @lru_cache(maxsize=4096)

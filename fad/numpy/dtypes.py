@@ -247,7 +247,7 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
     return not _is_bfloat16(arg2) and np.issubdtype(arg1, arg2)
 
 
-def _is_bfloat16(dtype: Any) -> bool:
+def _is_bfloat16(dtype: Any) -> Any:
     return dtype == "bfloat16" or dtype is ml_dtypes.bfloat16 or isinstance(dtype, np.dtype) and dtype == _bfloat16
 
 

@@ -7,6 +7,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.operand_types import holds
+from fad.core.errors import FadError
 from tests.compiler.compiled_programs import check_compiled
 
 RNG = np.random.default_rng(0)
@@ -223,3 +224,12 @@ def test_small_floats_that_are_not_numpys_are_evaluated(name):
     f = fad.jit(lambda x: (x.astype(dtype) * x.astype(dtype)).astype("float32"))
     for _ in range(2):
         np.testing.assert_array_equal(f(x), (x.astype(dtype) * x.astype(dtype)).astype("float32"))
+
+
+def test_integers_to_negative_integer_powers_raise_as_without_jit():
+    x = fnp.asarray([2, 3])
+    assert fad.jit(lambda x, n: x**n)(x, fnp.asarray([3, 2])).tolist() == [8, 9]
+    assert fad.jit(lambda x: x**3)(x).tolist() == [8, 27]
+    for f in (lambda x, n: x**n, fad.jit(lambda x, n: x**n)):
+        with pytest.raises(FadError, match="negative integer powers"):
+            f(x, fnp.asarray([-1, 2]))
