@@ -45,9 +45,9 @@ def widen_narrow_floats(program: Program) -> Program:
     >>> x = fnp.ones(3, dtype="bfloat16")
     >>> print(widen_narrow_floats(fad.make_program(fnp.exp)(x)))
     exp(a:bfloat16[3])
-      b:float32[3] = convert(a, dtype=float32)
+      b:float32[3] = float32(a)
       c:float32[3] = exp(b)
-      d:bfloat16[3] = convert(c, dtype=bfloat16)
+      d:bfloat16[3] = bfloat16(c)
       return d
     """
     if not any(_is_widened(e) for e in program.equations):
