@@ -43,7 +43,8 @@ NOTES: dict[str, str] = {
     "transformer step": "Gradient over primal: AdamW's update is in the numerator, and attention's small products, see the transformer block.",
     "LSTM by scan, 100 steps": (
         "Half of the time are five products of each turn at 41 to 44 GFLOP/s, too small for more than one thread. A quarter passes between the "
-        "kernels of a turn, in the two loops themselves."
+        "kernels of a turn, in the two loops themselves. From process to process the same code takes 15.4 to 21.6 ms (before and after the changes of the "
+        "thread pool, with and without its waiting): not explained."
     ),
     "per-example gradients": (
         "Gradient over primal: two thirds of the step write the gradients, 5.5 MB, at the speed of memory; the primal writes next to nothing."
