@@ -9,6 +9,7 @@ them does so without cancellation, because its integrand keeps one sign. Such mo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,6 @@ __all__ = [
 _DOUBLE = np.dtype(np.float64)
 _DROP = 45.0  # integrands below exp(-45) of their start do not count in double precision
 _STEP = 1 / 16
-_LEGENDRE: list[Any] = []
 
 
 # --- quadrature -------------------------------------------------------------------------------------------------------------------
@@ -55,11 +55,14 @@ def _half_line(reach: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.nda
     return scale[:, None] * r, scale[:, None] * (_STEP * r * (1 + np.exp(-w)))
 
 
+@cache
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(64)
+
+
 def _interval(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights of Gauss and Legendre on (0, reach)."""
-    if not _LEGENDRE:
-        _LEGENDRE.extend(np.polynomial.legendre.leggauss(64))
-    nodes, weights = _LEGENDRE
+    nodes, weights = _legendre()
     return reach[:, None] * (0.5 * (nodes + 1)), reach[:, None] * (0.5 * weights)
 
 

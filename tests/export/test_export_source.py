@@ -9,6 +9,7 @@ import fad.tree as tree
 from fad.core.array import wrap
 from fad.core.primitive import REGISTRY
 from fad.export import export_source
+from fad.scipy import special
 
 
 def run_exported(function, *args):
@@ -104,3 +105,11 @@ def test_choices_that_a_closed_over_name_decides_are_not_exported():
     source = check_exported(fad.scipy.special.erf, np.ones(3, np.float16))
     assert "getattr(module, 'erf')(*arrays)\n" in source
     compile(source, "<exported>", "exec")  # a warning, as of calling a string, is an error here
+
+
+def test_what_was_computed_before_is_not_exported():
+    def f(a):
+        return special.gammainc(a, 2.0)
+
+    fad.grad(f)(3.0)  # keeps the points of its quadrature
+    check_exported(fad.grad(f), 3.0)
