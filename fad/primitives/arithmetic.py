@@ -482,8 +482,10 @@ def _select_impl(xp: Any, pred: Any, x: Any, y: Any) -> Any:
 
 def _beside_narrow(value: Any, other: Any) -> Any:
     """A Python number beside a bfloat16 array, or another of the dtypes that NumPy itself does not have, as such a number."""
+    if type(value) not in (int, float):
+        return value
     dtype = getattr(other, "dtype", None)
-    return dtype.type(value) if dtype is not None and dtype.kind == "V" and type(value) in (int, float) else value
+    return dtype.type(value) if dtype is not None and dtype.kind == "V" else value
 
 
 def _is_zero_beside(zero: Any, x: Any, pred: np.ndarray) -> bool:

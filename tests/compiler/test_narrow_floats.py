@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import fad
 import fad.nn as nn
 import fad.numpy as fnp
+from tests.transforms.functions import function_of_recipe
 
 EVERY = fnp.asarray(np.arange(1 << 16, dtype=np.uint16).view(fnp.bfloat16))
 FUNCTIONS = {
@@ -165,17 +166,6 @@ recipes = st.lists(
 sizes = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 33])
 
 
-def program(recipe):
-    def f(a, b):
-        values = [a, b]
-        for name, second, first in recipe:
-            x = values[-1 - first % len(values)]
-            values.append(ONE[name](x) if second is None else TWO[name](x, values[-1 - second % len(values)]))
-        return values[-1] + 0.5 * values[-2]
-
-    return f
-
-
 @settings(max_examples=60)
 @given(recipes, sizes, sizes, st.sampled_from(sorted(ROUNDING)), st.integers(0, 99))
 def test_random_programs_agree_in_every_dtype(recipe, rows, columns, dtype, seed):
@@ -183,7 +173,7 @@ def test_random_programs_agree_in_every_dtype(recipe, rows, columns, dtype, seed
     a, b, cotangent = (
         fnp.asarray(rng.uniform(-1.5, 1.5, (rows, columns)) + ("complex" in dtype) * 1j).astype(dtype) for _ in range(3)
     )
-    f = program(recipe)
+    f = function_of_recipe(recipe, ONE, TWO)
 
     def pulled(a, b):
         out, pullback = fad.vjp(f, a, b)

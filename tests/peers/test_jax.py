@@ -18,6 +18,11 @@ pytestmark = pytest.mark.peer
 # Condition numbers, cancellation and JAX's float32 approximations of special functions, over the rounding of the dtype.
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9, "complex128": 1e-9}
 
+
+def same_names(library):
+    return {name: getattr(library, name) for name in ("vmap", "jit", "vjp", "jvp", "hessian", "checkpoint")}
+
+
 FAD = SimpleNamespace(
     jax=False,
     unique={},
@@ -36,12 +41,7 @@ FAD = SimpleNamespace(
     ),
     segment_sum=fad.numpy.segment_sum,
     conv=fad.nn.conv,
-    vmap=fad.vmap,
-    jit=fad.jit,
-    vjp=fad.vjp,
-    jvp=fad.jvp,
-    hessian=fad.hessian,
-    checkpoint=fad.checkpoint,
+    **same_names(fad),
     leaves=fad.tree.leaves,
 )
 
@@ -63,12 +63,7 @@ JAX = SimpleNamespace(
     lax=jax.lax,
     segment_sum=jax.ops.segment_sum,
     conv=jax_convolution,
-    vmap=jax.vmap,
-    jit=jax.jit,
-    vjp=jax.vjp,
-    jvp=jax.jvp,
-    hessian=jax.hessian,
-    checkpoint=jax.checkpoint,
+    **same_names(jax),
     leaves=jax.tree.leaves,
 )
 

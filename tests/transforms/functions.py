@@ -31,3 +31,16 @@ WRAPPERS = {
     "checkpoint": fad.checkpoint,
     "vmap": through_vmap,
 }
+
+
+def function_of_recipe(recipe, unary, binary):
+    """A function of two arrays from a list of (operation, second operand, first operand); the operations are those of two tables."""
+
+    def f(a, b):
+        values = [a, b]
+        for name, second, first in recipe:
+            x = values[-1 - first % len(values)]
+            values.append(unary[name](x) if second is None else binary[name](x, values[-1 - second % len(values)]))
+        return values[-1] + 0.5 * values[-2]
+
+    return f

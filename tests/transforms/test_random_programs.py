@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import fad
 import fad.numpy as fnp
 from fad.testing import arrays, check_grads
+from tests.transforms.functions import function_of_recipe
 
 # Smooth and bounded on the values that arise, so that finite differences stay accurate.
 UNARY = {
@@ -56,16 +57,7 @@ matrices = arrays(shape=(3, 3), low=-1.5, high=1.5)
 
 
 def program(recipe):
-    """A function of two matrices from a list of (operation, second operand, first operand)."""
-
-    def f(a, b):
-        values = [a, b]
-        for name, second, first in recipe:
-            x = values[-1 - first % len(values)]
-            values.append(UNARY[name](x) if second is None else BINARY[name](x, values[-1 - second % len(values)]))
-        return values[-1] + 0.5 * values[-2]
-
-    return f
+    return function_of_recipe(recipe, UNARY, BINARY)
 
 
 def scalar(f):

@@ -5,8 +5,7 @@ are named like NumPy's functions, take and give `Value`s (an LLVM value and its 
 NaN, infinities, signed zeros, integer wrap-around, division by zero. Nothing here can trap.
 
 Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32, bfloat16 only stored
-and converted; a complex value
-holds a pair of LLVM values, and has the functions of `scalar_complex`.
+and converted; a complex value holds a pair of LLVM values, and has the functions of `scalar_complex`.
 """
 
 from __future__ import annotations

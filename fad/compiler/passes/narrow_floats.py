@@ -28,6 +28,9 @@ _WIDE = frozenset(
 )
 """What adds up in float32, or compares, which float32 does alike."""
 
+_NATIVE_FLOAT16 = frozenset({"argmax", "argmin", "argsort", "cumsum", "sort"})
+"""What native code does with float16 itself. NumPy rounds every partial sum of it; those of bfloat16 are kept in float32."""
+
 _BY_BITS = frozenset({"nextafter", "spacing", "frexp_exponent", "ldexp"})
 """Their meaning depends on the type's own spacing."""
 
@@ -76,8 +79,7 @@ def _is_widened(equation: Equation) -> bool:
     out = equation.outputs[0].aval.dtype
     if name in _WIDE:
         floats = {d for d in (*typed, out) if d.kind not in "biu"}
-        # NumPy rounds every partial sum of float16, fad only the complete ones of bfloat16.
-        return len(floats) == 1 and floats <= ({bfloat16} if name == "cumsum" else {bfloat16, _FLOAT16})
+        return len(floats) == 1 and floats <= ({bfloat16} if name in _NATIVE_FLOAT16 else {bfloat16, _FLOAT16})
     if not callable(kernel) or name in _BY_BITS or bfloat16 not in typed:
         return False
     return typed <= {bfloat16, _FLOAT32, _BOOL} and out in (bfloat16, _FLOAT32, _BOOL)
