@@ -154,7 +154,7 @@ def _extremum(name: str, strict: str) -> Primitive:
         impl=name,
         partials=[first, second],
         kernel=lambda k, x, y: getattr(k, name)(x, y),
-        samples=[*reals((-2, 2), (-2, 2), half=True), *integers(2), *booleans(2)],
+        samples=[*reals((-2, 2), (-2, 2), half=True), *complexes(*_PAIR), *integers(2), *booleans(2)],
         doc="Ties: each argument gets half of the cotangent.",
     )
 
@@ -216,7 +216,7 @@ def _step(name: str, samples: Any, arity: int = 1, dtype: Any = "ufunc", impl: A
 floor = _step("floor", [*reals((-3, 3)), *integers()])
 ceil = _step("ceil", [*reals((-3, 3)), *integers()])
 trunc = _step("trunc", [*reals((-3, 3)), *integers()])
-rint = _step("rint", [*reals((-3, 3)), *integers()])
+rint = _step("rint", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
 signbit = _step("signbit", [*reals((-3, 3)), *integers()])
 isnan = _step("isnan", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
 isinf = _step("isinf", [*reals((-3, 3)), *complexes((-3, 3)), *integers()])
@@ -224,15 +224,14 @@ isfinite = _step("isfinite", [*reals((-3, 3)), *complexes((-3, 3)), *integers()]
 _COMPARED = [*reals((-2, 2), (-2, 2)), *complexes(*_PAIR), *integers(2), *booleans(2)]
 equal = _step("equal", _COMPARED, 2)
 not_equal = _step("not_equal", _COMPARED, 2)
-_ORDERED = [*reals((-2, 2), (-2, 2)), *integers(2), *booleans(2)]
-less = _step("less", _ORDERED, 2)
-less_equal = _step("less_equal", _ORDERED, 2)
-greater = _step("greater", _ORDERED, 2)
-greater_equal = _step("greater_equal", _ORDERED, 2)
+less = _step("less", _COMPARED, 2)
+less_equal = _step("less_equal", _COMPARED, 2)
+greater = _step("greater", _COMPARED, 2)
+greater_equal = _step("greater_equal", _COMPARED, 2)
 logical_and = _step("logical_and", _COMPARED, 2)
 logical_or = _step("logical_or", _COMPARED, 2)
 logical_xor = _step("logical_xor", _COMPARED, 2)
-logical_not = _step("logical_not", [*reals((-3, 3)), *integers(), *booleans()])
+logical_not = _step("logical_not", [*reals((-3, 3)), *complexes((-3, 3)), *integers(), *booleans()])
 _BITS = [*integers(2), *booleans(2)]
 bitwise_and = _step("bitwise_and", _BITS, 2)
 bitwise_or = _step("bitwise_or", _BITS, 2)
