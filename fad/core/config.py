@@ -27,6 +27,10 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "out_of_bounds": ("raise", "what an out-of-range index does: 'raise', 'clip' or 'drop'"),
     "compile": (True, "let jit compile to native code; otherwise Programs are evaluated op by op"),
     "threads": (0, "threads of compiled loops; 0 means FAD_NUM_THREADS or all cores"),
+    "kept_results": (
+        4,
+        "so many dead results of 4 to 64 MiB leave their memory to later results of compiled functions",
+    ),
     "disk_cache": (True, "keep compiled code on disk, where later processes find it"),
     "cache_folder": ("", "where compiled code is kept; '' means FAD_CACHE_DIR, else the user's cache directory"),
     "cache_megabytes": (256, "the most that kept code may take; what was not used for longest goes first"),
@@ -37,6 +41,7 @@ _overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", defa
 
 
 _CHECKS = ("check_nans", "check_infs")
+_PROCESS_WIDE = ("kept_results",)
 
 
 class _Checks:
@@ -128,7 +133,7 @@ class Config:
         Raises
         ------
         ArgumentError
-            If there is no such setting, or a value has another type.
+            If there is no such setting, a value has another type, or the setting cannot differ between threads.
 
         Examples
         --------
@@ -138,6 +143,8 @@ class Config:
         """
         for name, value in settings.items():
             _check_setting(name, value)
+            if name in _PROCESS_WIDE:
+                raise ArgumentError(f"fad.config.{name} holds for the whole process: set it by fad.config.update")
         token = _overrides.set({**_overrides.get(), **settings})
         asks = any(settings.get(name) for name in _CHECKS)
         if asks:

@@ -76,6 +76,30 @@ def test_little_is_kept():
     assert MOST * SLOTS <= 256 << 20
 
 
+def kept_count():
+    """How many of some dead results the process still holds; the C library itself keeps no memory of arrays above 32 MiB."""
+    x = np.zeros((33 << 20) // 8)
+    f = fad.jit(lambda x: x + 1.0)
+    results = [f(x) for _ in range(SLOTS + 3)]
+    addresses = [address(r) for r in results]
+    results.clear()
+    with open("/proc/self/maps") as maps:
+        ranges = [[int(n, 16) for n in line.split()[0].split("-")] for line in maps]
+    return sum(any(low <= a < high for low, high in ranges) for a in addresses)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="reads Linux's list of the memory that is mapped")
+def test_how_much_is_kept_can_be_set():
+    try:
+        for most in (SLOTS, 2, 0, 1, SLOTS):
+            fad.config.update("kept_results", most)
+            assert kept_count() == most
+    finally:
+        fad.config.update("kept_results", SLOTS)
+    with pytest.raises(fad.errors.ArgumentError, match="whole process"), fad.config.using(kept_results=0):
+        pass
+
+
 def test_threads_never_share_a_result():
     f = function()
     failures = []

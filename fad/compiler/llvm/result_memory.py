@@ -17,6 +17,7 @@ import numpy as np
 
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.symbols import link_helper
+from fad.core.config import config
 
 __all__ = ["LEAST", "MOST", "SLOTS", "large_memory"]
 
@@ -25,7 +26,7 @@ LEAST = 4 << 20
 MOST = 64 << 20
 """Larger arrays are not kept."""
 SLOTS = 4
-"""So many arrays are kept at most; when another one dies, the one that was kept first goes."""
+"""So many arrays are kept at most (``config.kept_results``); when another one dies, the one that was kept first goes."""
 
 _NAME = b"fad_large_memory"
 _CAPSULE_NAME = b"mem_handler"
@@ -35,6 +36,7 @@ _forever: list[Any] = []
 _SOURCE = """
 @fad_memory_kept = internal global [@SLOTS@ x ptr] zeroinitializer, align 64
 @fad_memory_turn = internal global i64 0
+@fad_memory_most = internal global i64 @SLOTS@
 
 declare i32 @posix_memalign(ptr, i64, i64)
 declare i32 @madvise(ptr, i64, i32)
@@ -108,14 +110,17 @@ measure:
   %size = load i64, ptr %block
   %large = icmp uge i64 %size, @LEAST@
   %not_too = icmp ule i64 %size, @MOST@
-  %worth = and i1 %large, %not_too
+  %right = and i1 %large, %not_too
+  %most = load atomic i64, ptr @fad_memory_most monotonic, align 8
+  %any = icmp sgt i64 %most, 0
+  %worth = and i1 %right, %any
   br i1 %worth, label %look, label %drop
 drop:
   call void @free(ptr %block)
   br label %out
 look:
   %k = phi i64 [ 0, %measure ], [ %k1, %next ]
-  %more = icmp slt i64 %k, @SLOTS@
+  %more = icmp slt i64 %k, %most
   br i1 %more, label %try, label %replace
 try:
   %slot = getelementptr ptr, ptr @fad_memory_kept, i64 %k
@@ -127,11 +132,29 @@ next:
   br label %look
 replace:
   %turn = atomicrmw add ptr @fad_memory_turn, i64 1 monotonic
-  %number = urem i64 %turn, @SLOTS@
+  %number = urem i64 %turn, %most
   %chosen = getelementptr ptr, ptr @fad_memory_kept, i64 %number
   %old = atomicrmw xchg ptr %chosen, ptr %block acq_rel
   call void @free(ptr %old)
   br label %out
+out:
+  ret void
+}
+
+define void @fad_memory_limit(i64 %most) {
+entry:
+  store atomic i64 %most, ptr @fad_memory_most monotonic, align 8
+  br label %look
+look:
+  %k = phi i64 [ %most, %entry ], [ %k1, %give ]
+  %more = icmp slt i64 %k, @SLOTS@
+  br i1 %more, label %give, label %out
+give:
+  %slot = getelementptr ptr, ptr @fad_memory_kept, i64 %k
+  %old = atomicrmw xchg ptr %slot, ptr null acq_rel
+  call void @free(ptr %old)
+  %k1 = add i64 %k, 1
+  br label %look
 out:
   ret void
 }
@@ -169,7 +192,7 @@ out:
 
 
 def memory_source() -> str:
-    """The text of the four functions that NumPy calls."""
+    """The text of the four functions that NumPy calls, and of the one that limits how much is kept."""
     numbers = {"SLOTS": SLOTS, "LEAST": LEAST, "MOST": MOST, "LINUX": int(sys.platform == "linux")}
     text = _SOURCE
     for name, number in numbers.items():
@@ -201,6 +224,8 @@ def large_memory(set_handler: int) -> Any:
     capsule = make(ctypes.addressof(handler), _CAPSULE_NAME, None)
     # Arrays may live as long as the process.
     _forever.append((handler, capsule))
+    limit = ctypes.CFUNCTYPE(None, ctypes.c_int64)(engine().address("fad_memory_limit"))
+    config.watch("kept_results", lambda: limit(min(max(config.kept_results, 0), SLOTS)))
     return capsule if _is_taken(set_handler, capsule) else None
 
 
