@@ -202,7 +202,7 @@ qr_p = Primitive(
     jvp=_qr_jvp,
     vjp=_qr_vjp,
     batch=stacked(lambda: qr_p),
-    kernel=None,
+    kernel="qr",
     multiple_results=True,
     samples=[
         case(f64(4, 3), complete=False),
@@ -277,7 +277,7 @@ row_order_p = Primitive(
     jvp=None,
     vjp=None,
     batch=stacked(lambda: row_order_p),
-    kernel=None,
+    kernel="row_order",
     samples=[case(np.array([2, 1, 2], np.int32), rows=3), case(np.array([[1], [0]], np.int32), rows=2)],
     doc="The order of the rows after the exchanges of an LU factorisation.",
 )
@@ -378,7 +378,7 @@ lu_p = Primitive(
     jvp=_lu_jvp,
     vjp=_lu_vjp,
     batch=stacked(lambda: lu_p),
-    kernel=None,
+    kernel="lu",
     multiple_results=True,
     samples=[
         case(f64(3, 3)),

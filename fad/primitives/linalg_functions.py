@@ -82,7 +82,7 @@ determinant_p = Primitive(
     ),
     vjp=_determinant_vjp,
     batch=stacked(lambda: determinant_p),
-    kernel=None,
+    kernel="determinant",
     samples=[
         case(f64(3, 3)),
         case(f64(2, 2, 2)),
@@ -104,9 +104,10 @@ def determinant(a: Any) -> Any:
 
 
 def _svd_parts(xp: Any, a: Any) -> tuple[Any, Any, Any, Any]:
-    """Conjugated singular factors, singular values, and the determinant of the unitary part: a = u s vh, det a = phase * prod s."""
-    u, s, vh = xp.linalg.svd(a)
-    return u, s, vh, xp.linalg.det(xp.matmul(u, vh))
+    """Singular factors and values, NaN for NaN, and the determinant of the unitary part: a = u s vh, det a = phase * prod s."""
+    finite = xp.isfinite(a).all((-2, -1), keepdims=True)
+    u, s, vh = xp.linalg.svd(xp.where(finite, a, a.dtype.type(0)))
+    return u, xp.where(finite[..., 0], s, s.dtype.type(np.nan)), vh, xp.linalg.det(xp.matmul(u, vh))
 
 
 def _products_without_one(xp: Any, s: Any) -> Any:
@@ -154,7 +155,7 @@ cofactors_p = Primitive(
     jvp=lambda primals, tangents: (cofactors_p.bind(*primals), cofactors_change_p.bind(*primals, *tangents)),
     vjp=_cofactors_vjp,
     batch=stacked(lambda: cofactors_p),
-    kernel=None,
+    kernel="cofactors",
     samples=[
         case(f64(3, 3)),
         case(f64(2, 2, 2)),
@@ -283,7 +284,7 @@ slogdet_p = Primitive(
     jvp=_slogdet_jvp,
     vjp=_slogdet_vjp,
     batch=stacked(lambda: slogdet_p),
-    kernel=None,
+    kernel="slogdet",
     multiple_results=True,
     samples=[
         case(f64(3, 3)),

@@ -71,9 +71,9 @@ def test_kernels_inside_loops_count_their_runs():
 
 
 def test_what_python_evaluates_is_shown():
-    report = fad.debug.profile(lambda x: fnp.linalg.qr(fnp.tanh(x))[1].sum(), repeats=2)(X)
-    assert [k.kind for k in report.kernels if not k.number] == ["Python: qr"]
-    assert "Python: qr" in str(report)
+    report = fad.debug.profile(lambda x: fnp.linalg.svd(fnp.tanh(x))[1].sum(), repeats=2)(X)
+    assert [k.kind for k in report.kernels if not k.number] == ["Python: svd"]
+    assert "Python: svd" in str(report)
 
 
 @pytest.mark.parametrize("cycles", [True, False])

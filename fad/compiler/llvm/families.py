@@ -18,6 +18,18 @@ from fad.compiler.llvm.convolution import (
     write_convolve_kernel,
 )
 from fad.compiler.llvm.cumulative import write_argument, write_cumulative, write_recurrence
+from fad.compiler.llvm.factorizations import (
+    cofactors_scratch,
+    determinant_scratch,
+    lu_scratch,
+    qr_scratch,
+    write_cofactors,
+    write_determinant,
+    write_lu,
+    write_qr,
+    write_row_order,
+    write_slogdet,
+)
 from fad.compiler.llvm.indexing import (
     scatter_refusal,
     write_dynamic_slice,
@@ -26,14 +38,8 @@ from fad.compiler.llvm.indexing import (
     write_gather_transpose,
     write_scatter,
 )
-from fad.compiler.llvm.linear import (
-    linear_refusal,
-    linear_sharing,
-    system_scratch,
-    write_cholesky,
-    write_solve,
-    write_solve_triangular,
-)
+from fad.compiler.llvm.lapack import linear_refusal, linear_sharing
+from fad.compiler.llvm.linear import system_scratch, write_cholesky, write_solve, write_solve_triangular
 from fad.compiler.llvm.outlined import Sharing
 from fad.compiler.llvm.rules import RULES
 from fad.compiler.llvm.sorting import (
@@ -114,6 +120,12 @@ FAMILIES: dict[str, Family] = {
     "solve_triangular": Family(
         write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_blas=True
     ),
+    "lu": Family(write_lu, linear_refusal, lu_scratch, sharing=linear_sharing, uses_blas=True),
+    "row_order": Family(write_row_order),
+    "determinant": Family(write_determinant, linear_refusal, determinant_scratch, False, linear_sharing, True),
+    "slogdet": Family(write_slogdet, linear_refusal, determinant_scratch, False, linear_sharing, True),
+    "cofactors": Family(write_cofactors, linear_refusal, cofactors_scratch, False, linear_sharing, True),
+    "qr": Family(write_qr, linear_refusal, qr_scratch, sharing=linear_sharing, uses_blas=True),
     "sort": Family(write_sort, scratch=sort_scratch, sharing=sort_sharing),
     "argsort": Family(write_argsort, scratch=argsort_scratch, sharing=sort_sharing),
     "searchsorted": Family(write_searchsorted, searchsorted_refusal, sharing=searchsorted_sharing),

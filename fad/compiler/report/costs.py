@@ -64,6 +64,19 @@ def _matrix(e: Equation, cube: float) -> int:
     return int(math.prod(shape[:-2]) * cube * shape[-1] ** 3)
 
 
+def _factors(e: Equation) -> int:
+    """LU factorisation of m x n matrices: k**2 (m + n - k) - k**3 / 3 with the smaller size k, of G. Golub and C. Van Loan, Matrix Computations."""
+    *stack, rows, columns = e.inputs[0].aval.shape
+    size = min(rows, columns)
+    return int(math.prod(stack) * (size**2 * (rows + columns - size) - size**3 / 3))
+
+
+def _reflections(e: Equation) -> int:
+    """R of m x n matrices by Householder reflections, 2 n**2 (m - n / 3), and as much again for Q (the same book)."""
+    *stack, rows, columns = e.inputs[0].aval.shape
+    return int(math.prod(stack) * 4 * columns**2 * (rows - columns / 3))
+
+
 def _right_sides(e: Equation) -> int:
     return 2 * e.inputs[0].aval.shape[-1] * e.outputs[0].aval.size
 
@@ -76,6 +89,11 @@ _ARITHMETIC: dict[str, Callable[[Equation], int]] = {
     "cholesky": lambda e: _matrix(e, 1 / 3),
     "solve": lambda e: _matrix(e, 2 / 3) + _right_sides(e),
     "inverse": lambda e: _matrix(e, 2),
+    "lu": _factors,
+    "determinant": _factors,
+    "slogdet": _factors,
+    "cofactors": lambda e: _matrix(e, 8 / 3),
+    "qr": _reflections,
     "solve_triangular": lambda e: _right_sides(e) // 2,
     "linear_recurrence": lambda e: 2 * e.outputs[0].aval.size,
     "cumlogsumexp": lambda e: 3 * e.outputs[0].aval.size,
