@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
+from fad.compiler.passes.joined_pads import join_pads
 from fad.compiler.passes.layouts import arrange_products, fold_transposes
+from fad.compiler.passes.loop_products import separate_products
 from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.narrow_floats import widen_narrow_floats
 from fad.compiler.passes.positions import expand_positions
@@ -30,7 +32,10 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     remove_dead,
     widen_narrow_floats,
     fold,
+    join_pads,
+    remove_dead,
     fold_transposes,
+    separate_products,
     expand_positions,
     expand_products,
     arrange_products,
