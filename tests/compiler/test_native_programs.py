@@ -139,6 +139,16 @@ def test_hessian():
     check_compiled(fad.hessian(lambda x: fnp.sum(x[1:] * fnp.sin(x[:-1]) ** 2)), V[:3])
 
 
+def test_threads_share_products_of_few_matrices():
+    x, y = (np.random.default_rng(k).normal(size=(2, 4, 40, 130)) for k in range(2))
+
+    def f(x, y):
+        return fnp.einsum("abij,abkj->abik", x, y)
+
+    assert "fad_pool_dispatch" in fad.jit(f).lower(x, y).as_text("llvm")
+    check_compiled(f, x, y)
+
+
 def test_batched_gradient():
     check_compiled(fad.vmap(fad.grad(lambda x, v: fnp.sum(fnp.tanh(x * v) ** 2)), in_axes=(0, None)), X, V)
 

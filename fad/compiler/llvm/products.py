@@ -14,7 +14,7 @@ import llvmlite.ir as ir
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.library_calls import blas_symbol
-from fad.compiler.llvm.parallel import Argument, call_kernel
+from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.parts import make_cold
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
@@ -103,8 +103,8 @@ def _call(lowering: Any, function: ir.Function, product: _Product, arguments: li
         copied = functools.reduce(emitter.add, [emitter.multiply(x, y) for x, y in pairs])
         work = emitter.add(work, emitter.multiply(copied, _COPY))
     work, _ = emitter.divide(work, 2)
-    small = isinstance(work, int) or isinstance(turns, int)
-    call_kernel(lowering, function, arguments, turns, work, not small)
+    is_short = isinstance(work, int) and work < 2 * GRAIN
+    call_kernel(lowering, function, arguments, turns, work, not is_short)
 
 
 def _blocks(emitter: Emitter, extent: Ix) -> tuple[Ix, Ix]:
