@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fad.compiler.passes.invariants import Invariants, OuterConstants, unchanging_carries
 from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
@@ -18,7 +19,6 @@ __all__ = ["simplify_scans"]
 _LARGER = 1.25
 """How much larger than its slice an array may be that is stacked instead."""
 _BOUNDS = ("starts", "stops", "steps")
-_VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
 
 
 def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -> Program:
@@ -30,18 +30,20 @@ def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -
     env: dict[Var, Atom] = {}
     made: dict[Atom, Equation] = {}
     equations: list[Equation] = []
+    constants = OuterConstants(program)
     for equation in program.equations:
         inputs = [substituted(a, env) for a in equation.inputs]
         equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
         start = len(equations)
         if _is_scan(equation):
-            narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read, kept)
+            narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read, kept, constants)
             equations += narrowing.equations
             env.update(narrowing.replaced)
         else:
             equations.append(equation)
         made.update({v: e for e in equations[start:] for v in e.outputs})
-    return remove_dead(rebuilt(program, equations, [substituted(a, env) for a in program.outputs]))
+    outputs = [substituted(a, env) for a in program.outputs]
+    return remove_dead(rebuilt(program, equations, outputs, constants.values))
 
 
 def _is_scan(equation: Equation) -> bool:
@@ -69,20 +71,39 @@ class _Narrowing:
         What stands for results that the loop no longer gives.
     """
 
-    def __init__(self, equation: Equation, body: Program, made: dict[Atom, Equation], read: set[Any], kept: set[Any]):
-        self.equations: list[Equation] = []
+    def __init__(
+        self,
+        equation: Equation,
+        body: Program,
+        made: dict[Atom, Equation],
+        read: set[Any],
+        kept: set[Any],
+        constants: OuterConstants,
+    ):
         self.replaced: dict[Var, Atom] = {}
         self._equation, self._body, self._kept = equation, body, kept
         self._first: list[Equation] = []
         """What a turn does before the rest."""
         count, carry = equation.params["constants"], equation.params["carry"]
+        self._invariants = Invariants(constants.of(body))
+        self.equations = self._invariants.equations
         # What each inner variable that does not change is outside the loop, and the stacked inputs that remain.
-        self._outer: dict[Var, Atom] = dict(zip(body.inputs[:count], equation.inputs[:count], strict=True))
-        self._state = list(zip(body.inputs[count : count + carry], equation.inputs[count : count + carry], strict=True))
+        self._outer = self._invariants.outer
+        self._outer.update(zip(body.inputs[:count], equation.inputs[:count], strict=True))
+        state = list(zip(body.inputs[count : count + carry], equation.inputs[count : count + carry], strict=True))
+        still = unchanging_carries(body, count, [a for _, a in state], equation.outputs)
+        self._outer.update([state[k] for k in still])
+        self.replaced.update({equation.outputs[k]: state[k][1] for k in still})
+        self._moving = [k for k in range(carry) if k not in still]
+        self._state = [state[k] for k in self._moving]
         self._stacked: dict[Var, Atom] = {}
         self._env: dict[Var, Atom] = {}
         self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
-        rest = [*self._first, *self._hoist()]
+        inner = [
+            Equation(e.primitive, [substituted(a, self._env) for a in e.inputs], e.params, e.outputs, e.source)
+            for e in body.equations
+        ]
+        rest = [*self._first, *self._invariants.hoist(inner, body.outputs)]
         self._rebuild(rest, carry, read)
 
     def _add(self, name: str, inputs: list[Atom], aval: ShapedArray, /, **params: Any) -> Var:
@@ -131,48 +152,6 @@ class _Narrowing:
             return None
         return self._add("broadcast_to", [source], var.aval.update(), shape=var.aval.shape)
 
-    # -- what does not change ---------------------------------------------------------------------------------------------
-
-    def _fixed(self, atom: Atom) -> bool:
-        return isinstance(atom, Literal) or atom in self._outer
-
-    def _outside(self, atom: Atom) -> Atom:
-        return self._outer[atom] if isinstance(atom, Var) else atom
-
-    def _hoist(self) -> list[Equation]:
-        """Move equations of unchanging values out of the loop, views only where something else needs them there."""
-        body, rest = self._body, []
-        wanted = {a for a in body.outputs if isinstance(a, Var)}
-        fixed: dict[Var, Equation] = {}
-        for equation in body.equations:
-            inputs = [substituted(a, self._env) for a in equation.inputs]
-            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
-            unchanging = all(self._fixed(a) or a in fixed for a in inputs) and not equation.params.get("effect")
-            if unchanging and not equation.primitive.higher_order:
-                fixed.update(dict.fromkeys(equation.outputs, equation))
-                dear = equation.primitive.name not in _VIEWS
-                if dear or any(v in wanted for v in equation.outputs):
-                    self._hoist_with_inputs(equation, fixed)
-            rest.append(equation)
-        # An equation without results is there for its effect.
-        return [e for e in rest if not e.outputs or not all(v in self._outer for v in e.outputs)]
-
-    def _hoist_with_inputs(self, equation: Equation, fixed: dict[Var, Equation]) -> None:
-        pending = [equation]
-        while pending:
-            top = pending[-1]
-            missing = [fixed[a] for a in top.inputs if isinstance(a, Var) and a not in self._outer]
-            if missing:
-                pending += missing
-                continue
-            pending.pop()
-            if all(v in self._outer for v in top.outputs):
-                continue
-            outputs = [Var(v.aval) for v in top.outputs]
-            inputs = [self._outside(a) for a in top.inputs]
-            self.equations.append(Equation(top.primitive, inputs, top.params, outputs, top.source))
-            self._outer.update(zip(top.outputs, outputs, strict=True))
-
     # -- results ----------------------------------------------------------------------------------------------------------
 
     def _rebuild(self, rest: list[Equation], carry: int, read: set[Any]) -> None:
@@ -194,7 +173,7 @@ class _Narrowing:
                 kept.append((var, atom))
                 if isinstance(atom, Var):
                     first[atom] = var
-        inner_outputs = [*outputs[:carry], *[a for _, a in kept]]
+        inner_outputs = [*[outputs[k] for k in self._moving], *[a for _, a in kept]]
         used = used_equations(Program([], rest, inner_outputs, {}), inner_outputs)
         needed = {a for e in used for a in e.inputs} | set(inner_outputs)
         constants = {v: a for v, a in self._outer.items() if v in needed and v not in body.constants}
@@ -207,9 +186,9 @@ class _Narrowing:
             {v: c for v, c in body.constants.items() if v in needed},
             body.name,
         )
-        params = {**equation.params, "program": new_body, "constants": len(inner_constants)}
+        params = {**equation.params, "program": new_body, "constants": len(inner_constants), "carry": len(self._moving)}
         inputs = [*outer_constants, *[a for _, a in self._state], *stacked.values()]
-        results = [*equation.outputs[:carry], *[v for v, _ in kept]]
+        results = [*[equation.outputs[k] for k in self._moving], *[v for v, _ in kept]]
         self.equations.append(Equation(equation.primitive, inputs, params, results, equation.source))
         env: dict[Var, Atom] = dict(self.replaced)
         for e in reversed(after):
@@ -224,7 +203,11 @@ class _Narrowing:
         while atom in views:
             view = views[atom]
             source = view.inputs[0]
-            if not isinstance(source, Var) or self._fixed(source) or source.aval.size > _LARGER * atom.aval.size:
+            if (
+                not isinstance(source, Var)
+                or self._invariants.is_fixed(source)
+                or source.aval.size > _LARGER * atom.aval.size
+            ):
                 break
             stacked = Var(ShapedArray((length, *source.aval.shape), source.aval.dtype))
             whole = dict(zip(_BOUNDS, (0, length, 1), strict=True))
@@ -240,7 +223,7 @@ class _Narrowing:
         if atom in self._stacked and self._stacked[atom].aval == var.aval:
             return self._stacked[atom]
         if isinstance(atom, Literal) or atom in self._outer:
-            value = self._outside(atom)
+            value = self._invariants.outside(atom)
             if var.aval.shape == value.aval.shape or value.aval.dtype != var.aval.dtype:
                 return None
             return self._add("broadcast_to", [value], var.aval.update(), shape=var.aval.shape)

@@ -16,6 +16,7 @@ from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
 from fad.compiler.passes.scatters import add_where_gathered
 from fad.compiler.passes.verifier import verify
+from fad.compiler.passes.while_loops import simplify_whiles
 from fad.core.config import config
 from fad.core.program import Program
 
@@ -25,6 +26,11 @@ __all__ = ["PASSES", "simplified"]
 def narrow_scans(program: Program) -> Program:
     """The Program with scans that do and stack no more than they must."""
     return simplify_scans(program, simplified)
+
+
+def narrow_whiles(program: Program) -> Program:
+    """The Program with while loops that do no more than they must in each turn."""
+    return simplify_whiles(program, simplified)
 
 
 PASSES: tuple[Callable[[Program], Program], ...] = (
@@ -43,6 +49,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     remove_dead,
     add_where_gathered,
     narrow_scans,
+    narrow_whiles,
 )
 
 
