@@ -367,10 +367,13 @@ def _exportable(buffer: Any) -> np.ndarray:
 
 def wrap(buffer: Any) -> Any:
     """An ``Array`` over a buffer that nobody else may write; tracers pass unchanged."""
-    if isinstance(buffer, Array):
-        return buffer
+    if type(buffer) is not np.ndarray:
+        if isinstance(buffer, Array):
+            return buffer
+        if not hasattr(buffer, "dtype"):
+            buffer = np.asarray(buffer)[()]
     self = _new(Array)
-    self._buffer = buffer if hasattr(buffer, "dtype") else np.asarray(buffer)[()]
+    self._buffer = buffer
     return self
 
 

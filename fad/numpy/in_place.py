@@ -26,7 +26,7 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
 
     To be called by the method of an operator, which tells for which operand it has found a reference count of ``LONE``.
     """
-    if _bytes(left) < _LARGE and _bytes(right) < _LARGE:
+    if not ((left_alone and _bytes(left) >= _LARGE) or (right_alone and _bytes(right) >= _LARGE)):
         return None
     caller = sys._getframe(2)
     temporary = operand_temporaries(caller.f_code, caller.f_lasti)
@@ -35,10 +35,8 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
         if buffer is not None:
             try:
                 return _computed(primitive, left, right, buffer)
-            except (
-                ValueError,
-                OverflowError,
-            ):  # does not broadcast, or is no number of the dtype: a matter for those who explain errors
+            # Does not broadcast, or is no number of the dtype: a matter for those who explain errors.
+            except (ValueError, OverflowError):
                 return None
     return None
 
@@ -68,13 +66,14 @@ def _writable(primitive: Any, left: Any, right: Any, k: int) -> Any:
 
 
 def _computed(primitive: Any, left: Any, right: Any, buffer: np.ndarray) -> Any:
-    operands = [o._buffer if type(o) is Array else o for o in (left, right)]
-    if VJPTracer not in map(type, operands):
+    left = left._buffer if type(left) is Array else left
+    right = right._buffer if type(right) is Array else right
+    if type(left) is not VJPTracer and type(right) is not VJPTracer:
         array = _new(Array)
-        array._buffer = primitive.host_impl(*operands, out=buffer)
+        array._buffer = primitive.host_impl(left, right, out=buffer)
         return array
     trace: Any = CURRENT.get()
-    primals, active, indices = trace.separated(operands)
+    primals, active, indices = trace.separated((left, right))
     out = primitive.host_impl(*primals, out=buffer)
     pull = primitive.pullback_from(out, primals, active, {})
     return trace.recorded(out, pull, indices if len(indices) > 1 else indices[0])

@@ -212,8 +212,15 @@ def mean(
     >>> fnp.mean([[1, 2], [3, 5]], axis=1)
     Array([1.5, 4. ])
     """
+    x = operand(a, "mean")
+    if dtype is None and out is None and keepdims is False and where is True:
+        own = dtype_of(x)
+        if own.kind in "fc" and own.itemsize > 2 and type(x) not in PYTHON_SCALARS:  # nothing to convert
+            shape = shape_of(x)
+            axes = axis_numbers(axis, len(shape), "mean")
+            return wrap(_divided(reduce_sum(x, axes), math.prod([shape[i] for i in axes])))
     refuse_out("mean", out)
-    x, target = _computing(operand(a, "mean"), dtype)
+    x, target = _computing(x, dtype)
     shape = shape_of(x)
     axes = axis_numbers(axis, len(shape), "mean")
     if not restricts(where):

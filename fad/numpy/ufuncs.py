@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.core.array import Array, wrap
-from fad.core.avals import canonical_dtype, dtype_of, shape_of
+from fad.core.avals import bfloat16, canonical_dtype, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
 from fad.core.trace import Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
@@ -151,12 +151,14 @@ class _Binary(UFunc):
         """Apply the function elementwise to broadcast arguments."""
         if rest or keywords or y is None:
             return self._general((x, y, *rest) if y is not None else (x,), **keywords)
-        kinds = type(x), type(y)
-        if float in kinds:
+        if type(x) is float:
             x, y = operands(self.__name__, x, y)  # a float yields to bfloat16
         else:
             x = x if isinstance(x, Tracer) else operand(x, self.__name__)
-            y = y if isinstance(y, Tracer) else operand(y, self.__name__)
+            if type(y) is not float:
+                y = y if isinstance(y, Tracer) else operand(y, self.__name__)
+            elif dtype_of(x) is bfloat16:
+                y = bfloat16.type(y)
         out = self.bind(x, y)
         return out if isinstance(out, Tracer) else wrap(out)
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, real_dtype, result_dtype, shape_of, weak_operand
+from fad.core.avals import (
+    ShapedArray,
+    aval_of,
+    dtype_of,
+    inexact_dtype,
+    is_complex,
+    real_dtype,
+    result_dtype,
+    shape_of,
+    weak_operand,
+)
 from fad.core.errors import DTypeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, booleans, c64, c128, case, complexes, f32, f64, i64, integers, reals
@@ -127,28 +137,44 @@ reciprocal = elementwise(
 # --- maximum and minimum: where the arguments are equal each gets half, so that the sum rule holds ---------------------------------------
 
 
-def _share(x: Any, out: Any, wins: Any, winners_reach: bool) -> Any:
-    """1 where the argument wins, 1/2 where it ties, else 0; ``winners_reach``: who wins equals the result, so that counting finds ties."""
+def _share(x: Any, y: Any, wins: Any) -> Any:
+    """1 where ``x`` wins, 1/2 where it equals ``y``, else 0."""
+    ties = equal.bind(x, y)
+    if type(ties) is type(wins) is np.ndarray and not np.logical_or.reduce(ties, None):
+        return wins  # NumPy multiplies by booleans without another array
+    dtype = inexact_dtype(result_dtype(weak_operand(x), weak_operand(y)))
+    return convert(wins, dtype) + convert(ties, dtype) * dtype.type(0.5)
+
+
+def _share_of_numbers(x: Any, out: Any, wins: Any) -> Any:
+    """The same of fmax and fmin, to which a NaN wins over a NaN."""
     dtype = dtype_of(out)
-    reaches = equal.bind(x, out)
-    if winners_reach and type(reaches) is type(wins) is np.ndarray and _counted(reaches) == _counted(wins):
-        return convert(wins, dtype)
-    return (convert(reaches, dtype) + convert(wins, dtype)) * dtype.type(0.5)
+    return (convert(equal.bind(x, out), dtype) + convert(wins, dtype)) * dtype.type(0.5)
 
 
-_counted = np.count_nonzero
+def _extremum(name: str, strict: Any) -> Primitive:
+    """maximum or minimum; ``strict()`` compares the first argument with the second where the first one wins."""
+    return _declared_extremum(
+        name,
+        lambda _, x, y: _share(x, y, strict().bind(x, y)),
+        lambda _, x, y: _share(y, x, strict().bind(y, x)),
+    )
 
 
-def _extremum(name: str, strict: str) -> Primitive:
-    """maximum, minimum, fmax or fmin; ``strict`` compares the first argument with the second where the first one wins."""
-    winners_reach = name in ("maximum", "minimum")  # to fmax a NaN wins over a NaN
+def _extremum_of_numbers(name: str, strict: Any) -> Primitive:
+    """fmax or fmin, to which NaN is no number."""
 
-    def first(out: Any, x: Any, y: Any) -> Any:
-        return _share(x, out, _compare(strict)(x, y), winners_reach)
+    def wins(x: Any, y: Any) -> Any:
+        return logical_or.bind(strict().bind(x, y), isnan.bind(y))
 
-    def second(out: Any, x: Any, y: Any) -> Any:
-        return _share(y, out, _compare(strict)(y, x), winners_reach)
+    return _declared_extremum(
+        name,
+        lambda out, x, y: _share_of_numbers(x, out, wins(x, y)),
+        lambda out, x, y: _share_of_numbers(y, out, wins(y, x)),
+    )
 
+
+def _declared_extremum(name: str, first: Any, second: Any) -> Primitive:
     return elementwise(
         name,
         impl=name,
@@ -159,14 +185,10 @@ def _extremum(name: str, strict: str) -> Primitive:
     )
 
 
-def _compare(name: str) -> Any:
-    return lambda x, y: _COMPARISONS[name].bind(x, y)
-
-
-maximum = _extremum("maximum", "greater")
-minimum = _extremum("minimum", "less")
-fmax = _extremum("fmax", "wins_greater")
-fmin = _extremum("fmin", "wins_less")
+maximum = _extremum("maximum", lambda: greater)  # declared below
+minimum = _extremum("minimum", lambda: less)
+fmax = _extremum_of_numbers("fmax", lambda: greater)
+fmin = _extremum_of_numbers("fmin", lambda: less)
 
 
 # --- division with remainder; Python's sign rules for remainder, C's for fmod -------------------------------------------------------------
@@ -254,28 +276,6 @@ stop_gradient = elementwise(
     samples=[*reals((-2, 2)), *complexes((-2, 2)), *integers()],
     doc="The value itself, a constant to every derivative.",
 )
-
-
-def _wins(compare: Any) -> Any:
-    """For fmax and fmin: a number wins over NaN."""
-    return lambda x, y: logical_or.bind(compare.bind(x, y), isnan.bind(y))
-
-
-class _Composite:
-    """A composite that is called as primitives are."""
-
-    __slots__ = ("bind",)
-
-    def __init__(self, bind: Any):
-        self.bind = bind
-
-
-_COMPARISONS = {
-    "greater": greater,
-    "less": less,
-    "wins_greater": _Composite(_wins(greater)),
-    "wins_less": _Composite(_wins(less)),
-}
 
 
 # --- complex parts: linear over the reals only ----------------------------------------------------------------------------------------------

@@ -283,6 +283,8 @@ def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[
             pass
         if term is _passed:
             return match, shape_of(primal), dtype_of(primal)
+        if term is _negated:
+            return _negated_match, shape_of(primal), dtype_of(primal)
         return _matched, kept, shape_of(primal), dtype_of(primal)
 
     def _kept(out: Any, x: Any, y: Any) -> Pull:
@@ -293,6 +295,10 @@ def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[
 
 def _matched(cotangent: Any, pull: Pull, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return match(pull[0](cotangent, *pull[1:]), shape, dtype)
+
+
+def _negated_match(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return -match(cotangent, shape, dtype)  # after the sum, which is smaller
 
 
 def _both_pull(
@@ -312,9 +318,13 @@ def _both_pull(
                 return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
         except AttributeError:  # a Python number
             pass
-        return _each, pulls[0](out, x, y), pulls[1](out, x, y)
+        return _two, pulls[0](out, x, y), pulls[1](out, x, y)
 
     return pull
+
+
+def _two(cotangent: Any, first: Pull, second: Pull) -> tuple[Any, Any]:
+    return first[0](cotangent, *first[1:]), second[0](cotangent, *second[1:])
 
 
 def _each(cotangent: Any, *pulls: Pull | None) -> list[Any]:

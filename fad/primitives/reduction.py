@@ -16,7 +16,7 @@ from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
 from fad.primitives.math_functions import exp, log
-from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape
+from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape, view
 
 __all__ = [
     "argmax",
@@ -49,7 +49,7 @@ def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     """Which elements equal the extreme, and how many do (at least 1: next to a NaN none does); ``None`` where it is seen to be one each."""
-    mask = equal.bind(x, reshape(out, keepdims_shape(shape_of(x), axes)))
+    mask = equal.bind(x, view(out, keepdims_shape(shape_of(x), axes)))
     if type(mask) is np.ndarray and _one_each(mask, out):
         return mask, None
     count = reduce_sum(convert(mask, real_dtype(dtype_of(out))), axes)
@@ -108,7 +108,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
 
     def pull(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
         mask, count = _winners(x, out, axes)
-        share = reshape(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
+        share = view(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
         return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
 
     primitive = Primitive(

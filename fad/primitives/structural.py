@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, bfloat16, dtype
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive, linear
 from fad.core.samples import b1, c128, case, f32, f64, i64
+from fad.core.trace import CURRENT, EVAL
 
 __all__ = [
     "broadcast_to",
@@ -29,9 +31,13 @@ __all__ = [
     "reduce_sum",
     "reshape",
     "unbroadcast",
+    "view",
     "weaken",
     "zeros",
 ]
+
+
+_BUFFERS = (np.ndarray, np.generic)
 
 
 def linear_unary(
@@ -94,6 +100,7 @@ reshape_p = linear_unary(
     impl=lambda xp, x, *, shape: x.reshape(shape) if type(x) is np.ndarray else xp.reshape(x, shape),
     shape=_reshape_shape,
     transpose=lambda ct, aval, *, shape: reshape(ct, aval.shape),
+    pullback_from=lambda out, primals, active, params: (view, shape_of(primals[0])),
     batch=lambda size, x, *, shape: reshape(x, (size, *shape)),
     kernel="reshape",
     samples=[
@@ -111,6 +118,11 @@ reshape_p = linear_unary(
 def reshape(x: Any, shape: tuple[int, ...]) -> Any:
     """``x`` with another shape, elements in C order; no operation where the shape is that already."""
     return x if shape_of(x) == shape else reshape_p.bind(x, shape=shape)
+
+
+def view(x: Any, shape: tuple[int, ...]) -> Any:
+    """:func:`reshape` for pullbacks: what they evaluate at once need not go through the traces."""
+    return x.reshape(shape) if type(x) is np.ndarray and CURRENT.get() is EVAL else reshape(x, shape)
 
 
 def _permute_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
@@ -248,6 +260,10 @@ def keepdims_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, 
 
 def _spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """The cotangent of a sum over ``axes`` of an array of ``shape``."""
+    if isinstance(ct, _BUFFERS) and CURRENT.get() is EVAL:  # what binding would do
+        return _broadcast_impl(
+            np, ct.reshape(keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape=shape
+        )
     return broadcast_to(reshape(ct, keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape)
 
 
@@ -282,9 +298,17 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     seen = shape_of(cotangent)
     if seen == shape:
         return cotangent
-    lead = len(seen) - len(shape)
-    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and seen[i + lead] != 1)
+    axes = _repeated_axes(seen, shape)
+    if type(cotangent) is np.ndarray and axes and CURRENT.get() is EVAL:  # what binding would do
+        total = _sum_impl(np, cotangent, axes=axes)
+        return total if total.shape == shape else total.reshape(shape)
     return reshape(reduce_sum(cotangent, axes), shape)
+
+
+@lru_cache(maxsize=4096)
+def _repeated_axes(seen: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    lead = len(seen) - len(shape)
+    return tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and seen[i + lead] != 1)
 
 
 # --- dtype -------------------------------------------------------------------------------------------------------------------------------
@@ -351,6 +375,8 @@ def _check_fits(value: Any, dtype: np.dtype) -> None:
 def _is_weak(x: Any) -> bool:
     if type(x) in PYTHON_SCALARS:
         return True
+    if isinstance(x, _BUFFERS):
+        return False
     primal = getattr(x, "primal", None)
     return aval_of(x).weak if primal is None else _is_weak(primal)
 

@@ -177,6 +177,10 @@ def _flat_operands(
 ) -> tuple[list[Any], Any]:
     """Operands of the chosen arguments, checked, and their structure."""
     leaves, treedef = flatten(chosen)
+    if not holomorphic:
+        known = [leaf._buffer for leaf in leaves if type(leaf) is Array and leaf._buffer.dtype.kind == "f"]
+        if len(known) == len(leaves):
+            return known, treedef
     describe = _numbered(argument_paths(chosen), numbers)
     operands = leaf_operands(transform, fun, leaves, describe)
     check_differentiable(transform, fun, operands, describe, holomorphic)
