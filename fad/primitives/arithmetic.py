@@ -153,7 +153,7 @@ def _share_of_numbers(x: Any, out: Any, wins: Any) -> Any:
 
 
 def _extremum(name: str, strict: Any) -> Primitive:
-    """maximum or minimum; ``strict()`` compares the first argument with the second where the first one wins."""
+    """Declare maximum or minimum; ``strict()`` compares the first argument with the second where the first one wins."""
     return _declared_extremum(
         name,
         lambda _, x, y: _share(x, y, strict().bind(x, y)),
@@ -162,7 +162,7 @@ def _extremum(name: str, strict: Any) -> Primitive:
 
 
 def _extremum_of_numbers(name: str, strict: Any) -> Primitive:
-    """fmax or fmin, to which NaN is no number."""
+    """Declare fmax or fmin, to which NaN is no number."""
 
     def wins(x: Any, y: Any) -> Any:
         return logical_or.bind(strict().bind(x, y), isnan.bind(y))

@@ -9,7 +9,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 import fad.primitives
-from fad.core.avals import aval_of
+from fad.core.avals import aval_of, bfloat16
 from fad.core.primitive import REGISTRY
 from fad.testing.numerical import describe_difference, rounding_tolerance
 from fad.transforms.calling import call
@@ -225,4 +225,34 @@ def test_a_tie_beside_a_nan_is_still_shared():
     expected = [[0.0, 0.5], [1.0, 0.5]]
     np.testing.assert_array_equal(
         fad.grad(lambda x: fnp.maximum(x, y).sum())(np.array([[3.0, 1.0], [2.0, 2.0]])), expected
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", bfloat16])
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_extreme_argument_takes_the_cotangent_and_ties_halve_it(name, dtype, tied):
+    # Without ties the slope is an array of booleans, with ties one of numbers; every transform sees the same derivative.
+    x = np.array([1.0, -2.0, 0.0 if tied else 3.0, 4.0]).astype(dtype)
+    y, weight = np.array([0.0, 0.0, 0.0, 5.0]).astype(dtype), np.array([1.0, -2.0, 8.0, 0.5]).astype(dtype)
+    higher = x > y if name in ("maximum", "fmax") else x < y
+    share = np.where(x == y, 0.5, higher).astype(np.float64)
+    function = getattr(fnp, name)
+
+    def weighted(x, y):
+        return (function(x, y) * weight).sum()
+
+    wanted = share * weight.astype(np.float64), (1 - share) * weight.astype(np.float64)
+    for gradient in (
+        fad.grad(weighted, (0, 1)),
+        fad.jit(fad.grad(weighted, (0, 1))),
+        fad.jacfwd(weighted, (0, 1)),
+        lambda x, y: [g[0] for g in fad.vmap(fad.grad(weighted, (0, 1)))(x[None], y[None])],
+    ):
+        for found, expected in zip(gradient(x, y), wanted, strict=True):
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(np.asarray(found, np.float64), expected)
+    curvature = fad.hessian(lambda x: (function(x, y) ** 3).sum())(x)
+    np.testing.assert_allclose(
+        np.diag(np.asarray(curvature, np.float64)), 6 * share**2 * np.asarray(function(x, y), np.float64), rtol=1e-2
     )
