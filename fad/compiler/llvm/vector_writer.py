@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import llvmlite.ir as ir
@@ -41,6 +41,11 @@ def element_bits(instruction: Any) -> int:
     return kind.width if isinstance(kind, ir.IntType) and kind.width > 1 else 0
 
 
+def _alignment(instruction: Any) -> int:
+    """The alignment of what is read or stored: a vector's own would be larger."""
+    return instruction.align or max(element_bits(instruction) // 8, 1)
+
+
 def intrinsic_of(call: ir.CallInstr) -> str | None:
     """The name of one of LLVM's functions that takes vectors as well."""
     parts = call.callee.name.split(".")
@@ -73,43 +78,50 @@ class VectorWriter:
         self._module = block.module
         self._fixed: dict[int, ir.Value] = {}
         self._vectors: dict[int, ir.Value] = {}
-        self._totals: list[tuple[Any, ir.Value, ir.Value]] = []
+        self._started: dict[Any, Any] = {}
+        self._totals: dict[Any, ir.Value] = {}
 
     def begin(self, outer: ir.Block) -> None:
-        """Start each reduction with a vector that changes nothing."""
+        """Start each reduction with a vector that changes nothing; without, it starts with the first turns."""
         for reduction in self._loop.reductions:
             kind = self._vector_type(reduction.read.type)
             total = self._put(ir.PhiInstr(self._block, kind, ""))
             total.add_incoming(_splat_constant(kind, NEUTRAL[reduction.name]), outer)
-            self._vectors[id(reduction.read)] = total
+            self._started[reduction] = self._totals[reduction] = total
 
     def write(self, at: ir.Value) -> None:
         """Write all of the body; ``at`` is the counter in the first of the turns."""
         self._fixed[id(self._loop.counter)] = at
-        reductions = {id(r.combined): r for r in self._loop.reductions}
+        links = {key: (r, value) for r in self._loop.reductions for key, value in r.links.items()}
         skipped = {id(i) for r in self._loop.reductions for i in (r.read, r.written)}
         for instruction in self._loop.body:
             if id(instruction) in skipped:
                 continue
-            if id(instruction) in reductions:
-                reduction = reductions[id(instruction)]
-                value = self._widened(instruction)
-                self._totals.append((reduction, self._vectors[id(reduction.read)], value))
+            if id(instruction) in links:
+                reduction, value = links[id(instruction)]
+                vector = self._vector(value)
+                total = self._totals.get(reduction)
+                self._totals[reduction] = vector if total is None else self._combined(reduction, total, vector)
             elif isinstance(instruction, ir.StoreInstr):
                 self._store(instruction)
             elif self._loop.step(instruction) is not None:
                 self._fixed[id(instruction)] = self._same(instruction)
             elif isinstance(instruction, ir.LoadInstr):
                 self._vectors[id(instruction)] = self._load(instruction)
-            else:
+            elif not isinstance(instruction, ir.GEPInstr):  # an address for each lane is made where it is used
                 self._vectors[id(instruction)] = self._widened(instruction)
 
     def finish(self, total: ir.Block) -> None:
         """Combine the lanes of each reduction, half with half, and that with the variable."""
         whole, self._block = self._block, total
-        for reduction, phi, value in self._totals:
-            phi.add_incoming(value, whole)
-            count, vector = self._lanes, value
+        for reduction, vector in self._totals.items():
+            if reduction in self._started:
+                self._started[reduction].add_incoming(vector, whole)
+            count = 1 << (self._lanes - 1).bit_length()
+            if count > self._lanes:
+                neutral = _splat_constant(vector.type, NEUTRAL[reduction.name])
+                lanes = [min(lane, self._lanes) for lane in range(count)]
+                vector = self._put(ir.ShuffleVector(total, vector, neutral, _mask(lanes)))
             while count > 1:
                 count //= 2
                 halves = [
@@ -119,9 +131,11 @@ class VectorWriter:
                     for first in (0, count)
                 ]
                 vector = self._combined(reduction, *halves)
-            before = self._put(ir.LoadInstr(total, reduction.place))
+            place = self._fixed_value(reduction.place)
+            before = self._put(ir.LoadInstr(total, place))
+            before.align = reduction.read.align
             both = self._combined(reduction, before, _extract(total, vector, 0))
-            stored = self._put(ir.StoreInstr(total, both, reduction.place))
+            stored = self._put(ir.StoreInstr(total, both, place))
             stored.align = reduction.written.align
 
     def _combined(self, reduction: Any, one: ir.Value, other: ir.Value) -> ir.Value:
@@ -169,6 +183,9 @@ class VectorWriter:
 
     def _same(self, instruction: Any) -> ir.Value:
         """An instruction whose result is the same in all turns, or grows by a step: that of the first turn."""
+        if id(instruction) in self._loop.choices:
+            values = [self._fixed_value(v) for v in self._loop.choices[id(instruction)]]
+            return self._put(ir.SelectInstr(self._block, *values))
         if instruction.opname == "add":
             for one, other in (instruction.operands, instruction.operands[::-1]):
                 fixed = self._fixed_value(one)
@@ -179,6 +196,9 @@ class VectorWriter:
     def _widened(self, instruction: Any) -> ir.Value:
         """An instruction for all turns."""
         kind = self._vector_type(instruction.type)
+        if id(instruction) in self._loop.choices:
+            values = [self._vector(v) for v in self._loop.choices[id(instruction)]]
+            return self._put(ir.SelectInstr(self._block, *values))
         if not isinstance(instruction, ir.CallInstr):
             return self._put(copied(self._block, instruction, self._vector, kind))
         arguments = [self._vector(a) for a in instruction.args]
@@ -197,25 +217,24 @@ class VectorWriter:
 
     def _call_pieces(self, key: tuple[str, str], arguments: list[ir.Value], kind: ir.VectorType) -> ir.Value:
         """Call a math function for as many lanes at once as it has versions for, and put the results together."""
-        width = min(_math_lanes(self._module, key[1]), self._lanes)
+        width = _math_lanes(self._module, key[1])
         pieces = []
         for first in range(0, self._lanes, width):
-            taken = _mask(list(range(first, first + width)))
-            parts = (
-                [self._put(ir.ShuffleVector(self._block, a, _poison(a.type), taken)) for a in arguments]
-                if width < self._lanes
-                else arguments
-            )
+            taken = [min(lane, self._lanes - 1) for lane in range(first, first + width)]
+            parts = [self._shuffled(a, taken) for a in arguments] if width != self._lanes else arguments
             pieces.append(_call_math(self._block, key, parts))
         while len(pieces) > 1:
             count = 2 * pieces[0].type.count
+            pieces += [_poison(pieces[0].type)] * (len(pieces) % 2)
             both = _mask(list(range(count)))
             pieces = [
                 self._put(ir.ShuffleVector(self._block, a, b, both))
                 for a, b in zip(pieces[::2], pieces[1::2], strict=True)
             ]
-        assert pieces[0].type == kind
-        return pieces[0]
+        return pieces[0] if pieces[0].type == kind else self._shuffled(pieces[0], range(self._lanes))
+
+    def _shuffled(self, vector: ir.Value, lanes: Iterable[int]) -> ir.Value:
+        return self._put(ir.ShuffleVector(self._block, vector, _poison(vector.type), _mask(list(lanes))))
 
     # -- memory -----------------------------------------------------------------------------------------------------------
 
@@ -224,8 +243,13 @@ class VectorWriter:
 
     def _lane_pointer(self, pointer: ir.Value, lane: int) -> ir.Value:
         """The address that one of the turns uses."""
-        first, step = self._fixed_value(pointer), self._loop.step(pointer)
-        if lane == 0:
+        step = self._loop.step(pointer)
+        if step is None:
+            base, index = pointer.operands
+            at = _extract(self._block, self._vector(index), lane)
+            return self._put(ir.GEPInstr(self._block, self._fixed_value(base), [at], pointer.inbounds, ""))
+        first = self._fixed_value(pointer)
+        if lane == 0 or step == 0:
             return first
         i64 = ir.IntType(64)
         if isinstance(step, int):
@@ -237,22 +261,49 @@ class VectorWriter:
 
     def _load(self, load: ir.LoadInstr) -> ir.Value:
         pointer, kind = load.operands[0], self._vector_type(load.type)
-        if self._loop.step(pointer) == 1:
+        mask = self._loop.masks.get(id(load))
+        if self._loop.step(pointer) == 1 and mask is None:
             vector = self._put(ir.LoadInstr(self._block, self._vector_pointer(pointer, kind)))
-            vector.align = load.align
+            vector.align = _alignment(load)
             return vector
+        if self._loop.step(pointer) == 1 and element_bits(load) >= 32:
+            return self._masked_load(load, kind, self._vector(mask))
         vector = _poison(kind)
         for lane in range(self._lanes):
-            value = self._put(ir.LoadInstr(self._block, self._lane_pointer(pointer, lane)))
+            place = self._lane_pointer(pointer, lane)
+            if mask is not None:
+                reads = _extract(self._block, self._vector(mask), lane)
+                place = self._put(ir.SelectInstr(self._block, reads, place, self._spare(load.type)))
+            value = self._put(ir.LoadInstr(self._block, place))
             value.align = load.align
             vector = self._put(ir.InsertElement(self._block, vector, value, ir.Constant(_I32, lane)))
         return vector
+
+    def _masked_load(self, load: ir.LoadInstr, kind: ir.VectorType, mask: ir.Value) -> ir.Value:
+        """Lanes side by side, of which those outside of the mask are not touched."""
+        place = self._vector_pointer(load.operands[0], kind)
+        name = f"llvm.masked.load.v{kind.count}{_suffix(kind.element)}.p0"
+        types = [place.type, _I32, mask.type, kind]
+        function = _declared(self._module, name, ir.FunctionType(kind, types))
+        arguments = [place, ir.Constant(_I32, _alignment(load)), mask, _poison(kind)]
+        return self._put(ir.CallInstr(self._block, function, arguments))
+
+    def _spare(self, kind: ir.Type) -> ir.Value:
+        """Where a lane reads that must not read where it would."""
+        entry = self._block.function.entry_basic_block
+        name = f"spare.{_suffix(kind)}"
+        for instruction in entry.instructions:
+            if instruction.name == name:
+                return instruction
+        place = ir.AllocaInstr(entry, kind, None, name)
+        entry.instructions.insert(0, place)
+        return place
 
     def _store(self, store: ir.StoreInstr) -> None:
         value, pointer = store.operands
         vector = self._vector(value)
         if self._loop.step(pointer) == 1:
-            self._put_store(vector, self._vector_pointer(pointer, vector.type), store.align)
+            self._put_store(vector, self._vector_pointer(pointer, vector.type), _alignment(store))
             return
         for lane in range(self._lanes):
             self._put_store(_extract(self._block, vector, lane), self._lane_pointer(pointer, lane), store.align)

@@ -1,8 +1,8 @@
 """The innermost loops of a kernel as vector code.
 
 Rules write scalar loops. LLVM would turn them into vector code too, but its passes for loops take longer than everything else about a
-kernel. The loops here are simple: one block, a counter, no memory that is written and read through two names. What is not like that is left to
-LLVM, the whole function with it.
+kernel. The loops here are simple: a counter, no branches but around values that are read only where a condition holds, no memory that is written
+and read through two names. What is not like that is left to LLVM, the whole function with it.
 
 Every value of such a loop is the same in all turns, or a number that grows by a fixed step from turn to turn, or different in each; only the
 last kind takes vectors.
@@ -40,7 +40,7 @@ class _Unsuited(Exception):
 
 
 class _Kept(_Unsuited):
-    """A loop that LLVM can do nothing about either: what it does is done by a function that it calls."""
+    """A loop that LLVM can do nothing about either: a function that it calls does the work, or it writes to places that data say."""
 
 
 def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bool:
@@ -60,9 +60,9 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     """
     loops = []
     try:
-        for block in _innermost(function, most_turns):
+        for head, latch in _innermost(function, most_turns):
             with suppress(_Kept):
-                loops.append(_Loop(block, most_turns.get(block, _UNKNOWN)))
+                loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN)))
     except _Unsuited:
         return False
     for loop in loops:
@@ -77,8 +77,8 @@ def has_loops(function: ir.Function) -> bool:
     return any(block.name.startswith(("loop", "repeat")) for block in function.blocks)
 
 
-def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[ir.Block]:
-    """The blocks of innermost loops that are to be widened, each of which is a loop by itself."""
+def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[tuple[ir.Block, ir.Block]]:
+    """The first and the last block of each innermost loop that is to be widened."""
     before: dict[ir.Block, list[ir.Block]] = {}
     for block in function.blocks:
         for following in block.terminator.operands:
@@ -94,10 +94,8 @@ def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Ite
     for head, latch in heads.items():
         if most_turns.get(head) == 0:
             continue
-        if head is latch:
-            yield head
-        elif not any(b in heads for b in _body(head, latch, before) if b is not head):
-            raise _Unsuited
+        if head is latch or not any(b in heads for b in _body(head, latch, before) if b is not head):
+            yield head, latch
 
 
 def _is_head(block: ir.Block, source: ir.Block) -> bool:
@@ -115,25 +113,41 @@ def _body(head: ir.Block, latch: ir.Block, before: dict[ir.Block, list[ir.Block]
 
 
 class _Reduction:
-    """A variable that each turn of a loop combines with something.
+    """A variable that each turn of a loop combines with something, once or several times.
 
     Attributes
     ----------
     place : llvmlite.ir.Value
         The variable.
-    read, combined, written : llvmlite.ir.Instruction
-        Its instructions in the loop.
-    value : llvmlite.ir.Value
-        What the variable is combined with.
+    read, written : llvmlite.ir.Instruction
+        The first instruction in the loop that touches it, and the last.
+    links : dict of int to llvmlite.ir.Value
+        What it is combined with, by the identity of the instruction that does so.
+    combined : llvmlite.ir.Instruction
+        The first of these instructions.
     name : str
         How: a key of ``NEUTRAL``.
     """
 
-    def __init__(self, read: Any, combined: Any, written: Any):
-        self.place, self.read, self.combined, self.written = read.operands[0], read, combined, written
-        self.name = _combination(combined)
-        operands = combined.args if isinstance(combined, ir.CallInstr) else combined.operands
-        (self.value,) = [o for o in operands if o is not read] or [None]
+    def __init__(self, read: Any, written: Any, uses: Mapping[int, list[Any]]):
+        self.place, self.read, self.written = read.operands[0], read, written
+        self.links: dict[int, Any] = {}
+        before = read
+        while before is not written.operands[0]:
+            combined = uses[id(before)][0] if len(uses.get(id(before), ())) == 1 else None
+            name = "" if combined is None else _combination(combined)
+            if not name or (self.links and name != self.name):
+                raise _Unsuited
+            operands = combined.args if isinstance(combined, ir.CallInstr) else combined.operands
+            others = [o for o in operands if o is not before]
+            if len(others) != 1:
+                raise _Unsuited
+            if not self.links:
+                self.name, self.combined, self.value = name, combined, others[0]
+            self.links[id(combined)] = others[0]
+            before = combined
+        if not self.links or len(uses[id(before)]) != 1:
+            raise _Unsuited
 
 
 def _combination(instruction: Any) -> str:
@@ -146,31 +160,161 @@ def _combination(instruction: Any) -> str:
     return name if name in NEUTRAL else ""
 
 
-class _Loop:
-    """A loop of one block, taken apart."""
+class _Body:
+    """The instructions of a loop in one row.
 
-    def __init__(self, block: ir.Block, most: int):
-        self.block, self.counter, self.most = block, block.instructions[0], most
-        *self.body, _, self.test, self.back = block.instructions[1:]
+    Attributes
+    ----------
+    blocks : list of Block
+        Where they stand.
+    instructions : list of llvmlite.ir.Instruction
+        All but the counter and what decides about another turn.
+    masks : dict of int to llvmlite.ir.Value
+        The condition under which a load reads, by its identity.
+    choices : dict of int to (condition, value, otherwise)
+        What the place where branches meet gives, by its identity.
+    """
+
+    def __init__(self, head: ir.Block, latch: ir.Block):
+        self.blocks: list[ir.Block] = []
+        self.instructions: list[Any] = []
+        self.masks: dict[int, Any] = {}
+        self.choices: dict[int, tuple[Any, Any, Any]] = {}
+        self._latch = latch
+        self._walk(head, None, None)
+        del self.instructions[-2:]
+        del self.instructions[0]
+        self._forward()
+
+    def _walk(self, block: ir.Block, condition: Any, end: ir.Block | None) -> ir.Block:
+        """Take the instructions from one block up to where branches meet again; gives the last block before that."""
+        while True:
+            self.blocks.append(block)
+            taken = block.instructions[:-1]
+            self.instructions += taken
+            if condition is not None:
+                for instruction in taken:
+                    self._only_where(instruction, condition)
+            if block is self._latch:
+                return block
+            way = block.terminator
+            if isinstance(way, ir.Branch) and way.operands == [end]:
+                return block
+            if not isinstance(way, ir.ConditionalBranch):
+                raise _Unsuited
+            chosen, inside, after = way.operands
+            both = chosen
+            if condition is not None:
+                both = ir.Instruction(block, chosen.type, "and", [condition, chosen])
+                self.instructions.append(both)
+            last = self._walk(inside, both, after)
+            meeting = after.instructions[0]
+            known = {id(b): value for value, b in getattr(meeting, "incomings", ())}
+            if known.keys() != {id(last), id(block)} or isinstance(after.instructions[1], ir.PhiInstr):
+                raise _Unsuited
+            self.choices[id(meeting)] = chosen, known[id(last)], known[id(block)]
+            block = after
+
+    def _only_where(self, instruction: Any, condition: Any) -> None:
+        if isinstance(instruction, ir.LoadInstr):
+            self.masks[id(instruction)] = condition
+        elif isinstance(instruction, ir.StoreInstr) or instruction.opname in ("udiv", "sdiv", "urem", "srem"):
+            raise _Unsuited
+
+    def _forward(self) -> None:
+        """Let what is read from a variable after it was written be what was written."""
+        touched: dict[int, list[Any]] = {}
+        for instruction in self.instructions:
+            for operand in instruction.operands:
+                if isinstance(operand, ir.AllocaInstr):
+                    touched.setdefault(id(operand), []).append(instruction)
+        dropped: set[int] = set()
+        for instructions in touched.values():
+            if not all(isinstance(i, ir.LoadInstr | ir.StoreInstr) for i in instructions):
+                continue
+            written = None
+            for instruction in instructions:
+                if isinstance(instruction, ir.StoreInstr):
+                    dropped.add(id(written))
+                    written = instruction
+                elif written is not None:
+                    self._replace(instruction, written.operands[0])
+                    dropped.add(id(instruction))
+            if written is not None and instructions[0].opname == "store" and not self._is_known_outside(written):
+                dropped.add(id(written))
+        if dropped:
+            self.instructions = [i for i in self.instructions if id(i) not in dropped]
+            for block in self.blocks:
+                block.instructions = [i for i in block.instructions if id(i) not in dropped]
+
+    def _replace(self, old: Any, new: Any) -> None:
+        for block in self.blocks:
+            for instruction in block.instructions:
+                instruction.replace_usage(old, new)
+        for instruction in self.instructions:
+            instruction.replace_usage(old, new)
+        for known in (self.masks, self.choices):
+            for key, values in known.items():
+                known[key] = (
+                    tuple(new if v is old else v for v in values)
+                    if isinstance(values, tuple)
+                    else new
+                    if values is old
+                    else values
+                )
+
+    def _is_known_outside(self, store: Any) -> bool:
+        """Whether something outside the loop touches the variable that is written."""
+        place = store.operands[1]
+        others = (b for b in store.function.blocks if b not in self.blocks)
+        return any(o is place for b in others for i in b.instructions for o in i.operands)
+
+
+class _Loop:
+    """A loop without loops inside, taken apart.
+
+    Attributes
+    ----------
+    masks, choices : dict
+        Those of its :class:`_Body`.
+    count : int or None
+        How many turns it makes, if that is known.
+    lanes : int
+        How many turns are done at once.
+    """
+
+    def __init__(self, head: ir.Block, latch: ir.Block, most: int):
+        self.head, self.latch, self.counter, self.most = head, latch, head.instructions[0], most
+        self.test, self.back = latch.instructions[-2:]
         self.outer, self.last = self.counter.incomings[1][1], self.test.operands[1]
         self.first, self.done = self.counter.incomings[1][0], self.back.operands[2]
         is_known = isinstance(self.first, ir.Constant) and isinstance(self.last, ir.Constant)
         self.count = self.last.constant - self.first.constant if is_known else None
+        flat = _Body(head, latch)
+        if any(isinstance(i, ir.CallInstr) and _is_work(i) for i in flat.instructions):
+            raise _Kept
+        self._blocks, self.body, self.masks, self.choices = flat.blocks, flat.instructions, flat.masks, flat.choices
         self.steps: dict[int, Any] = {id(self.counter): 1}
         self._uses: dict[int, list[Any]] = {}
         for instruction in self.body:
-            for operand in instruction.operands:
+            for operand in self.operands(instruction):
                 self._uses.setdefault(id(operand), []).append(instruction)
-        self.reductions = self._found_reductions()
-        self._parts = {id(i) for r in self.reductions for i in (r.read, r.combined, r.written)}
+        self.reductions: list[_Reduction] = []
+        self._parts: set[int] = set()
         for instruction in self.body:
-            if id(instruction) not in self._parts:
+            if id(instruction) not in self._parts and not self._is_reduction(instruction):
                 self.steps[id(instruction)] = self._step_of(instruction)
         for reduction in self.reductions:
-            if self.step(reduction.value) not in (0, VARIES):
+            if any(self.step(value) not in (0, VARIES) for value in reduction.links.values()):
                 raise _Unsuited
         self._check_memory()
         self.lanes = self._lanes()
+
+    def operands(self, instruction: Any) -> Any:
+        """What an instruction computes with."""
+        if id(instruction) in self.choices:
+            return self.choices[id(instruction)]
+        return instruction.args if isinstance(instruction, ir.CallInstr) else instruction.operands
 
     def step(self, value: Any) -> Any:
         """By how much a value grows from turn to turn."""
@@ -178,47 +322,43 @@ class _Loop:
 
     # -- what there is ----------------------------------------------------------------------------------------------------
 
-    def _found_reductions(self) -> list[_Reduction]:
-        found = []
-        for instruction in self.body:
-            place = instruction.operands[0] if isinstance(instruction, ir.LoadInstr) else None
-            if not isinstance(place, ir.AllocaInstr):
-                continue
-            uses = self._uses[id(place)]
-            written = [u for u in uses if isinstance(u, ir.StoreInstr)]
-            if not written:
-                continue
-            combined = self._uses.get(id(instruction), [])
-            if len(uses) != 2 or len(combined) != 1 or written[0].operands[0] is not combined[0]:
-                raise _Unsuited
-            if len(self._uses[id(combined[0])]) != 1 or not _combination(combined[0]):
-                raise _Unsuited
-            reduction = _Reduction(instruction, combined[0], written[0])
-            if reduction.value is None:
-                raise _Unsuited
-            found.append(reduction)
-        return found
+    def _is_reduction(self, instruction: Any) -> bool:
+        """Whether a value is read, combined and written back at one place; takes the instructions that do so."""
+        place = instruction.operands[0] if isinstance(instruction, ir.LoadInstr) else None
+        if place is None or self.step(place) != 0:
+            return False
+        uses = self._uses[id(place)]
+        written = [u for u in uses if isinstance(u, ir.StoreInstr)]
+        if not written:
+            return False
+        if len(uses) != 2:
+            raise _Unsuited
+        reduction = _Reduction(instruction, written[0], self._uses)
+        self.reductions.append(reduction)
+        self._parts |= {id(reduction.read), id(reduction.written), *reduction.links}
+        return True
 
     def _step_of(self, instruction: Any) -> Any:
         """The step of an instruction whose operands' steps are known."""
-        operands = instruction.args if isinstance(instruction, ir.CallInstr) else instruction.operands
-        steps = [self.step(o) for o in operands]
+        steps = [self.step(o) for o in self.operands(instruction)]
         if isinstance(instruction, ir.StoreInstr):
-            if steps[1] in (0, VARIES):
+            if steps[1] == 0:
                 raise _Unsuited
+            if steps[1] is VARIES:
+                raise _Kept
             return 0
         if isinstance(instruction, ir.LoadInstr):
-            if steps[0] is VARIES:
-                raise _Unsuited
-            return 0 if steps[0] == 0 else VARIES
+            return 0 if steps[0] == 0 and id(instruction) not in self.masks else VARIES
         if isinstance(instruction, ir.GEPInstr):
-            if any(s != 0 for s in steps) and (steps[0] != 0 or len(operands) != 2 or steps[1] is VARIES):
+            if any(s != 0 for s in steps) and (steps[0] != 0 or len(steps) != 2):
                 raise _Unsuited
             return steps[-1]
         if isinstance(instruction, ir.CallInstr):
             if intrinsic_of(instruction) is None and math_function(instruction) is None:
-                raise _Unsuited if instruction.callee.name.startswith("llvm.") else _Kept
-        elif isinstance(instruction.type, ir.PointerType | ir.VoidType) or isinstance(instruction, ir.PhiInstr):
+                raise _Unsuited
+        elif isinstance(instruction.type, ir.PointerType | ir.VoidType):
+            raise _Unsuited
+        elif isinstance(instruction, ir.PhiInstr) and id(instruction) not in self.choices:
             raise _Unsuited
         if all(s == 0 for s in steps):
             return 0
@@ -228,6 +368,9 @@ class _Loop:
         """Every array that is written is touched at one place in each turn."""
         others = [i for i in self.body if id(i) not in self._parts]
         stored: dict[int, list[int]] = {}
+        for reduction in self.reductions:
+            if stored.setdefault(id(_root(reduction.place)), [id(reduction)]) != [id(reduction)]:
+                raise _Unsuited
         for instruction in others:
             if isinstance(instruction, ir.StoreInstr):
                 pointer = instruction.operands[1]
@@ -247,13 +390,18 @@ class _Loop:
         """How many turns are done at once."""
         varying = [i for i in self.body if self.steps.get(id(i), VARIES) is VARIES]
         bits = max([element_bits(i) for i in varying], default=64)
-        full = max(definitions(self.block.module).target.vector_bits // max(bits, 8), 2)
+        full = max(definitions(self.head.module).target.vector_bits // max(bits, 8), 2)
         one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
+        is_large = one_by_one or len(varying) > _MANY
+        places = [i.operands[0] for i in varying if isinstance(i, ir.LoadInstr)]
+        places += [i.operands[1] for i in self.body if isinstance(i, ir.StoreInstr) and id(i) not in self._parts]
         if self.count is not None:
-            if self.count not in (8, 16, 32, 64) or self.reductions:
+            if self.count < 1:
                 raise _Unsuited
-            return min(full, self.count) if one_by_one or len(varying) > _MANY else self.count
-        if one_by_one:
+            if self.count in (8, 16, 32, 64) and not is_large:
+                return self.count
+            return self.count if self.count <= full else min(_whole_power(self.count), full if is_large else 4 * full)
+        if one_by_one or any(self.step(p) != 1 for p in places):
             return full
         vectors = 4 if len(varying) <= _FEW else 2 if len(varying) <= _MANY else 1
         while vectors > 1 and self.most <= 4 * vectors * full:
@@ -263,31 +411,50 @@ class _Loop:
     def write(self) -> None:
         """Put vector code in the place of the loop."""
         if self.count is not None:
-            self._write_whole()
+            self._write_whole(self.count)
         else:
             self._write_parts()
 
-    def _write_whole(self) -> None:
-        """One vector is all there is, or a few."""
-        outer, block, i64 = self.outer, self.block, self.counter.type
+    def _write_whole(self, count: int) -> None:
+        """A few vectors are all there is; the last one may be shorter."""
+        outer, block, i64 = self.outer, self.head, self.counter.type
+        function, first = block.function, self.first.constant
         del outer.instructions[-1]
         _end(outer, ir.Branch(outer, "br", [block]))
         block.instructions = []
-        if self.lanes == self.count:
-            VectorWriter(self, block, self.lanes).write(self.first)
-            _end(block, ir.Branch(block, "br", [self.done]))
-            return
-        at = _put(block, ir.PhiInstr(block, i64, ""))
-        VectorWriter(self, block, self.lanes).write(at)
-        following = _put(block, ir.Instruction(block, i64, "add", [at, ir.Constant(i64, self.lanes)], flags=["nsw"]))
-        test = _put(block, ir.ICMPInstr(block, "slt", following, self.last))
-        _end(block, ir.ConditionalBranch(block, "br", [test, block, self.done]))
-        at.add_incoming(self.first, outer)
-        at.add_incoming(following, block)
+        for other in self._blocks[1:]:
+            function.blocks.remove(other)
+        turns, rest = divmod(count, self.lanes)
+        if turns == 1:
+            self._write_once(block, self.first, self.lanes)
+        else:
+            at = _put(block, ir.PhiInstr(block, i64, ""))
+            writer = VectorWriter(self, block, self.lanes)
+            writer.begin(outer)
+            writer.write(at)
+            following = _put(
+                block, ir.Instruction(block, i64, "add", [at, ir.Constant(i64, self.lanes)], flags=["nsw"])
+            )
+            limit = ir.Constant(i64, first + turns * self.lanes)
+            test = _put(block, ir.ICMPInstr(block, "slt", following, limit))
+            total = function.append_basic_block("total")
+            _end(block, ir.ConditionalBranch(block, "br", [test, block, total]))
+            at.add_incoming(self.first, outer)
+            at.add_incoming(following, block)
+            writer.finish(total)
+            block = total
+        if rest:
+            self._write_once(block, ir.Constant(i64, first + turns * self.lanes), rest)
+        _end(block, ir.Branch(block, "br", [self.done]))
+
+    def _write_once(self, block: ir.Block, at: ir.Value, lanes: int) -> None:
+        writer = VectorWriter(self, block, lanes)
+        writer.write(at)
+        writer.finish(block)
 
     def _write_parts(self) -> None:
         """A loop over whole vectors, and the loop as it was for the rest."""
-        function, bit = self.block.function, ir.IntType(1)
+        function, bit = self.head.function, ir.IntType(1)
         whole, total, rest = (function.append_basic_block(n) for n in ("vectors", "total", "rest"))
         outer, i64 = self.outer, self.counter.type
         del outer.instructions[-1]
@@ -313,9 +480,20 @@ class _Loop:
         start.add_incoming(self.first, outer)
         start.add_incoming(limit, total)
         test = _put(rest, ir.ICMPInstr(rest, "slt", start, self.last))
-        _end(rest, ir.ConditionalBranch(rest, "br", [test, self.block, self.done]))
+        _end(rest, ir.ConditionalBranch(rest, "br", [test, self.head, self.done]))
         self.counter.incomings[1] = (start, rest)
         assert test.type == bit
+
+
+def _is_work(call: ir.CallInstr) -> bool:
+    """Whether a call is neither LLVM's nor the math library's."""
+    name = getattr(call.callee, "name", "")
+    return not name.startswith("llvm.") and math_function(call) is None
+
+
+def _whole_power(count: int) -> int:
+    """The largest power of 2 that is not larger."""
+    return 1 << (count.bit_length() - 1)
 
 
 def _put(block: ir.Block, instruction: Any) -> Any:
