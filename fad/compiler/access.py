@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from fad.compiler.llvm.rules import rule_of
+from fad.compiler.llvm.rules import aligned, rule_of
 from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.program import Atom, Equation, Var
 
@@ -183,13 +184,18 @@ def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: in
     )
 
 
-def identity_index(shape: Sequence[int]) -> tuple[SymbolicIndex, ...]:
+@lru_cache(4096)
+def identity_index(shape: tuple[int, ...]) -> tuple[SymbolicIndex, ...]:
     """The index of a loop's own domain; axes of size 1 need no loop."""
     return tuple([0 if n == 1 else Axis(k) for k, n in enumerate(shape)])
 
 
 def accesses(equation: Equation, producer: Callable[[Var], Equation | None]) -> list[Access]:
     """What an operation reads at each point of its domain, followed to variables without a producer."""
+    if callable(equation.primitive.kernel):
+        found = _elementwise_accesses(equation, producer)
+        if found is not None:
+            return found
     patterns, domain = Patterns(producer), domain_of(equation)
     assert domain is not None
     index = identity_index(domain)
@@ -201,3 +207,20 @@ def accesses(equation: Equation, producer: Callable[[Var], Equation | None]) -> 
         for atom, source in rule.sources(patterns, equation, index):  # type: ignore[arg-type]
             patterns.read(atom, source)  # type: ignore[arg-type]
     return patterns.accesses
+
+
+def _elementwise_accesses(equation: Equation, producer: Callable[[Var], Equation | None]) -> list[Access] | None:
+    """The same for an elementwise operation on arrays in memory, which most are; ``None`` for others."""
+    domain = equation.outputs[0].aval.shape
+    index = identity_index(domain)
+    found: list[Access] = []
+    for atom in equation.inputs:
+        if not isinstance(atom, Var):
+            continue
+        if producer(atom) is not None:
+            return None
+        shape = atom.aval.shape
+        access = Access(atom, index if shape == domain else aligned(index, shape))  # type: ignore[arg-type]
+        if access not in found:
+            found.append(access)
+    return found

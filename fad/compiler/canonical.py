@@ -79,7 +79,7 @@ class Canonical:
         The numbers of the inputs whose memory results may take.
     """
 
-    __slots__ = ("_places", "donated", "is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
+    __slots__ = ("_avals", "_places", "donated", "is_lasting", "key", "scalar_numbers", "scalars", "sizes", "symbols")
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -87,9 +87,18 @@ class Canonical:
         self.scalars: list[Any] = []
         self.scalar_numbers: dict[int, int] = {}
         self._places: dict[tuple[str, bytes], int] = {}
+        self._avals: dict[ShapedArray, Hashable] = {}
         self.key: Hashable = ()
         self.is_lasting = True
         self.donated: tuple[int, ...] = ()
+
+    def copy(self) -> Canonical:
+        """The same, to be changed."""
+        found = Canonical()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(found, name, value.copy() if isinstance(value, list | dict) else value)
+        return found
 
     def symbol(self, n: int) -> int:
         """The symbol of a size above ``LARGEST_STATIC``."""
@@ -141,7 +150,10 @@ class Canonical:
 
     def aval(self, aval: ShapedArray) -> Hashable:
         """A type with its large sizes replaced by symbols."""
-        return (tuple([self.encode(n) for n in aval.shape]), _text(aval.dtype), aval.weak)
+        found = self._avals.get(aval)
+        if found is None:
+            found = self._avals[aval] = (tuple([self.encode(n) for n in aval.shape]), _text(aval.dtype), aval.weak)
+        return found
 
     def literal(self, literal: Literal, structural: bool) -> Hashable:
         """A literal: its value where it is simple or shapes the code, else its number among the scalar arguments."""
@@ -200,11 +212,13 @@ def program_form(program: Program, donated: Sequence[int] = ()) -> Canonical:
 
 
 def _canonical_form(program: Program, donated: tuple[int, ...]) -> Canonical:
-    found = Canonical()
-    key = found.program(program)
     if donated:
+        found = program_form(program).copy()
         found.donated = donated
-        key = ("donated", found.donated, key)
+        key: Hashable = ("donated", donated, found.key)
+    else:
+        found = Canonical()
+        key = found.program(program)
     # The text of what lasts has no address and no order that differs between processes.
     found.key = sha256(repr(key).encode()).hexdigest() if found.is_lasting else key
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fad.compiler.access import Axis, Shifted, accesses
+from fad.compiler.access import Axis, Shifted
 from fad.compiler.fusion import Group, Plan
 from fad.compiler.size_classes import LONG, least_size
 from fad.core.program import Var
@@ -75,7 +75,7 @@ def _ways(plan: Plan, group: Group, made: set[Var]) -> set[bool]:
     """The orders of tiles, backwards or not, in which each tile finds what it reads of the chain so far."""
     ways = {False, True}
     for member in group.members.values():
-        for var, index in accesses(member.equation, plan.virtual_producer):
+        for var, index in plan.accesses(member.equation):
             source = var
             while source in plan.aliases:
                 source = plan.aliases[source]

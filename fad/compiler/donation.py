@@ -6,10 +6,11 @@ the argument may be read too, if the step is one loop over elements in which eac
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from fad.compiler.access import accesses, identity_index
+from fad.compiler.access import identity_index
 from fad.compiler.fusion import Group, Opaque, Plan
 from fad.compiler.size_classes import is_small
 from fad.core.program import Atom, Equation, Var
@@ -24,21 +25,22 @@ def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
         for var in _memory_of(plan, [a for e in _equations(step) for a in e.inputs]):
             if var in last:
                 last[var] = number
-    free: dict[tuple[Any, ...], dict[Var, None]] = {}
-    for var in donated:
-        if var not in plan.program.outputs:
-            free.setdefault((var.aval.shape, var.aval.dtype), {})[var] = None
+    returned = set(plan.program.outputs)
+    free: dict[tuple[Any, ...], list[Var]] = {}
+    # An argument that is read by the step that writes a result has its last reader there; others may serve later results as well.
+    for var in sorted(donated, key=last.__getitem__, reverse=True):
+        if var not in returned:
+            free.setdefault((var.aval.shape, var.aval.dtype), []).append(var)
     found: dict[Var, Var] = {}
     reads = _TurnReads(plan)
     for out in plan.program.outputs:
         if isinstance(out, Var) and _is_written_at_once(plan, out):
-            candidates = free.get((out.aval.shape, out.aval.dtype), {})
-            place = plan.place[out]
-            fitting = [v for v in candidates if last[v] <= place and reads.fits(out, v, last[v])]
-            if fitting:
-                # An argument that is read here has its last reader here; others may serve later results as well.
-                found[out] = max(fitting, key=last.__getitem__)
-                del candidates[found[out]]
+            candidates = free.get((out.aval.shape, out.aval.dtype), [])
+            first = bisect_left(candidates, -plan.place[out], key=lambda v: -last[v])
+            fitting = (k for k in range(first, len(candidates)) if reads.fits(out, candidates[k], last[candidates[k]]))
+            taken = next(fitting, None)
+            if taken is not None:
+                found[out] = candidates.pop(taken)
     return found
 
 
@@ -96,8 +98,8 @@ class _TurnReads:
         """For each variable in memory that a group reads, whether each turn reads its own element of it and nothing else."""
         found: dict[Var, bool] = {}
         for member in group.members.values():
-            for var, index in accesses(member.equation, self._plan.virtual_producer):
-                for held in _memory_of(self._plan, [var]):
+            for var, index in self._plan.accesses(member.equation):
+                for held in (var,) if var not in self._plan.aliases else _memory_of(self._plan, [var]):
                     own = held is var and index == identity_index(held.aval.shape)
                     found[held] = own and found.get(held, True)
         return found

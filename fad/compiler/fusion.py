@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -139,6 +140,19 @@ class Plan:
         self.aliases: dict[Var, Var] = {}
         self.virtual: set[Var] = set()
         self.in_place: dict[Var, Var] = {}
+        self._accesses: dict[int, list[Access]] = {}
+
+    def accesses(self, equation: Equation) -> list[Access]:
+        """What an operation of a loop reads from memory at each point of its domain."""
+        found = self._accesses.get(id(equation))
+        if found is None:
+            found = self._accesses[id(equation)] = accesses(equation, self.virtual_producer)
+        return found
+
+    def compute_where_read(self, variables: Iterable[Var]) -> None:
+        """Make some more variables virtual."""
+        self.virtual.update(variables)
+        self._accesses.clear()
 
     def virtual_producer(self, var: Var) -> Equation | None:
         """What computes a variable where it is read, ``None`` if it is in memory."""
@@ -238,21 +252,21 @@ class _Planner:
         plan = self.plan
         domain = domain_of(equation)
         assert domain is not None
-        reads = accesses(equation, self.plan.virtual_producer)
+        reads = plan.accesses(equation)
         first = 0
         for access in reads:
             place = plan.place.get(access.var, -1)
             is_group = place >= 0 and isinstance(plan.steps[place], Group) and access.var not in plan.aliases
             first = max(first, place if is_group else place + 1)
         read_vars = {a.var for a in reads if not is_small(a.var.aval.shape)}
-        number = self._best_group(equation, domain, reads, read_vars, first)
-        if number is None:
-            number = len(plan.steps)
+        number, member = self._best_group(equation, domain, reads, read_vars, first)
+        if number == len(plan.steps):
             plan.steps.append(Group(domain))
         group = plan.steps[number]
         assert isinstance(group, Group)
-        member = _fit(group, equation, domain, reads)
-        assert member is not None
+        if member is None:
+            member = _fit(group, equation, domain, reads)
+            assert member is not None
         _join(group, member, read_vars)
         group.take(self.clusters[member.output])
         plan.place[member.output] = number
@@ -261,18 +275,20 @@ class _Planner:
 
     def _best_group(
         self, equation: Equation, domain: tuple[int, ...], reads: list[Access], read_vars: set[Var], first: int
-    ) -> int | None:
-        """The first group that shares a variable with the equation, else the last one over its domain that it suits."""
+    ) -> tuple[int, Member | None]:
+        """The first group that shares a variable with the equation, else the last one over its domain that it suits, else a new one."""
         plan, cluster = self.plan, self.clusters[equation.outputs[0]]
         for number in sorted({n for v in read_vars for n in self.users.get(v, ()) if n >= first}):
-            if _fit(plan.steps[number], equation, domain, reads) is not None:  # type: ignore[arg-type]
-                return number
+            member = _fit(plan.steps[number], equation, domain, reads)  # type: ignore[arg-type]
+            if member is not None:
+                return number, member
         for number in range(len(plan.steps) - 1, first - 1, -1):
             group = plan.steps[number]
             apart = isinstance(group, Group) and domain == group.prefix and group.suits(cluster)
-            if apart and _fit(group, equation, domain, reads) is not None:  # type: ignore[arg-type]
-                return number
-        return None
+            member = _fit(group, equation, domain, reads) if apart else None  # type: ignore[arg-type]
+            if member is not None:
+                return number, member
+        return len(plan.steps), None
 
     # -- what is kept -----------------------------------------------------------------------------------------------------
 
@@ -313,12 +329,14 @@ class _Planner:
     def _leave_to_readers(self) -> None:
         """Take what is kept for nobody and computed by later steps out of its group: as good as a view."""
         plan = self.plan
+        moved = []
         for var in self.gathered - plan.stored:
             group = plan.steps[plan.place[var]]
             assert isinstance(group, Group)
             if var not in group.scratch:
                 del group.members[var], plan.place[var]
-                plan.virtual.add(var)
+                moved.append(var)
+        plan.compute_where_read(moved)
         kept = [n for n, step in enumerate(plan.steps) if not isinstance(step, Group) or step.members]
         numbers = {old: new for new, old in enumerate(kept)}
         plan.steps = [plan.steps[n] for n in kept]
@@ -351,7 +369,7 @@ class _Planner:
                 plan.in_place[out] = source  # type: ignore[assignment]
 
     def _store_reads(self, number: int, group: Group, member: Member) -> None:
-        for access in accesses(member.equation, self.plan.virtual_producer):
+        for access in self.plan.accesses(member.equation):
             producer = group.members.get(access.var)
             if producer is None or producer.is_global:
                 self.plan.stored.add(access.var)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "is_small", "least_size", "most_size", "size_class"]
 
@@ -45,7 +45,7 @@ def most_size(n: int) -> int:
     return _BOUNDS[number] - 1 if number < len(_BOUNDS) else _UNBOUNDED
 
 
-def is_small(shape: Iterable[int], most: int = MOST_REGISTERS) -> bool:
+@lru_cache(4096)
+def is_small(shape: tuple[int, ...], most: int = MOST_REGISTERS) -> bool:
     """Whether a value of this shape is kept in registers, one for each element."""
-    shape = tuple(shape)
     return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most

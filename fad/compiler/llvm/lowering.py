@@ -108,6 +108,7 @@ class Lowering:
         # Whether some loops are functions of their own.
         self.calls_kernels = False
         self._blocks_at: dict[ir.Value, Block] = {}
+        self._buffers_as: dict[ir.Type, ir.Value] = {}
         self.origins: dict[ir.Value, int] = {}
         self.waiting = Waiting(self)
         self.tiled: TiledCalls | None = None
@@ -132,18 +133,21 @@ class Lowering:
 
     def buffer(self, number: int, var: Atom) -> Memory:
         """An input, constant or output of the segment."""
-        builder = self.emitter.builder
-        address = builder.load(builder.gep(self.buffers, [ir.Constant(I64, number)]))
         dtype = var.aval.dtype
-        pointer = builder.bitcast(address, memory_type(dtype).as_pointer())
+        kind = memory_type(dtype).as_pointer()
+        pointer = self._address(number, kind)
         self.origins[pointer] = buffer_code(number)
         return Memory(pointer, var.aval.shape, dtype)
 
     def words(self, number: int) -> ir.Value:
         """A buffer of int64 numbers."""
+        return self._address(number, I64.as_pointer())
+
+    def _address(self, number: int, kind: ir.Type) -> ir.Value:
         builder = self.emitter.builder
-        address = builder.load(builder.gep(self.buffers, [ir.Constant(I64, number)]))
-        return builder.bitcast(address, I64.as_pointer())
+        if kind not in self._buffers_as:
+            self._buffers_as[kind] = self.emitter.entry.bitcast(self.buffers, kind.as_pointer())
+        return builder.load(builder.gep(self._buffers_as[kind], [ir.Constant(I64, number)]))
 
     def temporary(self, shape: tuple[int, ...], dtype: Any) -> tuple[ir.Value, Block | None]:
         """Memory for an array: on the stack if it is small, else in the arena."""
@@ -417,7 +421,12 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
     sources = plan.aliases
 
     def use(atom: Atom, number: int) -> None:
-        pending = [atom]
+        if not isinstance(atom, Var):
+            return
+        if atom not in sources and atom not in plan.virtual:
+            last[atom] = max(last.get(atom, -1), number)
+            return
+        pending: list[Atom] = [atom]
         while pending:
             v = pending.pop()
             if isinstance(v, Var):

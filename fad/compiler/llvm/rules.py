@@ -34,9 +34,11 @@ class Rule(NamedTuple):
 def rule_of(equation: Equation) -> Rule | None:
     """The rule of an operation, if it has one."""
     kernel = equation.primitive.kernel
+    if callable(kernel):
+        return _ELEMENTWISE
     if kernel == "concatenate" and not is_small(equation.outputs[0].aval.shape):
         return _JOINED if joins_edges(equation) else None
-    rule = RULES["elementwise"] if callable(kernel) else RULES.get(kernel)
+    rule = RULES.get(kernel)
     return rule if rule is not None and rule.applies(equation) else None
 
 
@@ -309,8 +311,9 @@ def _joined(emitter: Emitter, equation: Equation, index: Ixs, values: list[Locat
 
 _JOINED = Rule(_joined_sources, _joined)
 
+_ELEMENTWISE = Rule(_broadcast_sources, _elementwise)
 RULES: dict[str, Rule] = {
-    "elementwise": Rule(_broadcast_sources, _elementwise),
+    "elementwise": _ELEMENTWISE,
     "broadcast": Rule(_broadcast_sources, _first),
     "identity": Rule(_broadcast_sources, _first),
     "convert": Rule(_broadcast_sources, _convert),
