@@ -4,28 +4,12 @@ time that Python takes for a compilation went into that.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import llvmlite.ir as ir
 
 __all__ = ["module_text"]
-
-_PURE = {
-    ir.Instruction,
-    ir.AllocaInstr,
-    ir.CastInstr,
-    ir.ExtractElement,
-    ir.FCMPInstr,
-    ir.GEPInstr,
-    ir.ICMPInstr,
-    ir.InsertElement,
-    ir.LoadInstr,
-    ir.SelectInstr,
-    ir.ShuffleVector,
-}
-"""Instructions that do nothing but make a value."""
 
 
 def module_text(module: ir.Module) -> str:
@@ -73,10 +57,9 @@ class _Writer:
     def body(self, function: ir.Function) -> list[str]:
         """The lines of a function's blocks."""
         lines = []
-        unused = _unused(function)
         for block in function.blocks:
             lines.append(f"{block.name}:")
-            lines += [self._line(i) for i in block.instructions if id(i) not in unused]
+            lines += [self._line(i) for i in block.instructions]
         return lines
 
     def _line(self, instruction: Any) -> str:
@@ -128,24 +111,6 @@ class _Writer:
     def _phi(self, instruction: Any) -> str:
         sources = ", ".join([f"[{self._value(v)}, {self._value(b)}]" for v, b in instruction.incomings])
         return " ".join(["phi", *instruction.flags, self._type(instruction.type), sources])
-
-
-def _unused(function: ir.Function) -> set[int]:
-    """The instructions, by identity, that nothing depends on: LLVM would drop them, after it has read them."""
-    instructions = [i for block in function.blocks for i in block.instructions]
-    pure = {id(i): i for i in instructions if type(i) in _PURE}
-    uses = Counter([id(o) for i in instructions for o in i.operands])
-    uses.update([id(value) for i in instructions if isinstance(i, ir.PhiInstr) for value, _ in i.incomings])
-    unused: set[int] = set()
-    pending = [key for key in pure if key not in uses]
-    while pending:
-        key = pending.pop()
-        unused.add(key)
-        for operand in pure[key].operands:
-            uses[id(operand)] -= 1
-            if uses[id(operand)] == 0 and id(operand) in pure:
-                pending.append(id(operand))
-    return unused
 
 
 def _alignment(instruction: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from fad.compiler.llvm.scalar import ScalarBuilder, Value
 from fad.compiler.llvm.scalar_value import memory_type
+from fad.compiler.llvm.unused import drop_unused
 from fad.compiler.size_classes import LARGEST_STATIC
 
 __all__ = ["I32", "I64", "POINTER", "Emitter", "Index", "Ix", "Located", "Scope"]
@@ -108,6 +109,7 @@ class Emitter:
             self.builder.ret_void()
         else:
             self.builder.ret(result)
+        drop_unused(self.function)
 
     # -- sizes and index arithmetic -----------------------------------------------------------------------------------
 
