@@ -11,7 +11,7 @@ from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, is_complex, result_dtype, shape_of
 from fad.core.errors import ArgumentError, IndexOutOfBoundsError, ShapeError
 from fad.core.trace import concrete_value
-from fad.numpy.conversion import axis_number, axis_or_flat, host_integers, operand, operands, promoted
+from fad.numpy.conversion import axis_number, axis_or_flat, host_integers, operand, operands
 from fad.numpy.taking import integer_operand
 from fad.primitives import sorting
 from fad.primitives.indexing import gather, take_along_axis
@@ -264,6 +264,13 @@ def lexsort(keys: Any, axis: int = -1) -> Array:
     return wrap(sorting.lexsort(parts, axis_number(axis, len(shape_of(parts[0])), "lexsort")))
 
 
+def _comparable(function: str, *values: Any) -> list[Any]:
+    """Operands in a dtype that holds them all, Python numbers too: NumPy makes arrays of those here, so that 300 stays 300 beside uint8."""
+    found = operands(function, *values)
+    dtype = result_dtype(*[dtype_of(f) for f in found])
+    return [convert(f, dtype) for f in found]
+
+
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Array:
     """Where values would be inserted into a sorted one-dimensional array to keep it sorted.
 
@@ -296,7 +303,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Arra
     """
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
-    x, values = promoted("searchsorted", a, v)
+    x, values = _comparable("searchsorted", a, v)
     if sorter is not None:
         x = gather(x, [integer_operand(sorter, "searchsorted", "sorter")], (0,))
     return wrap(sorting.searchsorted(x, values, side))
@@ -330,7 +337,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Array:
     >>> fnp.digitize([0.2, 1.5, 9.0], [0.0, 1.0, 2.0])
     Array([1, 2, 3])
     """
-    values, edges = promoted("digitize", x, bins)
+    values, edges = _comparable("digitize", x, bins)
     known = concrete_value(edges)
     steps = np.diff(known) if known is not None and known.ndim == 1 else np.zeros(0)
     descending = bool(steps.size and (steps <= 0).all() and (steps < 0).any())

@@ -15,6 +15,7 @@ import numpy as np
 from fad.core.avals import (
     aval_of,
     bfloat16,
+    dtype_of,
     inexact_dtype,
     is_complex,
     result_dtype,
@@ -22,7 +23,7 @@ from fad.core.avals import (
 )
 from fad.core.errors import DTypeError, NonDifferentiableError
 from fad.core.primitive import Primitive
-from fad.core.samples import case, f32, f64, literal, reals
+from fad.core.samples import c64, c128, case, f32, f64, literal, reals
 from fad.primitives.arithmetic import equal, select, sign
 from fad.primitives.elementwise_rules import elementwise
 from fad.primitives.math_functions import exp, log, log1p
@@ -56,6 +57,7 @@ __all__ = [
     "lgamma",
     "log_expit",
     "log_ndtr",
+    "loggamma",
     "logit",
     "ndtr",
     "ndtri",
@@ -249,6 +251,47 @@ lgamma = special_function(
     function="gammaln",
     kernel=lambda k, x: k.lgamma(x),
     doc="The logarithm of the absolute value of the gamma function.",
+)
+
+
+def _complex_dtype(*args: Any) -> np.dtype:
+    return inexact_dtype(result_dtype(*[weak_operand(a) for a in args]))
+
+
+def _principal(name: str) -> Any:
+    """An impl for real and complex values; SciPy has no half precision."""
+
+    def impl(xp: Any, x: Any) -> Any:
+        dtype = _complex_dtype(x)
+        return getattr(special_module(xp), name)(xp.asarray(x, computing_dtype(dtype))).astype(dtype)
+
+    return impl
+
+
+def _no_complex_trigamma(_: Any, x: Any) -> Any:
+    raise NonDifferentiableError(
+        "digamma of complex values has no derivative rule here, so loggamma of them has a first derivative only: SciPy does not have the "
+        "polygamma functions of complex values"
+    )
+
+
+complex_digamma = elementwise(
+    "complex_digamma",
+    impl=_principal("psi"),
+    partials=[_no_complex_trigamma],
+    dtype=_complex_dtype,
+    kernel=None,
+    samples=[case(c128(2, 3), check_order=0), case(c64(3), check_order=0)],
+    doc="Digamma of complex values.",
+)
+loggamma = elementwise(
+    "loggamma",
+    impl=_principal("loggamma"),
+    partials=[lambda _, x: (complex_digamma if is_complex(dtype_of(x)) else digamma).bind(x)],
+    dtype=_complex_dtype,
+    kernel=None,
+    samples=[*reals((0.3, 5)), case(c128(2, 3), check_order=1), case(c64(3), check_order=1)],
+    doc="The principal branch of the logarithm of the gamma function, DLMF 5.2.1.",
 )
 gamma_function = special_function(
     "gamma_function", [lambda out, x: out * digamma.bind(x)], reals((0.3, 4)), function="gamma"

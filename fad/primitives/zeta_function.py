@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from math import comb, factorial
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from fad.core.samples import case, f32, f64, literal
-from fad.primitives.special import special_function
+from fad.primitives.arithmetic import greater, less, select
+from fad.primitives.math_functions import cos, exp, sin
+from fad.primitives.special import digamma, lgamma, special_function
 
-__all__ = ["zeta", "zeta_logarithms"]
+__all__ = ["riemann_zeta", "zeta", "zeta_logarithms"]
 
 _SUMMED = 20
 """Terms that are added up one by one; what follows them is Euler and Maclaurin's: an integral, half a term, and corrections."""
 _CORRECTIONS = 11
+_LOWEST = -1.0
+"""The lowest exponent at which they are used: they continue the sum to exponents below 1, but lose digits."""
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +67,7 @@ def _zeta_logarithms(xp: Any, special: Any, order: Any, x: Any, q: Any) -> Any:
     with np.errstate(all="ignore"):
         found = xp.full(x.shape, np.nan)
         for n in {int(n) for n in xp.unique(order)}:
-            found = xp.where((order == n) & (x > 1) & (q > 0), _sum(xp, n, x, q), found)
+            found = xp.where((order == n) & (x >= _LOWEST) & (q > 0), _sum(xp, n, x, q), found)
     return found
 
 
@@ -78,12 +83,13 @@ zeta_logarithms = special_function(
         case(literal(1.0), f32(3, low=1.5, high=4), f32(low=0.5, high=3)),
     ],
     function=_zeta_logarithms,
-    doc="The sum of log(k + q)**n * (k + q)**-x over k >= 0: zeta's n-th derivative by x, but for the sign, DLMF 25.11.18.",
+    doc="The sum of log(k + q)**n * (k + q)**-x over k >= 0, continued below x = 1: zeta's n-th derivative by x, but for the sign, DLMF 25.11.18.",
 )
 zeta = special_function(
     "zeta",
     [
-        lambda _, x, q: -zeta_logarithms.bind(1.0, x, q),
+        # Where the sum diverges it has no derivative, whatever continues it.
+        lambda _, x, q: select.bind(greater.bind(x, 1), -zeta_logarithms.bind(1.0, x, q), math.nan),
         lambda _, x, q: -x * zeta.bind(x + 1, q),  # 25.11.17
     ],
     [
@@ -92,4 +98,34 @@ zeta = special_function(
         case(f32(3, low=1.5, high=4), f32(3, low=0.5, high=3)),
     ],
     doc="Hurwitz's zeta function, the sum of (k + q)**-x over k >= 0, DLMF 25.11.1.",
+)
+
+
+# --- Riemann's function, which SciPy continues below 1 -----------------------------------------------------------------------------------
+
+
+def _riemann_zeta_slope(_: Any, s: Any) -> Any:
+    """The derivative: from the sums, and below their exponents that of the functional equation, DLMF 25.4.1."""
+    reflects = less.bind(s, _LOWEST)
+    direct = -zeta_logarithms.bind(1.0, select.bind(reflects, 2.0, s), 1.0)
+    low = select.bind(reflects, s, -1.5)
+    mirrored, angle = 1 - low, math.pi / 2 * low
+    scale = 2 * exp.bind(_LOG_2PI * (low - 1) + lgamma.bind(mirrored))
+    values = zeta.bind(mirrored, 1.0)
+    slope = scale * (
+        sin.bind(angle) * ((_LOG_2PI - digamma.bind(mirrored)) * values + zeta_logarithms.bind(1.0, mirrored, 1.0))
+        + math.pi / 2 * cos.bind(angle) * values
+    )
+    return select.bind(reflects, slope, direct)
+
+
+_LOG_2PI = math.log(2 * math.pi)
+
+riemann_zeta = special_function(
+    "riemann_zeta",
+    [_riemann_zeta_slope],
+    [case(f64(2, 3, low=low, high=high)) for low, high in ((1.5, 4.0), (0.2, 0.8), (-0.8, -0.1), (-6.0, -1.2))]
+    + [case(f32(3, low=-3.0, high=0.5))],
+    function=lambda xp, special, s: special.zeta(s) if xp is np else special.zeta(s, xp.ones_like(s)),
+    doc="Riemann's zeta function, DLMF 25.2.1, continued to exponents below 1.",
 )

@@ -26,10 +26,11 @@ from fad.numpy import ufuncs
 from fad.numpy.conversion import axis_numbers, float_operand, operand, operands
 from fad.numpy.elementwise import sinc
 from fad.numpy.reductions import kept_axes, logsumexp
-from fad.primitives import incomplete, reduction
+from fad.primitives import hypergeometric, incomplete, reduction
 from fad.primitives import special as rules
 from fad.primitives.math_functions import exp
 from fad.primitives.structural import convert
+from fad.primitives.zeta_function import riemann_zeta
 from fad.primitives.zeta_function import zeta as zeta_rule
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "cbrt",
     "dawsn",
     "digamma",
+    "ellipe",
+    "ellipk",
     "entr",
     "erf",
     "erfc",
@@ -62,6 +65,7 @@ __all__ = [
     "gammaincinv",
     "gammaln",
     "gammasgn",
+    "hyp2f1",
     "i0",
     "i0e",
     "i1",
@@ -73,6 +77,7 @@ __all__ = [
     "log_expit",
     "log_ndtr",
     "log_softmax",
+    "loggamma",
     "logit",
     "logsumexp",
     "multigammaln",
@@ -85,6 +90,7 @@ __all__ = [
     "rgamma",
     "sinc",
     "softmax",
+    "spence",
     "xlog1py",
     "xlogy",
     "y0",
@@ -130,6 +136,20 @@ dawsn = _elementwise(
     "dawsn", rules.dawsn, "x", "Dawson's integral ``exp(-x**2) * integral of exp(t**2) over (0, x)``.", "0.5"
 )
 digamma = _elementwise("digamma", rules.digamma, "x", "The derivative of the logarithm of the gamma function.", "0.5")
+ellipe = _elementwise(
+    "ellipe",
+    hypergeometric.ellipe,
+    "m",
+    "The complete elliptic integral of the second kind: that of ``sqrt(1 - m sin(t)**2)`` over (0, pi/2).",
+    "0.5",
+)
+ellipk = _elementwise(
+    "ellipk",
+    hypergeometric.ellipk,
+    "m",
+    "The complete elliptic integral of the first kind: that of ``1 / sqrt(1 - m sin(t)**2)`` over (0, pi/2).",
+    "0.5",
+)
 entr = _elementwise("entr", rules.entr, "x", "The entropy term ``-x log(x)``, 0 at 0, -inf below it.", "0.5")
 erf = _elementwise("erf", rules.erf, "x", "The error function.", "0.5")
 erfc = _elementwise(
@@ -184,6 +204,9 @@ poch = _elementwise("poch", rules.poch, "z, m", "Pochhammer's symbol ``gamma(z +
 psi = _elementwise("psi", rules.digamma, "x", "The derivative of the logarithm of the gamma function.", "0.5")
 rel_entr = _elementwise(
     "rel_entr", rules.rel_entr, "x, y", "The relative entropy term ``x log(x / y)``, 0 where x is 0.", "0.5, 0.2"
+)
+spence = _elementwise(
+    "spence", hypergeometric.spence, "z", "Spence's function, the integral of ``log(t) / (1 - t)`` over (1, z).", "0.5"
 )
 xlog1py = _elementwise("xlog1py", rules.xlog1py, "x, y", "``x log(1 + y)``, 0 where x is 0.", "0.0, -1.0")
 xlogy = _elementwise("xlogy", rules.xlogy, "x, y", "``x log(y)``, 0 where x is 0.", "0.0, 0.0")
@@ -262,14 +285,76 @@ def expn(n: Any, x: Any) -> Array:
     return wrap(rules.expn.bind(_integer_order("expn", n), operand(x, "fad.scipy.special.expn")))
 
 
-def zeta(x: Any, q: Any = 1.0) -> Array:
-    """Hurwitz's zeta function, the sum of ``(k + q)**-x`` over k >= 0; with ``q = 1`` Riemann's.
+def hyp2f1(a: Any, b: Any, c: Any, z: Any) -> Array:
+    """Gauss's hypergeometric function 2F1.
+
+    Parameters
+    ----------
+    a, b, c : array_like
+        Real parameters; they carry no derivative.
+    z : array_like
+        Real values up to 1.
+
+    Returns
+    -------
+    Array
+        Elementwise; NaN above 1.
+
+    Raises
+    ------
+    NonDifferentiableError
+        If a derivative by a parameter is needed.
+
+    Examples
+    --------
+    >>> import fad
+    >>> from fad.scipy import special
+    >>> fad.grad(special.hyp2f1, argnums=3)(1.0, 1.0, 2.0, 0.5)
+    Array(1.2274113)
+    """
+    *parameters, x = operands("fad.scipy.special.hyp2f1", a, b, c, z)
+    held = [rules.held_constant.bind(p, reason=_PARAMETERS_HELD) for p in parameters]
+    return wrap(hypergeometric.hyp2f1.bind(*held, x))
+
+
+_PARAMETERS_HELD = "hyp2f1 has a derivative by its argument z only; apply fad.stop_gradient to the parameters a, b and c, or leave them out of argnums"
+
+
+def loggamma(z: Any) -> Array:
+    """The principal branch of the logarithm of the gamma function, analytic but for a cut along the negative real axis.
+
+    Parameters
+    ----------
+    z : array_like
+        Real or complex values; of real ones the positive.
+
+    Returns
+    -------
+    Array
+        Elementwise; NaN for negative real values.
+
+    Notes
+    -----
+    Of complex values there is the first derivative, ``digamma``; SciPy does not have the functions that the second one needs.
+
+    Examples
+    --------
+    >>> import fad
+    >>> from fad.scipy import special
+    >>> fad.grad(special.loggamma, holomorphic=True)(1.0 + 1.0j)
+    Array(0.09465032+1.07667405j)
+    """
+    return wrap(rules.loggamma.bind(operand(z, "fad.scipy.special.loggamma")))
+
+
+def zeta(x: Any, q: Any = None) -> Array:
+    """Hurwitz's zeta function, the sum of ``(k + q)**-x`` over k >= 0; without ``q`` Riemann's.
 
     Parameters
     ----------
     x : array_like
-        The exponent, above 1.
-    q : array_like
+        The exponent. With ``q`` above 1; without it any real number: Riemann's function is continued below 1.
+    q : array_like, optional
         Positive.
 
     Returns
@@ -290,6 +375,8 @@ def zeta(x: Any, q: Any = 1.0) -> Array:
     >>> fad.grad(special.zeta)(2.0)
     Array(-0.93754825)
     """
+    if q is None:
+        return wrap(riemann_zeta.bind(operand(x, "fad.scipy.special.zeta")))
     return wrap(zeta_rule.bind(*operands("fad.scipy.special.zeta", x, q)))
 
 

@@ -246,7 +246,9 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     pred : array_like of bool, shape ()
         The condition. Where its value is known (outside ``jit`` and ``vmap``) only the chosen function runs, as Python's ``if`` does.
     true_fun, false_fun : callable
-        Functions of the operands that give the same structure, shapes and dtypes.
+        Functions of the operands that give the same structure, shapes and dtypes. Only where both are staged is that checked: to know what
+        the other function gives, it would have to run. ``fad.jit(f)(*args)`` or ``fad.eval_shape(f, *args)`` checks a function ``f`` with
+        choices in it.
     *operands
         Pytrees of arrays.
 
@@ -291,7 +293,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     index : array_like of int, shape ()
         Which branch.
     branches : sequence of callable
-        Functions of the operands that give the same structure, shapes and dtypes.
+        Functions of the operands that give the same structure, shapes and dtypes, which is checked as :func:`cond` does.
     *operands
         Pytrees of arrays.
 

@@ -195,14 +195,14 @@ def pmean(x: Any, axis_name: Any) -> Any:
 
 
 def all_gather(x: Any, axis_name: Any, axis: int = 0) -> Any:
-    """Values of all examples along a named ``vmap`` axis, stacked.
+    """Values of all examples along a named ``vmap`` axis, or along several, stacked.
 
     Parameters
     ----------
     x : pytree
         Arrays, one example's part.
     axis_name : hashable
-        The name given to ``vmap``.
+        The name given to ``vmap``; a tuple of names for all pairs (triples, ...) of examples, the last name's running fastest.
     axis : int
         Where the new axis goes.
 
@@ -218,11 +218,15 @@ def all_gather(x: Any, axis_name: Any, axis: int = 0) -> Any:
     Array([[1., 3.],
            [1., 3.]])
     """
-    size = _size_of("all_gather", axis_name)
+    names = _names("all_gather", axis_name)
+    sizes = [_size_of("all_gather", name) for name in names]
 
     def gather(leaf: Any) -> Any:
-        out = all_gather_p.bind(as_operand(leaf), axis_name=axis_name, axis_size=size)
-        return wrap(move_axis(out, 0, axis % len(shape_of(out))))
+        out = as_operand(leaf)
+        shape = shape_of(out)
+        for name, size in zip(reversed(names), reversed(sizes), strict=True):
+            out = all_gather_p.bind(out, axis_name=name, axis_size=size)
+        return wrap(move_axis(reshape(out, (math.prod(sizes), *shape)), 0, axis % (len(shape) + 1)))
 
     return map_leaves(gather, x)
 
@@ -265,12 +269,12 @@ def pmin(x: Any, axis_name: Any) -> Any:
 
 
 def axis_index(axis_name: Any) -> Any:
-    """Number of the current example along a named ``vmap`` axis.
+    """Number of the current example along a named ``vmap`` axis, or along several.
 
     Parameters
     ----------
     axis_name : hashable
-        The name given to ``vmap``.
+        The name given to ``vmap``; a tuple of names for the place in what :func:`all_gather` stacks.
 
     Raises
     ------
@@ -283,5 +287,8 @@ def axis_index(axis_name: Any) -> Any:
     >>> fad.vmap(lambda x: x * fad.axis_index("i"), axis_name="i")(fad.Array([1.0, 3.0]))
     Array([0., 3.])
     """
-    _size_of("axis_index", axis_name)
-    return wrap(index_p.bind(axis_name=axis_name))
+    number: Any = None
+    for name in _names("axis_index", axis_name):
+        own = index_p.bind(axis_name=name)
+        number = own if number is None else number * _size_of("axis_index", name) + own
+    return wrap(number)

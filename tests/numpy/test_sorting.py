@@ -250,3 +250,12 @@ def test_bfloat16_sorts_nan_last():
     np.testing.assert_array_equal(fnp.argsort(x), [5, 2, 3, 0, 1, 4])
     assert float(fnp.partition(x, 1)[1]) == 1.0
     assert fnp.searchsorted(fnp.sort(x), x).tolist() == [3, 4, 1, 2, 4, 0]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_python_numbers_keep_their_value_beside_narrow_arrays(side):
+    small, single = np.array([1, 5, 255], np.uint8), np.array([0.1, 0.2], np.float32)
+    for a, v in ((small, 300), (small, -1), (single, 0.1), (single, [0.1, 0.2])):
+        assert_same(fnp.searchsorted(a, v, side), np.searchsorted(a, v, side))
+        assert_same(fad.jit(fnp.searchsorted, static_argnums=2)(a, v, side), np.searchsorted(a, v, side))
+        assert_same(fnp.digitize(v, a, side == "right"), np.digitize(v, a, side == "right"))

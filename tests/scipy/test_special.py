@@ -7,7 +7,7 @@ import scipy.special as reference
 
 import fad
 import fad.numpy as fnp
-from fad.core.errors import ArgumentError, DTypeError
+from fad.core.errors import ArgumentError, DTypeError, NonDifferentiableError
 from fad.scipy import special
 from fad.testing import check_grads
 
@@ -59,6 +59,11 @@ UNARY = {
     "expm1": (mp.expm1, MIDDLE),
     "log1p": (mp.log1p, (-0.4, 0.1, 3.0)),
     "sinc": (mp.sincpi, MIDDLE),
+    "spence": (lambda z: mp.polylog(2, 1 - z).real, (0.01, 0.4, 0.999999, 1.0, 1.5, 30.0)),
+    "ellipk": (mp.ellipk, (-50.0, -0.3, 0.0, 1e-9, 0.6, 0.999)),
+    "ellipe": (mp.ellipe, (-50.0, -0.3, 0.0, 1e-9, 0.6, 0.999)),
+    "loggamma": (mp.loggamma, (0.01, 0.4, 1.3, 4.2, 300.0)),
+    "zeta": (mp.zeta, (-7.3, -1.001, -1.0, -0.999, -1e-6, 0.0, 0.3, 0.99, 1.01, 3.0, 40.0)),
 }
 PAIRS = {
     "beta": (mp.beta, [(0.3, 2.0), (4.0, 0.5)]),
@@ -157,6 +162,74 @@ def test_inverses_of_incomplete_functions():
     np.testing.assert_allclose(special.betainc(a, b, special.betaincinv(a, b, y)), y, rtol=1e-12)
     check_grads(special.gammaincinv, (a, y), order=2)
     check_grads(special.betaincinv, (a, b, y), order=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [("spence", (0.02, 1.0, 1.001, 9.0)), ("ellipk", (-3.0, 0.0, 1e-6, 0.99)), ("ellipe", (-3.0, 0.0, 1e-6, 0.99))],
+)
+def test_higher_derivatives_do_not_cancel(name, points):
+    exact = UNARY[name][0]
+    for x in points:
+        f = getattr(special, name)
+        for order in (1, 2, 3, 4):
+            f = fad.grad(f)
+            with mp.workdps(60):
+                wanted = mp.diff(exact, mp.mpf(x), order, h=mp.mpf(10) ** -10)
+            close(f(x), wanted, 1e-12)
+
+
+def test_ends_of_the_domains_of_elliptic_integrals_and_spence():
+    for name, ends in (
+        ("ellipk", [1.0, 1.5, -np.inf, np.nan]),
+        ("ellipe", [1.0, 1.5, np.nan]),
+        ("spence", [0.0, -1.0, np.nan]),
+    ):
+        values = np.array(ends)
+        np.testing.assert_array_equal(getattr(special, name)(values), getattr(reference, name)(values))
+    np.testing.assert_array_equal(fad.grad(lambda m: special.ellipk(m).sum())(np.array([1.0, 1.5])), [np.inf, np.nan])
+    assert fad.grad(lambda m: fnp.where(m < 1, special.ellipk(m), 0.0))(1.0) == 0.0
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(0.3, 1.2, 2.5), (1.0, 1.0, 2.0), (-2.0, 0.7, 1.1)])
+def test_hyp2f1(a, b, c):
+    for z in (-20.0, -0.4, 0.0, 0.3, 0.9):
+        with mp.workdps(50):
+            close(special.hyp2f1(a, b, c, z), mp.hyp2f1(a, b, c, z), 1e-11)
+        close(fad.grad(special.hyp2f1, 3)(a, b, c, z), derivative(lambda z: mp.hyp2f1(a, b, c, z), (z,)), 1e-11)
+    assert np.isnan(special.hyp2f1(a, b, c, 1.5))
+    check_grads(lambda z: special.hyp2f1(a, b, c, z), (np.array([-2.0, 0.1, 0.6]),), order=2)
+    with pytest.raises(NonDifferentiableError, match="hyp2f1 has a derivative by its argument z only"):
+        fad.grad(special.hyp2f1)(a, b, c, 0.5)
+
+
+def test_loggamma_of_complex_values():
+    for z in (1.2 + 0.3j, -2.5 + 0.7j, -2.5 - 0.7j, 30.0 + 40.0j):
+        with mp.workdps(50):
+            value, slope = complex(mp.loggamma(z)), complex(mp.digamma(z))
+        assert special.loggamma(z) == pytest.approx(value, rel=1e-13)
+        assert fad.grad(special.loggamma, holomorphic=True)(z) == pytest.approx(slope, rel=1e-12)
+    assert special.loggamma(np.complex64(1 + 2j)).dtype == np.complex64
+    assert np.isnan(special.loggamma(-0.5))
+    assert fad.jit(special.loggamma)(1.0 + 2.0j) == special.loggamma(1.0 + 2.0j)
+    with pytest.raises(NonDifferentiableError, match="loggamma of them has a first derivative only"):
+        fad.grad(fad.grad(special.loggamma, holomorphic=True), holomorphic=True)(1.0 + 2.0j)
+
+
+def test_riemanns_zeta_below_one():
+    # SciPy's from one argument, which continues the sum; of two arguments it is the sum itself, and NaN where that diverges.
+    s = np.array([-20.0, -3.3, -2.0, 0.5, 1.0, 2.5])
+    np.testing.assert_array_equal(special.zeta(s), reference.zeta(s))
+    assert np.isnan(special.zeta(0.5, 1.0))
+    assert special.zeta(np.float32(0.5)).dtype == np.float32
+    for point in (-5.5, -0.5, 0.5):
+        with mp.workdps(40):
+            close(fad.grad(fad.grad(special.zeta))(point), mp.zeta(mp.mpf(point), 1, 2), 1e-11)
+    np.testing.assert_allclose(
+        fad.jit(fad.grad(lambda s: special.zeta(s).sum()))(s[:4]),
+        [fad.grad(special.zeta)(x) for x in s[:4]],
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])

@@ -125,3 +125,36 @@ def test_results_that_are_python_numbers_are_repeated():
             assert found.dtype == wanted.dtype
     with pytest.raises(ShapeError, match="out_axes=1 does not fit result 0, which has 1 axes"):
         fad.vmap(lambda v: 1.0, out_axes=1)(x)
+
+
+def test_gathering_over_several_axes():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    both = ("i", "j")
+
+    def gathered(v):
+        return (
+            fad.all_gather(v, both),
+            fad.all_gather(v, both, axis=-1),
+            fad.axis_index(both),
+            fad.axis_index(("j", "i")),
+        )
+
+    rows, columns, place, other = fad.vmap(fad.vmap(gathered, axis_name="j"), axis_name="i")(x)
+    for i in range(2):
+        for j in range(3):
+            np.testing.assert_array_equal(rows[i, j], x.reshape(6, 4))
+            np.testing.assert_array_equal(columns[i, j], x.reshape(6, 4).T)
+            np.testing.assert_array_equal(rows[i, j][place[i, j]], x[i, j])
+            assert (place[i, j], other[i, j]) == (3 * i + j, 2 * j + i)
+
+    def total(x):
+        # Every example takes the others' values, weighted by its own place.
+        def one(v):
+            return (fad.all_gather(v, both) ** 2).sum() * (1.0 + fad.axis_index(both))
+
+        return fad.vmap(fad.vmap(one, axis_name="j"), axis_name="i")(x).sum()
+
+    np.testing.assert_allclose(fad.grad(total)(x), 2 * x * 21.0)
+    np.testing.assert_allclose(fad.jit(fad.grad(total))(x), 2 * x * 21.0)
+    with pytest.raises(fad.errors.ArgumentError, match="all_gather: there is no axis named 'k'"):
+        fad.vmap(lambda v: fad.all_gather(v, ("i", "k")), axis_name="i")(x)
