@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from inspect import Parameter, signature
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class JittedFunction:
         self._fun = fun
         self._static_argnums = static_argnums
         self._static_argnames = frozenset(static_argnames)
+        self._static_names = _positional_names(fun) if static_argnums else {}
         self._cache: OrderedDict[Any, tuple[Program, Any]] = OrderedDict()
         self._lock = Lock()
         self._shortcuts: tuple[Any, ...] = ()
@@ -170,9 +172,13 @@ class JittedFunction:
         leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
         operands = operands_of("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
         types = tuple([aval_of(o) for o in operands])
-        # 1 == 1.0 == True, but they may lead the function to different Programs.
-        kinds = tuple([type(v) for _, v in (*static[0], *static[1])])
-        return (treedef, types, static, kinds, config.trace_key(), named_axes()), treedef, operands, static
+        # An argument is the same one by position and by name. 1 == 1.0 == True, but they may lead the function to different Programs.
+        named = [
+            *[(self._static_names.get(i, str(i)), v, type(v)) for i, v in static[0]],
+            *[(k, v, type(v)) for k, v in static[1]],
+        ]
+        values = tuple(sorted(named, key=itemgetter(0)))
+        return (treedef, types, values, config.trace_key(), named_axes()), treedef, operands, static
 
     def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
         """The dynamic arguments, those with names, and the static arguments with their numbers and names."""
@@ -290,6 +296,15 @@ def _call_with_static(fun: Callable[..., Any], args: Sequence[Any], kwargs: dict
     for i, value in static_args:
         merged.insert(i, value)
     return fun(*merged, **kwargs, **dict(static_kwargs))
+
+
+def _positional_names(fun: Callable[..., Any]) -> dict[int, str]:
+    """The names of the parameters that can be given by position and by name, by position."""
+    try:
+        parameters = signature(fun).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {i: p.name for i, p in enumerate(parameters) if p.kind is Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def _positions(

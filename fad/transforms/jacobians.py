@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _jacobian_by(
             found["count"] = len(outs)
             return [*outs, *(aux_leaves if has_aux else [])]
 
-        outs, blocks = method(flat_fun, operands, found, chunk_size, fun, holomorphic)
+        outs, blocks = method(transform, flat_fun, operands, found, chunk_size, fun, holomorphic)
         nested = [unflatten(treedef, [wrap(b) for b in row]) for row in blocks]
         result = unflatten(found["tree"], [row[0] if single else row for row in nested])
         return (result, unflatten(found["aux_tree"], outs[found["count"] :])) if has_aux else result
@@ -162,12 +163,18 @@ def _check_output(transform: str, fun: Any, avals: Sequence[ShapedArray], holomo
 
 
 def _forward_columns(
-    flat_fun: Any, operands: Sequence[Any], found: dict[str, Any], chunk_size: Any, fun: Any, holomorphic: bool
+    transform: str,
+    flat_fun: Any,
+    operands: Sequence[Any],
+    found: dict[str, Any],
+    chunk_size: Any,
+    fun: Any,
+    holomorphic: bool,
 ) -> Any:
     avals = [aval_of(o).update() for o in operands]
     if not holomorphic and any(is_complex(a.dtype) for a in avals):
         raise DTypeError(
-            f"jacfwd({function_name(fun)}): complex inputs need holomorphic=True; a real-linear derivative is not one matrix"
+            f"{transform}({function_name(fun)}): complex inputs need holomorphic=True; a real-linear derivative is not one matrix"
         )
     outs: list[Any] = []
     columns: list[list[Any]] = []
@@ -183,7 +190,7 @@ def _forward_columns(
         columns.append(
             [reshape(move_axis(c, 0, len(shape_of(c)) - 1), (*shape_of(c)[1:], *aval.shape)) for c in joined]
         )
-    _check_output("jacfwd", fun, [aval_of(o) for o in outs[: found["count"]]], holomorphic)
+    _check_output(transform, fun, [aval_of(o) for o in outs[: found["count"]]], holomorphic)
     return outs, [[column[j] for column in columns] for j in range(found["count"])]
 
 
@@ -195,16 +202,22 @@ def _batched(function: Callable[..., list[Any]], aval: ShapedArray, start: int, 
 
 
 def _reverse_rows(
-    flat_fun: Any, operands: Sequence[Any], found: dict[str, Any], chunk_size: Any, fun: Any, holomorphic: bool
+    transform: str,
+    flat_fun: Any,
+    operands: Sequence[Any],
+    found: dict[str, Any],
+    chunk_size: Any,
+    fun: Any,
+    holomorphic: bool,
 ) -> Any:
     outs, pullback = vjp_flat(flat_fun, operands, owner=fun)
     count = found["count"]
     avals = [aval_of(o).update() for o in outs[:count]]
     if not holomorphic and any(is_complex(a.dtype) for a in avals):
         raise DTypeError(
-            f"jacrev({function_name(fun)}): complex results need holomorphic=True; a real-linear derivative is not one matrix"
+            f"{transform}({function_name(fun)}): complex results need holomorphic=True; a real-linear derivative is not one matrix"
         )
-    _check_output("jacrev", fun, avals, holomorphic)
+    _check_output(transform, fun, avals, holomorphic)
     rows = []
     for j, aval in enumerate(avals):
 
@@ -255,8 +268,9 @@ def hessian(
     Array([[0., 4.],
            [4., 2.]])
     """
-    rows = jacrev(as_function("hessian", fun), argnums, has_aux, holomorphic, chunk_size)
-    call = jacfwd(rows, argnums, has_aux, holomorphic, chunk_size)
+    rows = _jacobian_by("hessian", _reverse_rows, fun, argnums, has_aux, holomorphic, chunk_size)
+    rows = update_wrapper(rows, fun, updated=())  # messages name the user's function
+    call = _jacobian_by("hessian", _forward_columns, rows, argnums, has_aux, holomorphic, chunk_size)
     return TransformedFunction(call, hessian, fun, argnums, has_aux, holomorphic, chunk_size)
 
 

@@ -208,17 +208,6 @@ class _Math:
 
 
 _MATH = _Math()
-_RENAMED = {
-    "acos": "arccos",
-    "acosh": "arccosh",
-    "asin": "arcsin",
-    "asinh": "arcsinh",
-    "atan": "arctan",
-    "atan2": "arctan2",
-    "atanh": "arctanh",
-    "fabs": "absolute",
-    "pow": "power",
-}
 _SPECIAL = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}
 _WHOLE = frozenset({"ceil", "floor", "trunc"})
 
@@ -229,7 +218,7 @@ def _array_function(name: str) -> Callable[..., Any] | None:
         import scipy.special
 
         return getattr(scipy.special, _SPECIAL[name])
-    function = getattr(np, _RENAMED.get(name, name), None)
+    function = getattr(np, name, None)  # NumPy has the names of math as well: acos, pow
     if name in _WHOLE and function is not None:
         return lambda x: function(x).astype(np.int64)
     return function if isinstance(function, np.ufunc) else None

@@ -54,6 +54,16 @@ RESULTS = {
         e.DTypeError,
         [r"real floating point, got int64"],
     ),
+    "hessian of an integer": (
+        lambda: fad.hessian(lambda x: fnp.argmax(x))(X),
+        e.DTypeError,
+        [r"^hessian\(<lambda>\): the result must be real or complex floating point, got int64"],
+    ),
+    "hessian of complex inputs": (
+        lambda: fad.hessian(lambda x: (x * x).real.sum())(X * 1j),
+        e.DTypeError,
+        [r"^hessian\(<lambda>\): complex inputs need holomorphic=True"],
+    ),
     "has_aux without aux": (
         lambda: fad.grad(lambda x: x.sum(), has_aux=True)(X),
         e.TreeError,

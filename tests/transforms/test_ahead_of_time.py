@@ -112,3 +112,17 @@ def test_without_compilation_it_is_evaluated():
         assert compiled.native is None
         assert float(compiled(1.0)) == 2.0
     assert float(compiled(1.0)) == 2.0
+
+
+def test_a_static_argument_by_name_and_by_position_is_one_signature():
+    for options in ({"static_argnames": "n"}, {"static_argnums": 1}, {"static_argnums": -1}):
+        f = fad.jit(lambda x, n: x**n, **options)
+        assert f(2.0, 3) == f(2.0, n=3) == 8.0
+        assert f.traces == 1
+        assert f(2.0, n=2) == 4.0
+        assert f(2.0, n=3.0) == 8.0  # an equal value of another type is another signature
+        assert f.traces == 3
+    keywords = fad.jit(lambda x, /, n, **more: x * n * more["m"], static_argnames=("n", "m"))
+    assert keywords(2.0, 3, m=1) == keywords(2.0, m=1, n=3) == 6.0
+    assert keywords(2.0, 1, m=3) == 6.0
+    assert keywords.traces == 2
