@@ -20,14 +20,13 @@ from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, rule_of
-from fad.compiler.size_classes import LONG, is_small, least_size, most_size
+from fad.compiler.recomputation import Readers, compute_again, is_much_larger
+from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
 
 _MOST_UNROLLED = 64
-_MANY = 8
-"""An array of so many times the elements that are gathered from it is not made for them alone."""
 _MOST_MEMBERS = 1000
 _MOST_ARRAYS = 8
 """Loops that have nothing to do with each other become one up to so many arrays: equal places in more of them would share one set of a cache."""
@@ -182,6 +181,7 @@ class _Planner:
         self.deferred = deferred_results(program, self.in_memory)
         self.clusters = clusters_of(program)
         self.users: dict[Var, set[int]] = {}
+        self.readers: Readers = {}
         # Results of which a later step reads a few elements and computes them itself.
         self.gathered: set[Var] = set()
 
@@ -295,8 +295,7 @@ class _Planner:
     def find_stored(self) -> None:
         """Decide which results are kept for other steps, and which for later levels of their own group."""
         plan = self.plan
-        for source in plan.aliases.values():
-            plan.stored.add(source)
+        whole: set[Var] = set(plan.aliases.values())
         plan.stored |= {v for v in plan.program.outputs if isinstance(v, Var)}
         for number, step in enumerate(plan.steps):
             if isinstance(step, Group):
@@ -306,7 +305,10 @@ class _Planner:
                 equations = step.equations if isinstance(step, Straight) else [step.equation]
                 for equation in equations:
                     for atom in equation.inputs:
-                        plan.stored.update(self._read_leaves(equation, atom))
+                        whole.update(self._read_leaves(equation, atom))
+        plan.stored |= whole
+        whole |= {*self.in_memory, *plan.aliases, *plan.in_place, *plan.in_place.values()}
+        compute_again(plan, self.readers, whole)
         self._leave_to_readers()
 
     def _read_leaves(self, equation: Equation, atom: Atom) -> list[Var]:
@@ -318,7 +320,7 @@ class _Planner:
         while leaves:
             var = leaves.pop()
             producer = self.plan.producers.get(var)
-            if producer is None or not _is_much_larger(var.aval.shape, out) or not self._is_cheap(producer):
+            if producer is None or not is_much_larger(var.aval.shape, out) or not self._is_cheap(producer):
                 found.append(var)
                 continue
             self.gathered.add(var)
@@ -330,7 +332,7 @@ class _Planner:
         """Take what is kept for nobody and computed by later steps out of its group: as good as a view."""
         plan = self.plan
         moved = []
-        for var in self.gathered - plan.stored:
+        for var in self.gathered - plan.stored - plan.virtual:
             group = plan.steps[plan.place[var]]
             assert isinstance(group, Group)
             if var not in group.scratch:
@@ -373,6 +375,9 @@ class _Planner:
             producer = group.members.get(access.var)
             if producer is None or producer.is_global:
                 self.plan.stored.add(access.var)
+                own = access.var.aval.shape == member.domain and access.index == identity_index(member.domain)
+                numbers = self.readers.setdefault(access.var, {})
+                numbers[number] = own and numbers.get(number, True)
             elif producer.level < member.level and not _is_row_scalar(group, producer):
                 group.scratch.add(access.var)
 
@@ -411,13 +416,6 @@ def _is_unrolled(equation: Equation) -> bool:
     if equation.primitive.kernel in REDUCTIONS:
         return is_small(equation.inputs[0].aval.shape, _MOST_UNROLLED)
     return rule_of(equation) is not None
-
-
-def _is_much_larger(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether an array has many times the elements of another one, for all sizes that share their code."""
-    own, others = Counter(shape), Counter(other)
-    least = math.prod(least_size(n) for n in (own - others).elements())
-    return least >= _MANY * math.prod(most_size(n) for n in (others - own).elements())
 
 
 def _is_row_scalar(group: Group, member: Member) -> bool:
