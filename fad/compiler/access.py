@@ -60,6 +60,10 @@ class Patterns:
         What is read.
     mixed : set of int
         The axes whose index takes part in arithmetic.
+    divisors : dict of int to set of int
+        What indices of an axis are divided by.
+    chosen : set of int
+        The axes whose index decides which of several arrays an element is read from.
     edged : bool
         Whether something is known of all indices but those near an end of an axis, which a loop may be split for.
     """
@@ -69,6 +73,8 @@ class Patterns:
         self._seen: set[Access] = set()
         self.accesses: list[Access] = []
         self.mixed: set[int] = set()
+        self.divisors: dict[int, set[int]] = {}
+        self.chosen: set[int] = set()
         self.edged = False
 
     def read(self, atom: Atom, index: tuple[SymbolicIndex, ...]) -> None:
@@ -129,7 +135,10 @@ class Patterns:
 
     def clamped(self, x: SymbolicIndex, size: int) -> SymbolicIndex:
         """The nearest index inside an axis, for an element that is not used if it is not x itself."""
-        return x if type(x) is int else (self._mix(x), x)[1]
+        if type(x) is int:
+            return x
+        self.chosen |= self._mix(x).axes
+        return x
 
     def multiply(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """Return x * y"""
@@ -145,7 +154,11 @@ class Patterns:
         """Quotient and remainder."""
         if type(x) is int and type(y) is int:
             return divmod(x, y)
-        return (x, 0) if y == 1 else (self._mix(x, y), self._mix(x, y))
+        if y == 1:
+            return x, 0
+        if isinstance(x, Axis) and type(y) is int:
+            self.divisors.setdefault(x.number, set()).add(y)
+        return self._mix(x, y), self._mix(x, y)
 
     def smaller(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """The smaller of two integers."""

@@ -113,6 +113,16 @@ FORWARD: dict[str, Case] = {
         lambda x: (x.T * 2, x[:, ::-1] + 1, x[1:-1, ::3] * 3, fnp.roll(x, 2, 1), x.reshape(-1)[3:]),
         [numbers(size("m"), size("n"))],
     ),
+    "merged axes": lambda size: (
+        lambda x: (lambda y: (y, y[:, 1:] + y[:, :-1], y[:, : size("k")] * 2))(
+            fnp.reshape(fnp.transpose(x, (1, 0, 2)), (size("n"), -1))
+        ),
+        [numbers(size("m"), size("n"), size("k"), dtype="f4")],
+    ),
+    "parts of a short axis": lambda size: (
+        loss(lambda x: [fnp.cumsum(x[:, k], axis=1) * (k + 1) for k in range(3)]),
+        [numbers(size("m"), 3, size("n"), size("k"))],
+    ),
     "joins": lambda size: (
         lambda x, y: (fnp.concatenate([x, y, x], axis=1), fnp.pad(x, ((2, 1), (0, 9))), fnp.tile(x, (2, 3))),
         [numbers(size("m"), size("n")), numbers(size("m"), size("k"))],

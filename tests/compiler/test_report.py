@@ -92,16 +92,15 @@ kernel 2, loops: 16.0k flops, reads 62.8 KiB, writes 62.5 KiB
         (W, W[0], X),
         """
 kernel 1, product: 4.8M flops, reads 562.5 KiB, writes 62.5 KiB
-  a = x @ w                                 # golden.py:29
-kernel 2, loops: 64.0k flops, reads 62.8 KiB, writes 62.8 KiB
+  a = x @ w                                         # golden.py:29
+kernel 2, loops: 56.0k flops, reads 62.8 KiB, writes 62.8 KiB
   for i < 200, j < 40:
-    c = a[i, j] + b[j]                      # golden.py:29
-    d = maximum(c, 0.0)                     # golden.py:29
-    p = float64(c == d) + float64(c > 0.0)  # golden.py:29, backward of maximum
-    r[i, j] = 1.0 * (p * 0.5)               # golden.py:29, backward of maximum
-    s[j] += r[i, j]                         # golden.py:29, backward of add
+    c = a[i, j] + b[j]                              # golden.py:29
+    p = float64(c > 0.0) + float64(c == 0.0) * 0.5  # golden.py:29, backward of maximum
+    q[i, j] = 1.0 * p                               # golden.py:29, backward of maximum
+    r[j] += q[i, j]                                 # golden.py:29, backward of add
 kernel 3, product: 4.8M flops, reads 531.2 KiB, writes 93.8 KiB
-  t = x.T @ r                               # golden.py:29, backward of dot_general
+  s = x.T @ q                                       # golden.py:29, backward of dot_general
 """,
     ),
     "recurrence": (

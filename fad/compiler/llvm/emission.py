@@ -76,6 +76,8 @@ class Emitter:
         # What answers whether conditions on indices may be taken for granted.
         self.granted: Callable[[Ix, Ix | None, Ix | None], bool] | None = None
         self.sums: dict[Index, tuple[str, Ix, Ix]] = {}
+        # Quotients and remainders that are known, by dividend and divisor.
+        self.quotients: dict[tuple[Ix, Ix], tuple[Ix, Ix]] = {}
         # Inside an alternative nothing is computed before it is chosen, except what is known already.
         self.floor = 0
         self.may_leave = False
@@ -186,6 +188,8 @@ class Emitter:
             return divmod(x, y)
         if y == 1:
             return x, 0
+        if (x, y) in self.quotients:
+            return self.quotients[x, y]
         quotient = self._binary("udiv", x, y)
         return quotient, self.subtract(x, self.multiply(quotient, y))
 

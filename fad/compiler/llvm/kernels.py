@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from fad.compiler.access import Access, Patterns, identity_index
 from fad.compiler.fusion import Group, Member
@@ -16,13 +16,15 @@ from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
-from fad.compiler.size_classes import LONG, least_size, most_size
+from fad.compiler.size_classes import LARGEST_STATIC, LONG, least_size, most_size
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]
 
 _BLOCK = 1024
 """Sums of more elements are sums of sums over blocks of so many, which bounds the rounding error."""
+_FEW = 8
+"""Loops of more results are not written again for each turn of a short loop around them."""
 
 
 class KernelWriter:
@@ -130,36 +132,61 @@ class KernelWriter:
 
         The body is written twice where that spares most turns to ask whether they are near an edge of an array.
         """
-        index: list[Ix] = [0] * len(sizes)
-        runs = _runs(sizes, first, patterns)
+        self._write_runs(_Nest(sizes, first, patterns, sums, body), _runs(sizes, first, patterns), [0] * len(sizes))
+
+    def _write_runs(self, nest: _Nest, runs: Sequence[list[int]], index: list[Ix], outermost: bool = True) -> None:
+        """Write the loops over some runs of axes, one in the other."""
+        if not runs:
+            nest.body(index)
+            return
+        emitter, (run, *inner), sums = self.emitter, runs, nest.sums
+        sizes = tuple(nest.sizes[k] for k in run)
+        count, outermost = emitter.product(sizes), outermost and nest.first == 0
+        least = math.prod(map(least_size, sizes))
+        lanes, part = self._lanes(least), None if outermost else nest.part_of(run)
+        if inner and not outermost and nest.is_chosen_from(run):
+            # What depends on the number is known beforehand in each of the few turns.
+            for value in range(sizes[0]):
+                self._write_runs(nest, inner, [*index[: run[0]], value, *index[run[0] + 1 :]], False)
+            return
         with ExitStack() as stack:
-            for number, run in enumerate(runs):
-                run_sizes = tuple(sizes[k] for k in run)
-                count = self.emitter.product(run_sizes)
-                outermost, innermost = first == 0 and number == 0, number == len(runs) - 1
-                least = math.prod(map(least_size, run_sizes))
-                lanes = self._lanes(least)
-                if innermost and least >= LONG and self._blocked(sums, first + run[-1]):
-                    bounds = self._outer_bounds(run_sizes, _BLOCK) if outermost else None
-                    index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
-                elif innermost and lanes and sums and not any(m.is_reduction for m in sums):
-                    bounds = self._outer_bounds(run_sizes, lanes) if outermost else None
-                    if patterns.edged:
-                        start, stop = self._whole_blocks(count, lanes, bounds)
-                        write_split(
-                            self.emitter,
-                            start,
-                            stop,
-                            lanes,
-                            lambda i, at=run[-1]: body([*index[:at], i, *index[at + 1 :]]),
-                        )
-                        return
-                    index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
+            if not inner and least >= LONG and self._blocked(sums, nest.first + run[-1]):
+                bounds = self._outer_bounds(sizes, _BLOCK) if outermost else None
+                index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
+            elif not inner and lanes and sums and not any(m.is_reduction for m in sums):
+                bounds = self._outer_bounds(sizes, lanes) if outermost else None
+                if nest.patterns.edged:
+                    start, stop = self._whole_blocks(count, lanes, bounds)
+                    write_split(
+                        emitter,
+                        start,
+                        stop,
+                        lanes,
+                        lambda i: nest.body([*index[: run[-1]], i, *index[run[-1] + 1 :]]),
+                    )
+                    return
+                if part is not None:
+                    index[run[0]] = self._open_parts(stack, count, part)
                 else:
-                    bounds = self._outer_bounds(run_sizes, 1) if outermost else (0, count)
-                    most = math.prod(map(most_size, run_sizes))
-                    index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds, most=most))
-            body(index)
+                    index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
+            else:
+                bounds = self._outer_bounds(sizes, 1) if outermost else (0, count)
+                most = math.prod(map(most_size, sizes))
+                index[run[-1]] = stack.enter_context(emitter.loop(*bounds, most=most))
+            self._write_runs(nest, inner, index, False)
+
+    def _open_parts(self, stack: ExitStack, count: Ix, size: int) -> Index:
+        """A loop over parts of an axis and one over each part, in which quotient and remainder of the index are known; the last part may be shorter."""
+        emitter, length = self.emitter, self.emitter.size(size)
+        parts, _ = emitter.divide(emitter.add(count, emitter.subtract(length, 1)), length)
+        part = stack.enter_context(emitter.loop(0, parts, plain=True))
+        start = emitter.multiply(part, length)
+        here = emitter.smaller(length, emitter.subtract(count, start))
+        place = stack.enter_context(emitter.loop(0, here, most=most_size(size)))
+        index = emitter.add(start, place)
+        emitter.quotients[index, length] = part, place
+        assert isinstance(index, Index)
+        return index
 
     def _outer_bounds(self, sizes: tuple[int, ...], elements: int) -> tuple[Ix, Ix]:
         """The bounds of the outermost loop, whose turns take so many elements each."""
@@ -328,6 +355,26 @@ class KernelWriter:
         k = self.emitter.scalar
         value = Value(k.builder.load(self._accumulators[member.output]), place.dtype)
         self.elements.store(value, place, (0,) * len(place.shape))
+
+
+class _Nest(NamedTuple):
+    """Loops over the axes ``first, first + 1, ...`` of a domain: their sizes, what they read, the members in them, and what writes their body."""
+
+    sizes: tuple[int, ...]
+    first: int
+    patterns: Patterns
+    sums: Sequence[Member]
+    body: Callable[[list[Ix]], None]
+
+    def part_of(self, run: list[int]) -> int | None:
+        """The only size that indices of an axis are divided by, if there is one."""
+        found = self.patterns.divisors.get(self.first + run[0], set()) if len(run) == 1 else set()
+        return next(iter(found)) if len(found) == 1 else None
+
+    def is_chosen_from(self, run: list[int]) -> bool:
+        """Whether it depends on the index of a short axis which array is read."""
+        short = len(run) == 1 and self.sizes[run[0]] <= LARGEST_STATIC
+        return short and self.first + run[0] in self.patterns.chosen and len(self.sums) <= _FEW
 
 
 def _runs(sizes: Sequence[int], first: int, patterns: Patterns) -> list[list[int]]:

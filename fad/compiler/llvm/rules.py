@@ -202,6 +202,8 @@ def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
 
 def _within(algebra: Any, i: Ix, n: int, low: int, high: int, inner: int) -> bool | None:
     """Whether an index of a padded axis is one of the array's own, where it may be taken for granted; ``None`` where it must be asked."""
+    if isinstance(i, int) and max(low, n) <= LARGEST_STATIC:
+        return 0 <= i - low <= (n - 1) * (inner + 1) and (i - low) % (inner + 1) == 0
     if inner:
         return None
     narrow = low <= LARGEST_STATIC, high <= LARGEST_STATIC
