@@ -152,39 +152,45 @@ def searchsorted_sharing(equation: Equation) -> Sharing | None:
 
 
 def write_searchsorted(kernel: Outlined, equation: Equation) -> None:
-    """Write a binary search for each value."""
+    """Write a binary search for each value.
+
+    How many steps it takes depends on the size alone, and no step branches: a processor cannot guess which half a value is in.
+    """
     a, v = equation.inputs
-    batched, dtype = equation.params["batched"], _common_dtype(equation)
+    dtype = _common_dtype(equation)
     if 0 in v.aval.shape:
         return
-    emitter = kernel.emitter
+    emitter, one = kernel.emitter, ir.Constant(I64, 1)
     low, length = emitter.variable(I64), emitter.variable(I64)
     with kernel.loops(v.aval.shape, shared=bool(v.aval.shape)) as index:
         value = kernel.value(v, index, dtype)
         emitter.builder.store(ir.Constant(I64, 0), low)
         emitter.builder.store(emitter.raw(emitter.size(a.aval.shape[-1])), length)
         with emitter.repeat() as leave_unless:
+            left = emitter.builder.load(length)
+            leave_unless(emitter.builder.icmp_signed(">", left, one))
             builder = emitter.builder
-            left, first = builder.load(length), builder.load(low)
-            leave_unless(builder.icmp_signed(">", left, ir.Constant(I64, 0)))
-            builder = emitter.builder
-            half = builder.lshr(left, ir.Constant(I64, 1))
-            middle = Index(builder.add(first, half), emitter.depth)
-            found = kernel.value(a, (*index[:batched], middle), dtype)
-            if equation.params["side"] == "left":
-                behind = _less(kernel, found, value)
-            else:
-                behind = builder.not_(_less(kernel, value, found))
-            one = ir.Constant(I64, 1)
-            builder.store(builder.select(behind, builder.add(middle.value, one), first), low)
-            builder.store(builder.select(behind, builder.sub(builder.sub(left, half), one), half), length)
-        kernel.store(Value(emitter.builder.load(low), _INT64), index)
+            half, first = builder.lshr(left, one), builder.load(low)
+            last = builder.sub(builder.add(first, half), one)
+            behind = _is_behind(kernel, equation, index, Index(last, emitter.depth), value)
+            step = builder.select(behind, half, ir.Constant(I64, 0))
+            step.set_metadata("unpredictable", emitter.function.module.add_metadata([]))
+            builder.store(builder.add(first, step), low)
+            builder.store(builder.sub(left, half), length)
+        place = emitter.builder.load(low)
+        if a.aval.shape[-1]:
+            behind = _is_behind(kernel, equation, index, Index(place, emitter.depth), value)
+            place = emitter.builder.add(place, emitter.builder.zext(behind, I64))
+        kernel.store(Value(place, _INT64), index)
 
 
-def _less(kernel: Outlined, x: Value, y: Value) -> ir.Value:
-    """Whether x stands before y; NaN stands behind everything else."""
+def _is_behind(kernel: Outlined, equation: Equation, index: Ixs, at: Index, value: Value) -> ir.Value:
+    """Whether a value belongs behind an element of the sorted array; NaN stands behind everything else."""
     k = kernel.emitter.scalar
-    less = k.less(x, y)
-    if x.dtype.kind == "f":
-        less = k.logical_or(less, k.logical_and(k.isnan(y), k.logical_not(k.isnan(x))))
-    return less.ir
+    found = kernel.value(equation.inputs[0], (*index[: equation.params["batched"]], at), value.dtype)
+    is_left = equation.params["side"] == "left"
+    behind = k.less(found, value) if is_left else k.less_equal(found, value)
+    if value.dtype.kind == "f":
+        to_end = k.isnan(value)
+        behind = k.logical_or(behind, k.logical_and(to_end, k.logical_not(k.isnan(found))) if is_left else to_end)
+    return behind.ir
