@@ -12,8 +12,11 @@ from fad.core.errors import DTypeError
 from fad.core.primitive import Primitive
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["computes_natively", "holds", "operand_dtypes"]
+__all__ = ["PARTS", "computes_natively", "holds", "operand_dtypes"]
 
+PARTS = frozenset({"real", "imag", "complex_from_parts"})
+"""Operations that read complex numbers from memory, or write them there; kernels compute with their parts alone."""
+_WITH_PARTS = {np.dtype(t) for t in ("float32", "float64", "complex64", "complex128")}
 _COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 
 
@@ -77,6 +80,8 @@ def _operand_dtypes(primitive: Primitive, operands: tuple[Any, ...], out: np.dty
 
 def computes_natively(equation: Equation) -> str | None:
     """``None`` if kernels can compute an elementwise operation, else the reason why not."""
+    if equation.primitive.name in PARTS and {a.aval.dtype for a in equation.inputs} <= _WITH_PARTS:
+        return None
     for atom in (*equation.inputs, *equation.outputs):
         if not holds(atom.aval.dtype):
             return f"dtype {atom.aval.dtype}"

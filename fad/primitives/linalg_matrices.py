@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, dtype_of, is_complex, is_inexact, real_dtype, shape_of
+from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexact, real_dtype, shape_of
 from fad.core.errors import DTypeError, LinAlgError, ShapeError
 from fad.primitives.arithmetic import conj_if_complex, equal, imag, real, select
+from fad.primitives.complex_parts import complex_from_parts
 from fad.primitives.contraction import dot_general_p, mapped_front
 from fad.primitives.slicing import slice_axis
-from fad.primitives.structural import broadcast_to, convert, move_axis, permute, reduce_sum, reshape
+from fad.primitives.structural import broadcast_to, move_axis, permute, reduce_sum, reshape, zeros
 
 __all__ = [
     "adjoint",
@@ -155,7 +156,7 @@ def column_inner(x: Any, y: Any) -> Any:
 
 def with_imaginary(x: Any) -> Any:
     """1j * x for real x."""
-    return convert(x, np.result_type(dtype_of(x), np.complex64)) * 1j
+    return complex_from_parts.bind(zeros(aval_of(x)), x)
 
 
 # --- stacks and batching ----------------------------------------------------------------------------------------------------------------------

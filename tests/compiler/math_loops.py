@@ -72,10 +72,15 @@ class Loop:
         builder = ir.IRBuilder(loop)
         index = builder.phi(I64)
         k = ScalarBuilder(builder)
-        elements = [k.load(builder.gep(p, [index]), d) for p, d in zip(arrays, self.dtypes)]
+        twice = builder.mul(index, ir.Constant(I64, 2))
+
+        def place(pointer, dtype):
+            return builder.gep(pointer, [twice if np.dtype(dtype).kind == "c" else index])
+
+        elements = [k.load(place(p, d), d) for p, d in zip(arrays, self.dtypes)]
         result = body(k, *elements)
         assert result.dtype == self.out_dtype, result.dtype
-        k.store(result, builder.gep(arrays[-1], [index]))
+        k.store(result, place(arrays[-1], self.out_dtype))
         following = builder.add(index, ir.Constant(I64, 1))
         index.add_incoming(ir.Constant(I64, 0), entry)
         index.add_incoming(following, loop)

@@ -130,6 +130,7 @@ class Elements:
         position = self.position(place, index)
         depth = max(position.depth if isinstance(position, Index) else 0, place.floor, self.emitter.floor)
         scope = self.emitter.scopes[depth]
+        position = self._of_parts(place, position)
         pointer = scope.builder.gep(place.pointer, [self.emitter.raw(position)], inbounds=True)
         return Located(scope.scalar.load(pointer, place.dtype), depth)
 
@@ -144,7 +145,12 @@ class Elements:
 
     def pointer(self, place: Memory, index: Ixs) -> ir.Value:
         """The address of an element, in the innermost scope."""
-        return self.emitter.builder.gep(place.pointer, [self.emitter.raw(self.position(place, index))], inbounds=True)
+        position = self._of_parts(place, self.position(place, index))
+        return self.emitter.builder.gep(place.pointer, [self.emitter.raw(position)], inbounds=True)
+
+    def _of_parts(self, place: Memory, position: Ix) -> Ix:
+        """Where the first part of an element stands; a complex number has two."""
+        return self.emitter.multiply(position, 2) if place.dtype.kind == "c" else position
 
     def load(self, place: Memory, index: Ixs) -> Value:
         """Read an element in the innermost scope."""

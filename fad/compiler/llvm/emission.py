@@ -250,6 +250,7 @@ class Emitter:
 
     def small_array(self, dtype: np.dtype, count: int) -> ir.Value:
         """A pointer to a few elements on the stack."""
+        count *= 2 if dtype.kind == "c" else 1
         place = self._entry.alloca(ir.ArrayType(memory_type(dtype), count))
         place.align = 64
         return self._entry.bitcast(place, memory_type(dtype).as_pointer())

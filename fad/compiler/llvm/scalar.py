@@ -121,6 +121,10 @@ class ScalarBuilder:
         """One of the dtype of `like`."""
         return self.constant(1, like.dtype)
 
+    def join(self, real: Value, imaginary: Value) -> Value:
+        """The complex number with these parts."""
+        return scalar_complex.join(real, imaginary)
+
     def zero_like_product(self, x: Value, y: Value) -> Value:
         """Zero of the dtype of x * y."""
         return self.zero(self._pair("multiply", x, y)[0])
@@ -151,8 +155,7 @@ class ScalarBuilder:
         self.builder.store(raw, pointer, align=value.dtype.itemsize)
 
     def _part_pointers(self, pointer: ir.Value) -> list[ir.Value]:
-        first = ir.Constant(ir.IntType(32), 0)
-        return [self.builder.gep(pointer, [first, ir.Constant(ir.IntType(32), i)]) for i in (0, 1)]
+        return [pointer, self.builder.gep(pointer, [ir.Constant(ir.IntType(64), 1)], inbounds=True)]
 
     def _note_width(self, dtype: np.dtype) -> None:
         if dtype.itemsize == 8:

@@ -39,7 +39,7 @@ def llvm_type(dtype: np.dtype) -> ir.Type:
 
 
 def memory_type(dtype: np.dtype) -> ir.Type:
-    """The type that a dtype has in memory: booleans take a byte, complex numbers are two floats."""
+    """The type of what stands in memory: booleans take a byte, complex numbers two places, for their real and imaginary parts."""
     if dtype.kind == "c":
-        return ir.LiteralStructType([_REALS[dtype.itemsize // 2]] * 2)
+        return _REALS[dtype.itemsize // 2]
     return ir.IntType(8) if dtype == BOOL else llvm_type(dtype)

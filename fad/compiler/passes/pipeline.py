@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fad.compiler.passes.complex_parts import split_complex
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.joined_pads import join_pads
@@ -37,6 +38,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     inline,
     remove_dead,
     widen_narrow_floats,
+    split_complex,
     fold,
     join_pads,
     remove_dead,
