@@ -1,6 +1,7 @@
 """Segments as parts that are compiled side by side."""
 
 import os
+import sys
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.canonical import program_form
-from fad.compiler.llvm import side_by_side
+from fad.compiler.llvm import side_by_side, symbols
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import Source, called_symbols, engine
 from fad.compiler.llvm.lowering import lower_segment
@@ -117,6 +118,46 @@ def test_an_error_while_writing_stops_the_threads():
             workers.compile(Source(ADD.format(name="f", number=k), passes=True))
         raise ZeroDivisionError
     assert threading.active_count() == before
+
+
+def test_a_helper_whose_compilation_was_given_up_is_compiled_again(monkeypatch):
+    name = "fad_expm1_f32_v2"
+    monkeypatch.setattr(symbols, "_provided", set())
+    monkeypatch.setattr(symbols, "_coming", {})
+    with (
+        fad.config.using(threads=2, disk_cache=False),
+        pytest.raises(ZeroDivisionError),
+        Workers() as workers,
+    ):
+        for k in range(20):
+            workers.compile(Source(ADD.format(name=f"f{k}", number=k), passes=True))
+        symbols.prepare([name], workers)
+        raise ZeroDivisionError
+    assert name in symbols._coming
+    with fad.config.using(disk_cache=False):
+        assert name.encode() in symbols._helper_code(name, lambda: Source(variant_source(name)), "")
+
+
+def test_who_waits_for_a_piece_compiles_others():
+    makers = []
+    with fad.config.using(threads=2), Workers() as workers:
+        codes = [
+            workers.compile(
+                Source(ADD.format(name=f"h{k}", number=k), passes=True),
+                lambda code: makers.append(threading.current_thread()),
+            )
+            for k in range(30)
+        ]
+        assert all(code() for code in codes)
+    assert len(makers) == 30
+    assert threading.current_thread() in makers
+
+
+def test_the_switch_interval_is_what_it_was():
+    before = sys.getswitchinterval()
+    with fad.config.using(threads=2), Workers():
+        assert sys.getswitchinterval() <= before
+    assert sys.getswitchinterval() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -30,13 +30,13 @@ from fad.compiler.llvm.linking import Source, called_symbols
 from fad.compiler.llvm.modules import add_blas_guard, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
-from fad.compiler.llvm.parallel import GRAIN, Argument
+from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument
 from fad.compiler.llvm.parts import Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
-from fad.compiler.llvm.symbols import linked_part, prepare
+from fad.compiler.llvm.symbols import link_coming, linked_part, prepare
 from fad.compiler.llvm.tiled import TiledCalls
 from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.widening import has_loops
@@ -50,6 +50,8 @@ __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment", "outside_sy
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
+_LEAST_WORK = 3
+"""The work of one element, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
 _FEW = 16
 """Equations on small values that are not worth LLVM's time."""
 
@@ -407,7 +409,7 @@ class Lowering:
 
 def member_work(member: Member) -> int:
     """The work of one element: memory that a result takes counts as much as a few operations."""
-    return 12 if is_costly(member.equation) else 3
+    return 12 if is_costly(member.equation) else _LEAST_WORK
 
 
 def most_work(group: Group) -> int:
@@ -455,17 +457,31 @@ def _last_steps(plan: Plan) -> dict[int, list[Var]]:
 def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:
     """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
+    likely = [DISPATCH] if _may_share_loops(program) else []
     with Workers() as workers:
+        prepare(likely, workers)  # the pool takes longest: beside the writing of the kernels
 
-        def take(part: str, source: Source, likely: list[str]) -> None:
+        def take(part: str, source: Source, symbols: list[str]) -> None:
             coming[part] = linked_part(part) or workers.compile(source)
-            prepare(likely, workers)
+            prepare(symbols, workers)
+            likely.extend(symbols)
 
         lowering = lower_segment(name, program, canonical, take)
+        link_coming(likely)
         objects = {part: code if isinstance(code, bytes) else code() for part, code in coming.items()}
         symbols = outside_symbols(name, objects)
         prepare(symbols, workers)
     return lowering, symbols, objects
+
+
+def _may_share_loops(program: Program) -> bool:
+    """Whether some loop of a Program may be long enough for several threads; products of matrices have BLAS's."""
+    return any(
+        math.prod(map(most_size, v.aval.shape)) * _LEAST_WORK >= 2 * GRAIN
+        for e in program.equations
+        for v in (*e.inputs, *e.outputs)
+        if e.primitive.kernel != "dot_general"
+    )
 
 
 def outside_symbols(name: str, objects: dict[str, bytes]) -> list[str]:

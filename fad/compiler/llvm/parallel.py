@@ -19,8 +19,10 @@ from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
 
-__all__ = ["GRAIN", "Argument", "call_kernel", "declared", "stored", "thunk"]
+__all__ = ["DISPATCH", "GRAIN", "Argument", "call_kernel", "declared", "stored", "thunk"]
 
+DISPATCH = "fad_pool_dispatch"
+"""The function of the pool that calls a kernel."""
 _THUNK_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 
 
@@ -70,7 +72,7 @@ def call_kernel(
     table = stored(emitter, rows)
     words_function = thunk(module, function)
     kind = ir.FunctionType(ir.VoidType(), [words_function.type, POINTER, I64, I64, I64, POINTER, I64])
-    dispatch = declared(module, "fad_pool_dispatch", kind)
+    dispatch = declared(module, DISPATCH, kind)
     dispatch_arguments = [words_function, words, ir.Constant(I64, len(values)), emitter.raw(turns), emitter.raw(work)]
     emitter.builder.call(dispatch, [*dispatch_arguments, table, ir.Constant(I64, len(rows) // 4)])
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fad.compiler.llvm.pool_text import pool_source
+from fad.compiler.llvm.together_text import together_source
 from fad.core.config import config
 
 __all__ = ["GRAIN", "limited_threads", "source", "start_pool", "thread_count"]
@@ -34,9 +35,9 @@ def thread_count(asked: int | None = None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def source() -> str:
-    """The pool's assembly."""
-    return pool_source(GRAIN, _MOST_CHUNKS)
+def source(together: bool = False) -> str:
+    """The pool's assembly, or that of jobs of several kernels ``together``."""
+    return (together_source if together else pool_source)(GRAIN, _MOST_CHUNKS)
 
 
 def start_pool(address: Callable[[str], int]) -> None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from ctypes import CFUNCTYPE
+from functools import partial
 
 import llvmlite.binding as binding
 
-from fad.compiler.disk_cache import current_cache
+from fad.compiler.disk_cache import DiskCache, current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.library_calls import library_address
@@ -23,11 +26,12 @@ from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
 from fad.compiler.llvm.workers import Workers
 
-__all__ = ["link", "link_helper", "linked_part", "prepare"]
+__all__ = ["link", "link_coming", "link_helper", "linked_part", "prepare"]
 
 _RARELY = "_huge"
-_RARE = re.compile(rf"^declare .*@(fad_\w+{_RARELY})\(", re.MULTILINE)
-"""What helpers call in turn: functions for rare arguments."""
+_IN_TURN = (_RARELY, "_pool_run")
+_DECLARED = re.compile(rf"^declare .*@(fad_\w*(?:{'|'.join(_IN_TURN)}))\(", re.MULTILINE)
+"""What helpers call in turn: functions for rare arguments, the pool."""
 
 _provided: set[str] = set()
 _parts: dict[str, bytes] = {}
@@ -64,8 +68,16 @@ def prepare(symbols: Iterable[str], workers: Workers) -> None:
         if helper is not None and helper[0] not in _provided and helper[0] not in _coming:
             if not _is_kept(helper[0]):
                 source = helper[1]()
-                _coming[helper[0]] = workers.compile(source)
-                prepare(_RARE.findall(source.text), workers)
+                _coming[helper[0]] = workers.compile(source, partial(_keep, current_cache(), _helper_key(helper[0])))
+                prepare(_DECLARED.findall(source.text), workers)
+
+
+def link_coming(symbols: Iterable[str]) -> None:
+    """Link those helpers among symbols that threads compile, as they get ready, while others are still compiled."""
+    for symbol in symbols:
+        helper = _helper(symbol)
+        if helper is not None and helper[0] in _coming:
+            _provide(symbol)
 
 
 def link_helper(name: str, write: Callable[[], Source], version: str = "") -> int:
@@ -74,7 +86,7 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
         if name not in _provided:
             code = _helper_code(name, write, version)
             for symbol in called_symbols(code):
-                if symbol != name and symbol.endswith(_RARELY):
+                if symbol.endswith(_IN_TURN) and (_helper(symbol) or ("",))[0] != name:
                     _provide(symbol)
             engine().add([code])
             _provided.add(name)
@@ -82,26 +94,40 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
 
 
 def _helper_code(name: str, write: Callable[[], Source], version: str) -> bytes:
-    cache, coming = current_cache(), _coming.pop(name, None)
-    key = cache_key("helper", f"{name} {version}")
-    found = None if cache is None or coming is not None else cache.read(key)
+    coming = _coming.pop(name, None)
+    if coming is not None:
+        with suppress(CancelledError):
+            return coming()
+    cache, key = current_cache(), _helper_key(name, version)
+    found = None if cache is None else cache.read(key)
     if found is not None:
         return found[1]
-    code = engine().compile(write()) if coming is None else coming()
-    if cache is not None:
-        cache.write(key, {"helper": name}, code)
+    code = engine().compile(write())
+    _keep(cache, key, code)
     return code
+
+
+def _keep(cache: DiskCache | None, key: str, code: bytes) -> None:
+    """Put a helper on disk; the settings are those of the thread that asks for it, not of the one that compiles."""
+    if cache is not None:
+        cache.write(key, {}, code)
+
+
+def _helper_key(name: str, version: str = "") -> str:
+    return cache_key("helper", f"{name} {version}")
 
 
 def _is_kept(name: str) -> bool:
     cache = current_cache()
-    return cache is not None and os.path.exists(cache.path(cache_key("helper", f"{name} ")))
+    return cache is not None and os.path.exists(cache.path(_helper_key(name)))
 
 
 def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
     """The helper that defines a symbol, and what writes it; ``None`` for what is found elsewhere."""
     if not symbol.startswith("fad_"):
         return None
+    if symbol == "fad_pool_dispatch_many":
+        return symbol, lambda: Source(pool_source(together=True), 0)
     if symbol.startswith("fad_pool_"):
         return "fad_pool_dispatch", lambda: Source(pool_source(), 0)
     if symbol in ("fad_blas_enter", "fad_blas_leave"):

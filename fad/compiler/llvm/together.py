@@ -18,7 +18,7 @@ from fad.compiler.memory_plan import Block
 __all__ = ["Call", "Waiting", "arena_code", "buffer_code"]
 
 _BUFFER, _ARENA, _VALUE, _SIZES = range(4)
-"""How the pool finds a word, see :mod:`fad.compiler.llvm.pool_text`."""
+"""How the pool finds a word, see :mod:`fad.compiler.llvm.together_text`."""
 _MOST_CALLS = 512
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
@@ -13,35 +16,84 @@ from fad.compiler.llvm.side_by_side import is_side_by_side
 __all__ = ["Workers"]
 
 _MOST = 8
+_INTERVAL = 0.0002
+"""Seconds after which the thread that writes lets another one go on: those that compile need Python for a moment between LLVM's steps."""
 
 
 class Workers:
     """Threads for one compilation, inside ``with``; they are gone at its end.
 
-    The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile.
-    With one thread everything is compiled where it is handed over.
+    The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile. It compiles
+    as well while it waits for a piece. With one thread everything is compiled where it is handed over.
     """
 
     def __init__(self) -> None:
         count = min(thread_count(), _MOST) if is_side_by_side() else 1
-        self._threads = ThreadPoolExecutor(count, "fad-compiler") if count > 1 else None
+        self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
+        self._waiting: deque[tuple[Future[bytes], Callable[[], None]]] = deque()
 
     def __enter__(self) -> Workers:
         LLVM_LOCK.__enter__()
+        if self._threads is not None:
+            self._interval = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._interval, _INTERVAL))
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         try:
+            while (piece := self._taken()) is not None:
+                future, work = piece
+                work() if kind is None else future.cancel()
             if self._threads is not None:
-                self._threads.shutdown(wait=True, cancel_futures=kind is not None)
+                self._threads.shutdown(wait=True)
         finally:
+            if self._threads is not None:
+                sys.setswitchinterval(self._interval)
             LLVM_LOCK.__exit__()
 
-    def compile(self, source: Source) -> Callable[[], bytes]:
-        """Compile assembly; what it gives waits for the object file."""
+    def compile(self, source: Source, keep: Callable[[bytes], None] = lambda code: None) -> Callable[[], bytes]:
+        """Compile assembly, and give the object file to ``keep`` where it was compiled.
+
+        What it gives waits for the object file, in vain where the block was left by an exception: then it raises ``CancelledError``.
+        """
         engine().compiled += 1
-        if self._threads is not None:
-            return self._threads.submit(engine().compile_held, source).result
-        done: Future[bytes] = Future()
-        done.set_result(engine().compile_held(source))
-        return done.result
+        future: Future[bytes] = Future()
+        self._waiting.append((future, partial(_compile, engine().compile_held, source, keep, future)))
+        if self._threads is None:
+            self._next()
+        else:
+            self._threads.submit(self._next)
+        return partial(self._result, future)
+
+    def _result(self, future: Future[bytes]) -> bytes:
+        while not future.done() and self._next():
+            pass
+        return future.result()
+
+    def _taken(self) -> tuple[Future[bytes], Callable[[], None]] | None:
+        """The piece that waits for longest."""
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def _next(self) -> bool:
+        """Compile a piece, if one waits."""
+        piece = self._taken()
+        if piece is not None:
+            piece[1]()
+        return piece is not None
+
+
+def _compile(
+    make: Callable[[Source], bytes], source: Source, keep: Callable[[bytes], None], future: Future[bytes]
+) -> None:
+    try:
+        code = make(source)
+        keep(code)
+    except BaseException as error:
+        future.set_exception(error)
+        if not isinstance(error, Exception):  # an interruption is for who waits, whatever it waits for
+            raise
+    else:
+        future.set_result(code)
