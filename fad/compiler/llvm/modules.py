@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import llvmlite.binding as binding
 import llvmlite.ir as ir
 
@@ -11,10 +13,15 @@ from fad.compiler.llvm.math_library import definitions
 __all__ = ["add_blas_guard", "likely_symbols", "new_module"]
 
 
+@cache
+def _triple() -> str:
+    return binding.get_default_triple()  # which waits until no other thread is in LLVM
+
+
 def new_module(name: str) -> ir.Module:
     """An empty module whose math functions are linked, not defined."""
     module = ir.Module(name)
-    module.triple = binding.get_default_triple()
+    module.triple = _triple()
     definitions(module, external=True)
     return module
 

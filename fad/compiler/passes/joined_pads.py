@@ -16,6 +16,8 @@ __all__ = ["join_pads"]
 _MOST_BYTES = 1 << 18
 """A larger array is not copied together: loops that ask where they are read and write it only once."""
 
+_MOST_TERMS = 256
+
 
 def join_pads(program: Program) -> Program:
     """Write sums of padded arrays that fill one axis without a gap as concatenations."""
@@ -44,7 +46,7 @@ class _Joining:
         if out is None or out.size * out.dtype.itemsize > _MOST_BYTES or out.dtype.kind not in "fiu":
             return None
         pads = self._terms(equation, out)
-        axes = {_padded_axis(e) for e in pads}
+        axes = {None} if pads is None else {_padded_axis(e) for e in pads}
         axis = axes.pop()
         if axes or axis is None:
             return None
@@ -57,13 +59,18 @@ class _Joining:
         long = sum(e.inputs[0].aval.shape[axis] > LARGEST_STATIC for e in pads)
         return ([e.inputs[0] for e in pads], axis) if end == out.shape[axis] and long > 1 else None
 
-    def _terms(self, equation: Equation, out: ShapedArray) -> list[Equation]:
-        """The operations whose results are added up."""
+    def _terms(self, equation: Equation, out: ShapedArray) -> list[Equation] | None:
+        """The operations whose results are added up, unless they are too many."""
         found: list[Equation] = []
-        for atom in equation.inputs:
-            made = self._made.get(atom) if isinstance(atom, Var) and atom.aval == out else None
-            is_sum = made is not None and made.primitive.name == "add" and self._uses[made.outputs[0]] == 1
-            found += self._terms(made, out) if is_sum else [made or equation]  # type: ignore[arg-type]
+        waiting = [equation]
+        while waiting:
+            equation = waiting.pop()
+            for atom in equation.inputs:
+                made = self._made.get(atom) if isinstance(atom, Var) and atom.aval == out else None
+                is_sum = made is not None and made.primitive.name == "add" and self._uses[made.outputs[0]] == 1
+                (waiting if is_sum else found).append(made or equation)
+            if len(found) + len(waiting) > _MOST_TERMS:
+                return None
         return found
 
 

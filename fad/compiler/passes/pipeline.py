@@ -8,6 +8,7 @@ from fad.compiler.passes.complex_parts import split_complex
 from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.joined_pads import join_pads
+from fad.compiler.passes.joined_writes import join_writes
 from fad.compiler.passes.layouts import arrange_products, fold_transposes
 from fad.compiler.passes.loop_products import separate_products
 from fad.compiler.passes.loops import simplify_scans
@@ -40,6 +41,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     widen_narrow_floats,
     split_complex,
     fold,
+    join_writes,
     join_pads,
     remove_dead,
     fold_transposes,
