@@ -142,7 +142,8 @@ def test_cross_entropy_of_labels_makes_no_array_of_the_logits_size_but_its_gradi
         return fnp.mean(fnp.log(fnp.sum(fnp.exp(shifted), axis=1)) - shifted[fnp.arange(200), y])
 
     compiled = check_compiled(fad.value_and_grad(loss), X, labels)
-    assert kernels(compiled)[0].endswith("* h[j] + 0.0")
+    # The maximum, the exponentials, their sum and the gradient are one pass over the rows.
+    assert kernels(compiled)[0].endswith("* g[j] + 0.0")
     assert sum(step.arena_size for step in compiled.steps) < X.nbytes / 4
 
 

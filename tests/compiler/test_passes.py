@@ -115,7 +115,8 @@ def test_folding_computes_scalars():
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: x * 1.0, lambda x: 1.0 * x, lambda x: x / 1.0, lambda x: x - 0.0, lambda x: +x]
+    "function",
+    [lambda x: x * 1.0, lambda x: 1.0 * x, lambda x: x / 1.0, lambda x: x - 0.0, lambda x: +x, fad.stop_gradient],
 )
 def test_neutral_operations_vanish(function):
     assert names(fold(staged(function, X))) == []

@@ -53,7 +53,8 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | list[E
     first = equation.inputs[0]
     same_type = first.aval.shape == out.shape and first.aval.dtype == out.dtype and first.aval.weak == out.weak
     if same_type and (
-        name in ("convert", "positive", "reshape", "broadcast_to") or equation.primitive.kernel == "identity"
+        name in ("convert", "positive", "stop_gradient", "reshape", "broadcast_to")
+        or equation.primitive.kernel == "identity"
     ):
         return first
     if name in _REDUCTIONS and all(first.aval.shape[a] == 1 for a in equation.params["axes"]):
