@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import llvmlite.ir as ir
@@ -81,13 +81,50 @@ class VectorWriter:
         self._started: dict[Any, Any] = {}
         self._totals: dict[Any, ir.Value] = {}
 
-    def begin(self, outer: ir.Block) -> None:
-        """Start each reduction with a vector that changes nothing; without, it starts with the first turns."""
+    def begin(self, outer: ir.Block, totals: Mapping[Any, ir.Value] | None = None) -> None:
+        """Start each reduction with a vector, by default one that changes nothing; without, it starts with the first turns."""
         for reduction in self._loop.reductions:
             kind = self._vector_type(reduction.read.type)
             total = self._put(ir.PhiInstr(self._block, kind, ""))
-            total.add_incoming(_splat_constant(kind, NEUTRAL[reduction.name]), outer)
+            total.add_incoming(self._nothing(reduction) if totals is None else totals[reduction], outer)
             self._started[reduction] = self._totals[reduction] = total
+
+    def _nothing(self, reduction: Any) -> ir.Value:
+        return _splat_constant(self._vector_type(reduction.read.type), NEUTRAL[reduction.name])
+
+    def narrow(self, total: ir.Block, lanes: int, rest: ir.Block, source: ir.Block) -> dict[Any, ir.Value]:
+        """Each reduction in fewer lanes, as a block finds it that comes after all turns or, from ``source``, after none."""
+        whole, self._block = self._block, total
+        found = {}
+        for reduction, vector in self._totals.items():
+            started = self._started[reduction]
+            started.add_incoming(vector, whole)
+            narrow = self._halved(reduction, vector, lanes)
+            before = started.incomings[0][0]
+            if isinstance(before, ir.Constant):
+                before = _splat_constant(narrow.type, NEUTRAL[reduction.name])
+            phi = ir.PhiInstr(rest, narrow.type, "")
+            rest.instructions.append(phi)
+            phi.add_incoming(before, source)
+            phi.add_incoming(narrow, total)
+            found[reduction] = phi
+        return found
+
+    def _halved(self, reduction: Any, vector: ir.Value, lanes: int) -> ir.Value:
+        """The lanes combined, half with half, until there are only so many."""
+        count = vector.type.count
+        while count > lanes:
+            count //= 2
+            halves = [
+                self._put(
+                    ir.ShuffleVector(
+                        self._block, vector, _poison(vector.type), _mask(list(range(first, first + count)))
+                    )
+                )
+                for first in (0, count)
+            ]
+            vector = self._combined(reduction, *halves)
+        return vector
 
     def write(self, at: ir.Value) -> None:
         """Write all of the body; ``at`` is the counter in the first of the turns."""
@@ -111,10 +148,10 @@ class VectorWriter:
             elif not isinstance(instruction, ir.GEPInstr):  # an address for each lane is made where it is used
                 self._vectors[id(instruction)] = self._widened(instruction)
 
-    def finish(self, total: ir.Block) -> None:
+    def finish(self, total: ir.Block, totals: Mapping[Any, ir.Value] | None = None) -> None:
         """Combine the lanes of each reduction, half with half, and that with the variable."""
         whole, self._block = self._block, total
-        for reduction, vector in self._totals.items():
+        for reduction, vector in (self._totals if totals is None else totals).items():
             if reduction in self._started:
                 self._started[reduction].add_incoming(vector, whole)
             count = 1 << (self._lanes - 1).bit_length()
@@ -122,15 +159,7 @@ class VectorWriter:
                 neutral = _splat_constant(vector.type, NEUTRAL[reduction.name])
                 lanes = [min(lane, self._lanes) for lane in range(count)]
                 vector = self._put(ir.ShuffleVector(total, vector, neutral, _mask(lanes)))
-            while count > 1:
-                count //= 2
-                halves = [
-                    self._put(
-                        ir.ShuffleVector(total, vector, _poison(vector.type), _mask(list(range(first, first + count))))
-                    )
-                    for first in (0, count)
-                ]
-                vector = self._combined(reduction, *halves)
+            vector = self._halved(reduction, vector, 1)
             place = self._fixed_value(reduction.place)
             before = self._put(ir.LoadInstr(total, place))
             before.align = reduction.read.align

@@ -60,9 +60,9 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     """
     loops = []
     try:
-        for head, latch in _innermost(function, most_turns):
+        for head, latch, nested in _innermost(function, most_turns):
             with suppress(_Kept):
-                loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN)))
+                loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN), nested))
     except _Unsuited:
         return False
     for loop in loops:
@@ -77,8 +77,8 @@ def has_loops(function: ir.Function) -> bool:
     return any(block.name.startswith(("loop", "repeat")) for block in function.blocks)
 
 
-def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[tuple[ir.Block, ir.Block]]:
-    """The first and the last block of each innermost loop that is to be widened."""
+def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Iterator[tuple[ir.Block, ir.Block, bool]]:
+    """The first and the last block of each innermost loop that is to be widened, and whether it is inside another loop."""
     before: dict[ir.Block, list[ir.Block]] = {}
     for block in function.blocks:
         for following in block.terminator.operands:
@@ -91,11 +91,12 @@ def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Ite
             heads[block] = first.incomings[0][1]
         elif block.name.startswith("repeat"):
             raise _Unsuited
+    bodies = {head: {head} if head is latch else set(_body(head, latch, before)) for head, latch in heads.items()}
     for head, latch in heads.items():
         if most_turns.get(head) == 0:
             continue
-        if head is latch or not any(b in heads for b in _body(head, latch, before) if b is not head):
-            yield head, latch
+        if head is latch or not any(b in heads for b in bodies[head] if b is not head):
+            yield head, latch, any(head in body for other, body in bodies.items() if other is not head)
 
 
 def _is_head(block: ir.Block, source: ir.Block) -> bool:
@@ -283,7 +284,7 @@ class _Loop:
         How many turns are done at once.
     """
 
-    def __init__(self, head: ir.Block, latch: ir.Block, most: int):
+    def __init__(self, head: ir.Block, latch: ir.Block, most: int, nested: bool):
         self.head, self.latch, self.counter, self.most = head, latch, head.instructions[0], most
         self.test, self.back = latch.instructions[-2:]
         self.outer, self.last = self.counter.incomings[1][1], self.test.operands[1]
@@ -308,7 +309,10 @@ class _Loop:
             if any(self.step(value) not in (0, VARIES) for value in reduction.links.values()):
                 raise _Unsuited
         self._check_memory()
+        self._full = 0
         self.lanes = self._lanes()
+        # A loop that runs again and again leaves few turns to do one by one.
+        self._widths = [self.lanes, self._full] if nested and self.lanes > self._full else [self.lanes]
 
     def operands(self, instruction: Any) -> Any:
         """What an instruction computes with."""
@@ -390,7 +394,7 @@ class _Loop:
         """How many turns are done at once."""
         varying = [i for i in self.body if self.steps.get(id(i), VARIES) is VARIES]
         bits = max([element_bits(i) for i in varying], default=64)
-        full = max(definitions(self.head.module).target.vector_bits // max(bits, 8), 2)
+        full = self._full = max(definitions(self.head.module).target.vector_bits // max(bits, 8), 2)
         one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
         is_large = one_by_one or len(varying) > _MANY
         places = [i.operands[0] for i in varying if isinstance(i, ir.LoadInstr)]
@@ -453,36 +457,43 @@ class _Loop:
         writer.finish(block)
 
     def _write_parts(self) -> None:
-        """A loop over whole vectors, and the loop as it was for the rest."""
-        function, bit = self.head.function, ir.IntType(1)
-        whole, total, rest = (function.append_basic_block(n) for n in ("vectors", "total", "rest"))
-        outer, i64 = self.outer, self.counter.type
-        del outer.instructions[-1]
-        count = _put(outer, ir.Instruction(outer, i64, "sub", [self.last, self.first]))
-        count = _put(outer, ir.Instruction(outer, i64, "and", [count, ir.Constant(i64, -self.lanes)]))
-        limit = _put(outer, ir.Instruction(outer, i64, "add", [self.first, count]))
-        test = _put(outer, ir.ICMPInstr(outer, "slt", self.first, limit))
-        _end(outer, ir.ConditionalBranch(outer, "br", [test, whole, rest]))
+        """A loop over whole vectors, perhaps one over fewer lanes, and the loop as it was for the rest."""
+        function, i64 = self.head.function, self.counter.type
+        source, start = self.outer, self.first
+        del source.instructions[-1]
+        totals: dict[Any, ir.Value] | None = None
+        for lanes in self._widths:
+            whole, total, rest = (function.append_basic_block(n) for n in ("vectors", "total", "rest"))
+            count = _put(source, ir.Instruction(source, i64, "sub", [self.last, start]))
+            count = _put(source, ir.Instruction(source, i64, "and", [count, ir.Constant(i64, -lanes)]))
+            limit = _put(source, ir.Instruction(source, i64, "add", [start, count]))
+            test = _put(source, ir.ICMPInstr(source, "slt", start, limit))
+            _end(source, ir.ConditionalBranch(source, "br", [test, whole, rest]))
 
-        at = _put(whole, ir.PhiInstr(whole, i64, ""))
-        writer = VectorWriter(self, whole, self.lanes)
-        writer.begin(outer)
-        writer.write(at)
-        following = _put(whole, ir.Instruction(whole, i64, "add", [at, ir.Constant(i64, self.lanes)], flags=["nsw"]))
-        test = _put(whole, ir.ICMPInstr(whole, "slt", following, limit))
-        _end(whole, ir.ConditionalBranch(whole, "br", [test, whole, total]))
-        at.add_incoming(self.first, outer)
-        at.add_incoming(following, whole)
-        writer.finish(total)
-        _end(total, ir.Branch(total, "br", [rest]))
+            at = _put(whole, ir.PhiInstr(whole, i64, ""))
+            writer = VectorWriter(self, whole, lanes)
+            writer.begin(source, totals)
+            writer.write(at)
+            following = _put(whole, ir.Instruction(whole, i64, "add", [at, ir.Constant(i64, lanes)], flags=["nsw"]))
+            test = _put(whole, ir.ICMPInstr(whole, "slt", following, limit))
+            _end(whole, ir.ConditionalBranch(whole, "br", [test, whole, total]))
+            at.add_incoming(start, source)
+            at.add_incoming(following, whole)
 
-        start = _put(rest, ir.PhiInstr(rest, i64, ""))
-        start.add_incoming(self.first, outer)
-        start.add_incoming(limit, total)
-        test = _put(rest, ir.ICMPInstr(rest, "slt", start, self.last))
-        _end(rest, ir.ConditionalBranch(rest, "br", [test, self.head, self.done]))
-        self.counter.incomings[1] = (start, rest)
-        assert test.type == bit
+            begun = _put(rest, ir.PhiInstr(rest, i64, ""))
+            begun.add_incoming(start, source)
+            begun.add_incoming(limit, total)
+            if len(self._widths) == 1:
+                writer.finish(total)
+            else:
+                totals = writer.narrow(total, self._widths[-1], rest, source)
+            _end(total, ir.Branch(total, "br", [rest]))
+            source, start = rest, begun
+        if totals:
+            VectorWriter(self, source, self._widths[-1]).finish(source, totals)
+        test = _put(source, ir.ICMPInstr(source, "slt", start, self.last))
+        _end(source, ir.ConditionalBranch(source, "br", [test, self.head, self.done]))
+        self.counter.incomings[1] = (start, source)
 
 
 def _is_work(call: ir.CallInstr) -> bool:
