@@ -198,6 +198,30 @@ def test_kernels_are_shared_between_segments():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_segments_find_words_in_tables_and_share_products(dtype):
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(600, 90)).astype(dtype), rng.normal(size=(90, 90)).astype(dtype) / 9
+    scale = dtype == "float32" and np.float32(1.5) or 1.5
+
+    def f(xp, x, w):
+        kept = []
+        for _ in range(6):
+            x = xp.tanh(x @ w) * scale
+            kept.append(xp.max(x, axis=0) + xp.sum(x * x))  # a value that waits in a register, memory for each chunk
+            x = x / xp.max(xp.abs(x))
+        return x, *kept
+
+    (_, source, _) = parts_of(lambda x, w: f(fnp, x, w), x, w)[-1]
+    functions = [line for line in source.text.splitlines() if line.startswith("define internal")]
+    assert sum("product" in line and "_words" not in line for line in functions) == 1
+    assert sum(line.startswith('define internal void @"words') for line in functions) == 1
+    for found, expected in zip(fad.jit(lambda x, w: f(fnp, x, w))(x, w), f(np, x, w), strict=True):
+        assert found.dtype == expected.dtype
+        small = 100 * np.finfo(dtype).eps
+        np.testing.assert_allclose(found, expected, rtol=small, atol=small * np.max(np.abs(expected)))
+
+
 def words(text):
     return [line.split() for line in text.splitlines() if line.strip()]
 

@@ -30,7 +30,7 @@ from fad.compiler.llvm.linking import Source, called_symbols
 from fad.compiler.llvm.modules import add_blas_guard, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
-from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument
+from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument, stored
 from fad.compiler.llvm.parts import Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
@@ -38,7 +38,8 @@ from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
 from fad.compiler.llvm.symbols import link_coming, linked_part, prepare
 from fad.compiler.llvm.tiled import TiledCalls
-from fad.compiler.llvm.together import Call, Waiting, arena_code, buffer_code
+from fad.compiler.llvm.together import Call, Tables, Waiting, arena_code, buffer_code
+from fad.compiler.llvm.unused import drop_casts
 from fad.compiler.llvm.widening import has_loops
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
@@ -52,6 +53,8 @@ SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POI
 
 _LEAST_WORK = 3
 """The work of one element, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
+_SHORT = 10
+"""Steps of a segment whose calls are written without tables."""
 _FEW = 16
 """Equations on small values that are not worth LLVM's time."""
 
@@ -113,8 +116,10 @@ class Lowering:
         self._buffers_as: dict[ir.Type, ir.Value] = {}
         self.origins: dict[ir.Value, int] = {}
         self.waiting = Waiting(self)
+        self.tables: Tables | None = None
         self.tiled: TiledCalls | None = None
         self._functions: dict[Hashable, tuple[ir.Function, Any]] = {}
+        self._shared: dict[Hashable, ir.Function] = {}
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
         self.uses_blas = False
@@ -290,6 +295,16 @@ class Lowering:
         copy = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, I64])
         source, target = builder.bitcast(source, POINTER), builder.bitcast(target, POINTER)
         builder.call(copy, [target, source, count, ir.Constant(ir.IntType(1), 0)])
+
+    def words_of(self, values: Sequence[ir.Value]) -> ir.Value:
+        """The arguments of a kernel in memory: long code has a table of where they are found, as each word stored is three instructions."""
+        return stored(self.emitter, values) if self.tables is None else self.tables.words(values)
+
+    def shared_function(self, key: Hashable, write: Callable[[], ir.Function]) -> ir.Function:
+        """A function of this module that operations with equal keys share."""
+        if key not in self._shared:
+            self._shared[key] = write()
+        return self._shared[key]
 
     # -- groups -----------------------------------------------------------------------------------------------------------
 
@@ -517,6 +532,8 @@ def _lowered(
     name: str, program: Program, plan: Plan, canonical: Canonical, take: Take, clock: Any, donated: Sequence[int]
 ) -> Lowering:
     lowering = Lowering(f"{name}_body", canonical, take, clock)
+    if len(plan.steps) > _SHORT:
+        lowering.tables = Tables(lowering)
     for number, var in enumerate((*program.inputs, *program.constants)):
         lowering.elements.storage[var] = lowering.buffer(number, var)
     first = len(program.inputs) + len(program.constants)
@@ -536,6 +553,7 @@ def _lowered(
         clock.place = lowering.words(first + len(program.outputs))
     lowering.write_program(program, outputs, plan)
     lowering.emitter.finish(ir.Constant(I64, 0))
+    drop_casts(lowering.emitter.function)
     if lowering.uses_blas:
         make_cold(add_blas_guard(lowering.module, lowering.emitter.function, name))
     else:

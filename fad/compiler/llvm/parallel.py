@@ -68,7 +68,7 @@ def call_kernel(
             size = emitter.multiply(argument.count, argument.dtype.itemsize)
             combining = _combining_address(lowering, argument.reduction, argument.dtype)
             rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
-    words = stored(emitter, values)
+    words = lowering.words_of(values)
     table = stored(emitter, rows)
     words_function = thunk(module, function)
     kind = ir.FunctionType(ir.VoidType(), [words_function.type, POINTER, I64, I64, I64, POINTER, I64])

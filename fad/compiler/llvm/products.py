@@ -70,6 +70,15 @@ def write_product(lowering: Any, equation: Equation) -> None:
         return
     product = _product_of(equation)
     places = [*[lowering.place(a) for a in equation.inputs], out]
+    shapes = [*product[2:], *[p.shape for p in places]]
+    key = (product.left, product.right, lowering.canonical.encode(shapes), *[p.skip for p in places], out.dtype)
+    function = lowering.shared_function(key, lambda: _function(lowering, product, places))
+    lowering.uses_blas = True
+    _call(lowering, function, product, [Argument(p.pointer) for p in places])
+
+
+def _function(lowering: Any, product: _Product, places: list[Memory]) -> ir.Function:
+    """The function of a product, for equal ones of a segment."""
     kind = places[0].pointer.type
     name = lowering.module.get_unique_name(f"{lowering.name}_product")
     function_type = ir.FunctionType(ir.VoidType(), [kind, kind, kind, lowering.sizes.type, I64, I64])
@@ -84,8 +93,7 @@ def write_product(lowering: Any, equation: Equation) -> None:
     else:
         _write_batch(emitter, product, arrays, begin, end)
     emitter.finish()
-    lowering.uses_blas = True
-    _call(lowering, function, product, [Argument(p.pointer) for p in places])
+    return function
 
 
 def _call(lowering: Any, function: ir.Function, product: _Product, arguments: list[Argument]) -> None:
@@ -192,46 +200,55 @@ def _gemm(
     stride: Ix,
 ) -> None:
     """Call gemm. BLAS counts in columns, so it computes the transposed product of the transposed operands."""
-    kind = llvm_type(dtype)
     (first, second, result), (rows, columns, inner) = pointers, sizes
     left, right = product.left, product.right
-    arguments = [
-        _letter(emitter, "T" if right.free_is_slow else "N"),
-        _letter(emitter, "N" if left.free_is_slow else "T"),
-        *[_integer(emitter, n) for n in (columns, rows, inner)],
-        _number(emitter, kind, 1.0),
-        second,
-        _integer(emitter, _at_least_one(_leading(emitter, product.y_shape, right))),
-        first,
-        _integer(emitter, _at_least_one(_leading(emitter, product.x_shape, left))),
-        _number(emitter, kind, 0.0),
-        result,
-        _integer(emitter, stride),
-    ]
-    symbol = blas_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
+    numbers = (
+        columns,
+        rows,
+        inner,
+        _at_least_one(_leading(emitter, product.y_shape, right)),
+        _at_least_one(_leading(emitter, product.x_shape, left)),
+        stride,
+    )
+    letters = [_letter("T" if right.free_is_slow else "N"), _letter("N" if left.free_is_slow else "T")]
+    arguments = [*letters, *[emitter.raw(n) for n in numbers], second, first, result]
     module = emitter.function.module
-    if symbol not in module.globals:
-        ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
-    emitter.builder.call(module.globals[symbol], arguments)
+    name = f"gemm{dtype.itemsize}"
+    kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+    function = module.globals.get(name) or _by_values(module, name, kind, dtype)
+    emitter.builder.call(function, arguments)
+
+
+def _by_values(module: ir.Module, name: str, kind: ir.FunctionType, dtype: Any) -> ir.Function:
+    """Gemm as a function of its values: it wants their addresses."""
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    make_cold(function)
+    emitter = Emitter(function, function.args[0], {})
+    right, left, *numbers, second, first, result = function.args
+    columns, rows, inner, second_step, first_step, stride = [
+        _placed(emitter, emitter.builder.trunc(n, I32)) for n in numbers
+    ]
+    one, zero = [_placed(emitter, ir.Constant(llvm_type(dtype), value)) for value in (1.0, 0.0)]
+    letters = [_placed(emitter, letter) for letter in (right, left)]
+    arguments = [*letters, columns, rows, inner, one, second, second_step, first, first_step, zero, result, stride]
+    symbol = blas_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
+    blas = ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
+    emitter.builder.call(blas, arguments)
+    emitter.finish()
+    return function
 
 
 def _at_least_one(n: Ix) -> Ix:
     return max(n, 1) if isinstance(n, int) else n
 
 
-def _integer(emitter: Emitter, n: Ix) -> ir.Value:
-    place = emitter.variable(I32)
-    emitter.builder.store(emitter.builder.trunc(emitter.raw(n), I32), place)
+def _placed(emitter: Emitter, value: ir.Value) -> ir.Value:
+    """The address of a value."""
+    place = emitter.variable(value.type)
+    emitter.builder.store(value, place)
     return place
 
 
-def _number(emitter: Emitter, kind: ir.Type, value: float) -> ir.Value:
-    place = emitter.variable(kind)
-    emitter.builder.store(ir.Constant(kind, value), place)
-    return place
-
-
-def _letter(emitter: Emitter, letter: str) -> ir.Value:
-    place = emitter.variable(POINTER.pointee)
-    emitter.builder.store(ir.Constant(POINTER.pointee, ord(letter)), place)
-    return place
+def _letter(letter: str) -> ir.Value:
+    return ir.Constant(POINTER.pointee, ord(letter))

@@ -7,19 +7,24 @@ not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
+import numpy as np
 
-from fad.compiler.llvm.emission import I64, POINTER, Ix
+from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel, declared, stored, thunk
+from fad.compiler.llvm.parts import make_cold
 from fad.compiler.memory_plan import Block
 
-__all__ = ["Call", "Waiting", "arena_code", "buffer_code"]
+__all__ = ["Call", "Tables", "Waiting", "arena_code", "buffer_code"]
 
 _BUFFER, _ARENA, _VALUE, _SIZES = range(4)
 """How the pool finds a word, see :mod:`fad.compiler.llvm.together_text`."""
 _MOST_CALLS = 512
+_FEW = 2
+"""So many words are as well stored one by one."""
 
 
 def buffer_code(number: int) -> int:
@@ -126,6 +131,80 @@ class Waiting:
         dispatch = declared(module, "fad_pool_dispatch_many", kind)
         count, word_count = ir.Constant(I64, len(calls)), ir.Constant(I64, len(codes))
         emitter.builder.call(dispatch, [table, count, words, word_count, places])
+
+
+class Tables:
+    """The arguments of kernels, as tables of where a segment's function finds them. Stored one by one they would be most of a long function.
+
+    Parameters
+    ----------
+    lowering : Lowering
+        What writes the code.
+    """
+
+    def __init__(self, lowering: Any):
+        self._lowering = lowering
+        self._places: ir.Value | None = None
+
+    def words(self, values: Sequence[ir.Value]) -> ir.Value:
+        """The address of the values, eight bytes each."""
+        lowering = self._lowering
+        emitter, module = lowering.emitter, lowering.module
+        found, codes = [], []
+        for value in values:
+            code = _SIZES if value is lowering.sizes else lowering.origins.get(value)
+            if code is None:
+                code = 4 * len(found) + _VALUE
+                found.append(value)
+            codes.append(code)
+        if len(values) - len(found) <= _FEW:
+            return stored(emitter, values)
+        if self._places is None:
+            self._places = self._known_places()
+        if found:
+            last = emitter.builder.gep(self._places, [ir.Constant(I64, _VALUE + 1)])
+            emitter.builder.store(emitter.builder.ptrtoint(stored(emitter, found), I64), last)
+        table = _table(module, f"{lowering.name}_words", [ir.Constant(I64, c) for c in codes])
+        words = emitter.small_array(np.dtype(np.int64), len(values))
+        function = lowering.shared_function("words", lambda: _decoder(module))
+        emitter.builder.call(function, [words, table, ir.Constant(I64, len(codes)), self._places])
+        return emitter.builder.bitcast(words, POINTER)
+
+    def _known_places(self) -> ir.Value:
+        """The buffers, the sizes, the arena, and room for values."""
+        lowering, entry = self._lowering, self._lowering.emitter.entry
+        places = lowering.emitter.small_array(np.dtype(np.int64), 4)
+        for number, value in enumerate((lowering.buffers, lowering.sizes, lowering.arena)):
+            entry.store(entry.ptrtoint(value, I64), entry.gep(places, [ir.Constant(I64, number)]))
+        return places
+
+
+def _decoder(module: ir.Module) -> ir.Function:
+    """``void f(words, codes, count, places)``: what codes stand for."""
+    address = I64.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [address, POINTER, I64, address])
+    function = ir.Function(module, kind, module.get_unique_name("words"))
+    function.linkage = "internal"
+    make_cold(function)
+    words, codes, count, places = function.args
+    emitter = Emitter(function, words, {})
+    codes = emitter.entry.bitcast(codes, address)
+    with emitter.loop(0, Index(count, 0), plain=True) as i:
+        builder, number = emitter.builder, partial(ir.Constant, I64)
+        code = builder.load(builder.gep(codes, [i.value]))
+        which = builder.and_(code, number(3))
+        is_sizes, is_value = (builder.icmp_unsigned("==", which, number(n)) for n in (_SIZES, _VALUE))
+        inside = builder.icmp_unsigned("==", which, number(_ARENA))
+        place = builder.zext(builder.icmp_unsigned("!=", which, number(_BUFFER)), I64)  # offsets are among the sizes
+        place = builder.select(is_value, number(_VALUE + 1), place)
+        base = builder.load(builder.gep(places, [place]))
+        at = builder.select(is_sizes, number(0), builder.lshr(code, number(2)))
+        found = builder.load(builder.gep(builder.inttoptr(base, address), [at]))
+        arena = builder.load(builder.gep(places, [number(2)]))
+        found = builder.select(inside, builder.add(found, arena), found)
+        builder.store(builder.select(is_sizes, base, found), builder.gep(words, [i.value]))
+    emitter.finish()
+    return function
 
 
 class _Values:

@@ -1,4 +1,4 @@
-"""Leaving out what a function computes for nothing: LLVM would drop it too, after it has read it."""
+"""Leaving out what a function computes for nothing: LLVM would drop it too, after it has read it. So are casts of addresses, which say nothing to LLVM."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 import llvmlite.ir as ir
 
-__all__ = ["drop_unused"]
+__all__ = ["drop_casts", "drop_unused"]
 
 _PURE = {
     ir.Instruction,
@@ -42,3 +42,25 @@ def drop_unused(function: ir.Function) -> None:
     if unused:
         for block in function.blocks:
             block.instructions = [i for i in block.instructions if id(i) not in unused]
+
+
+def drop_casts(function: ir.Function) -> None:
+    """Use addresses as they were before they were cast to another kind of pointer; whoever copies instructions wants the casts."""
+    instructions = [i for block in function.blocks for i in block.instructions]
+    cast = {id(i): i.operands[0] for i in instructions if type(i) is ir.CastInstr and _is_of_address(i)}
+    if not cast:
+        return
+    for key, source in cast.items():
+        while id(source) in cast:
+            source = cast[id(source)]
+        cast[key] = source
+    for instruction in instructions:
+        if any(id(o) in cast for o in instruction.operands):
+            instruction.operands = [cast.get(id(o), o) for o in instruction.operands]
+            if isinstance(instruction, ir.GEPInstr):
+                instruction.pointer = instruction.operands[0]
+    drop_unused(function)
+
+
+def _is_of_address(instruction: ir.CastInstr) -> bool:
+    return isinstance(instruction.type, ir.PointerType) and isinstance(instruction.operands[0].type, ir.PointerType)
