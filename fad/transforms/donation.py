@@ -64,7 +64,18 @@ def call_donating(program: Program, leaves: Sequence[Any]) -> list[Any]:
 class DonatingShortcut:
     """The native call for one signature of a function with donated arguments; gives ``MISS`` for arguments of another one."""
 
-    __slots__ = ("_caller", "_donated", "_name", "_out_tree", "_overwritten", "_single", "_treedef", "program", "stamp")
+    __slots__ = (
+        "_arrays",
+        "_caller",
+        "_donated",
+        "_name",
+        "_out_tree",
+        "_overwritten",
+        "_single",
+        "_treedef",
+        "program",
+        "stamp",
+    )
 
     def __init__(
         self,
@@ -78,11 +89,16 @@ class DonatingShortcut:
         self._caller, self.program, self.stamp = caller, program, stamp
         self._treedef, self._out_tree, self._single = treedef, out_tree, out_tree.is_leaf()
         self._overwritten, self._donated, self._name = tuple(overwritten), tuple(program.donated), program.name
+        # How many arguments there are if each is an array, which need not be flattened; the native call refuses anything else.
+        count = len(program.inputs)
+        self._arrays = count if treedef == flatten(((0,) * count, {}))[1] else -1
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        leaves, treedef = flatten((args, kwargs))
-        if treedef != self._treedef:
-            return MISS
+        leaves: Any = args
+        if kwargs or len(args) != self._arrays or not all(type(args[k]) is Array for k in self._overwritten):
+            leaves, treedef = flatten((args, kwargs))
+            if treedef != self._treedef:
+                return MISS
         check_donated(self._name, leaves, self._donated)
         given = list(leaves)
         for k in self._overwritten:
