@@ -32,20 +32,20 @@ NOTES: dict[str, str] = {
         "tanh of 2.4 ns each, within 2 ULP, are most of it; JAX's rational function takes 1.9."
     ),
     "transformer block step": (
-        "The large products run at 87 to 119 GFLOP/s on two threads and take half of the step; the six batched ones of attention (128 x 32 x 128) "
-        "at 17 to 40, and take 7.3 of 24.1 ms: BLAS copies each small matrix first. Tiles without BLAS were tried and were no faster on one thread. "
-        "The scores and their softmax are written to memory, GELU stores five arrays (12 MB) of which one would do, and the gradient of the "
-        "maximum, which cancels, is computed."
+        "The large products run at 97 to 150 GFLOP/s on two threads and take two thirds of the step; the six batched ones of attention (128 x 32 x 128) "
+        "at 58 to 115, and take 2.3 of 14.5 ms. Gradient over primal: two products for each of the primal's are three times its work already; beyond that, the "
+        "primal lost more than the gradient when attention's products went to two threads. The scores and their softmax are written to memory, and the "
+        "gradient of the maximum, which cancels, is computed."
     ),
     "convolutional network step": (
         "Gradient over primal: the two gradients of a convolution cost as much as it each (45 to 76 GFLOP/s on two threads, the primal 52 to 70). "
         "AdamW's update, which the loss alone does without, is in the numerator too."
     ),
-    "transformer step": "Gradient over primal: AdamW's update is in the numerator, and attention's small products, see the transformer block.",
+    "transformer step": "Gradient over primal: AdamW's update is in the numerator, and three times the primal's products, see the transformer block.",
     "LSTM by scan, 100 steps": (
-        "Half of the time are five products of each turn at 41 to 44 GFLOP/s, too small for more than one thread. A quarter passes between the "
-        "kernels of a turn, in the two loops themselves. From process to process the same code takes 15.4 to 21.6 ms (before and after the changes of the "
-        "thread pool, with and without its waiting): not explained."
+        "Products of the stacked input and the gradients by weights are one product each outside of the loop; the two that remain in each turn run at 37 to "
+        "46 GFLOP/s, too small for more than one thread, and take half of the time. What differs between processes by up to 1.5 is the machine: JAX and PyTorch "
+        "differ likewise beside it in the same process, and the ratio stays between 0.57 and 0.68."
     ),
     "per-example gradients": (
         "Gradient over primal: two thirds of the step write the gradients, 5.5 MB, at the speed of memory; the primal writes next to nothing."

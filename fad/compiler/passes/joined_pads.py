@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.passes.redundancy import rebuilt, remove_dead
 from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
@@ -33,12 +33,12 @@ class _Joining:
         self._uses.update(a for a in program.outputs if isinstance(a, Var))
 
     def result(self) -> Program:
-        """The Program with concatenations; the sums between are dead code."""
+        """The Program with concatenations, without the sums between."""
         joined = {id(e): pieces for e in self._program.equations if (pieces := self._pieces(e)) is not None}
         equations: list[Equation] = []
         for equation in self._program.equations:
             equations += _concatenation(equation, *joined[id(equation)]) if id(equation) in joined else [equation]
-        return rebuilt(self._program, equations, self._program.outputs) if joined else self._program
+        return remove_dead(rebuilt(self._program, equations, self._program.outputs)) if joined else self._program
 
     def _pieces(self, equation: Equation) -> tuple[list[Atom], int] | None:
         """The arrays that a sum joins, in order, and along which axis."""

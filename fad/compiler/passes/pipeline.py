@@ -43,7 +43,6 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     fold,
     join_writes,
     join_pads,
-    remove_dead,
     fold_transposes,
     separate_products,
     expand_positions,
