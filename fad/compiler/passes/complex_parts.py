@@ -187,7 +187,7 @@ class _Splitter:
         start, parts, joined = len(self.equations), dict(self._parts), set(self._joined)
         try:
             self._split(equation)
-        except (_Unsplit, FadError, AttributeError, TypeError, KeyError):
+        except (_Unsplit, FadError):
             del self.equations[start:]
             self._parts, self._joined = parts, joined
             for atom in equation.inputs:
@@ -372,6 +372,8 @@ class _Formulas:
                 if name not in EXACT:
                     raise _Unsplit
                 return FORMULAS[name](self, *[self._pair(o, operands) for o in operands])
+            if name not in REGISTRY:
+                raise _Unsplit
             atoms = [o if isinstance(o, Atom) else Literal(o) for o in operands]
             return self._splitter.bind(REGISTRY[name], atoms, self._source)
 
