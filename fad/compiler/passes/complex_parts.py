@@ -46,17 +46,17 @@ def split_complex(program: Program) -> Program:
     >>> import fad.numpy as fnp
     >>> from fad.compiler.passes.complex_parts import split_complex
     >>> print(split_complex(fad.make_program(lambda z: fnp.abs(z * 1j))(fnp.ones(3, dtype=complex))))
-    <lambda>(z:complex128[3])
-      a:float64[3] = real(z)
-      b:float64[3] = imag(z)
-      c:float64[3] = a * 0.0
-      d:float64[3] = b * 1.0
-      e:float64[3] = c - d
-      f:float64[3] = a * 1.0
-      g:float64[3] = b * 0.0
-      h:float64[3] = f + g
-      i:float64[3] = hypot(e, h)
-      return i
+    <lambda>(a:complex128[3])
+      b:float64[3] = real(a)
+      c:float64[3] = imag(a)
+      d:float64[3] = b * 0.0
+      e:float64[3] = c * 1.0
+      f:float64[3] = d - e
+      g:float64[3] = b * 1.0
+      h:float64[3] = c * 0.0
+      i:float64[3] = g + h
+      j:float64[3] = hypot(f, i)
+      return j
     """
     if not any(_is_complex(a) for e in program.equations for a in (*e.inputs, *e.outputs)):
         return program
