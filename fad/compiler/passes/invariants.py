@@ -7,9 +7,10 @@ from typing import Any
 
 from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect
 
-__all__ = ["Invariants", "OuterConstants", "unchanging_carries"]
+__all__ = ["VIEWS", "Invariants", "OuterConstants", "unchanging_carries"]
 
-_VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
+VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
+"""Operations that only move elements or make them from nothing, by name."""
 
 
 def unchanging_carries(body: Program, first: int, inputs: Sequence[Atom], outputs: Sequence[Var]) -> list[int]:
@@ -82,7 +83,7 @@ class Invariants:
             unchanging = all(self.is_fixed(a) or a in fixed for a in equation.inputs) and not has_effect(equation)
             if unchanging and not equation.primitive.higher_order and self._may_move(equation):
                 fixed.update(dict.fromkeys(equation.outputs, equation))
-                dear = equation.primitive.name not in _VIEWS
+                dear = equation.primitive.name not in VIEWS
                 if dear or any(v in wanted for v in equation.outputs):
                     self._hoist_with_inputs(equation, fixed)
         # An equation without results is there for its effect.

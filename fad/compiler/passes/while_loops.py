@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fad.compiler.access import REDUCTIONS
-from fad.compiler.passes.invariants import Invariants, OuterConstants, unchanging_carries
+from fad.compiler.passes.invariants import VIEWS, Invariants, OuterConstants, unchanging_carries
 from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
 from fad.core.program import Atom, Equation, Program, Var, used_equations
 
 __all__ = ["simplify_whiles"]
-
-_SAFE = REDUCTIONS | {"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota", "dot_general"}
-"""Operations that are no elementwise functions and cannot fail, by kernel."""
 
 
 def simplify_whiles(program: Program, simplified: Callable[[Program], Program]) -> Program:
@@ -28,20 +25,17 @@ def simplify_whiles(program: Program, simplified: Callable[[Program], Program]) 
     for equation in program.equations:
         inputs = [substituted(a, env) for a in equation.inputs]
         equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
-        if equation.primitive.name == "while":
-            narrowed = _narrowed(equation, simplified, constants, env)
-            equations += narrowed
-        else:
-            equations.append(equation)
+        is_loop = equation.primitive.name == "while"
+        equations += _narrowed(equation, simplified, constants, env) if is_loop else [equation]
     outputs = [substituted(a, env) for a in program.outputs]
     return remove_dead(rebuilt(program, equations, outputs, constants.values))
 
 
 def _cannot_fail(equation: Equation) -> bool:
-    kernel = equation.primitive.kernel
-    if equation.primitive.name == "power":
+    name, kernel = equation.primitive.name, equation.primitive.kernel
+    if name == "power":
         return equation.outputs[0].aval.dtype.kind in "fc"  # integers refuse negative exponents
-    return callable(kernel) or kernel in _SAFE
+    return callable(kernel) or kernel in REDUCTIONS or name in VIEWS or name == "dot_general"
 
 
 def _narrowed(
