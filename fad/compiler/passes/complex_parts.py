@@ -14,7 +14,7 @@ import numpy as np
 from fad.compiler.complex_formulas import EXACT, FORMULAS
 from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.passes.inlining import inline, separate_scopes
-from fad.compiler.passes.redundancy import substituted
+from fad.compiler.passes.redundancy import rewired, substituted
 from fad.core.avals import ShapedArray, real_dtype
 from fad.core.errors import FadError
 from fad.core.primitive import REGISTRY, Primitive
@@ -97,8 +97,7 @@ class _Splitter:
         self._scopes = dict(scopes)
         for equation in program.equations:
             start = len(self.equations)
-            inputs = [self.known(a) for a in equation.inputs]
-            self._add_equation(Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source))
+            self._add_equation(rewired(equation, self._env))
             scope = scopes.get(equation.outputs[0]) if equation.outputs else None
             if scope is not None:
                 made = self.equations[start:]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.passes.redundancy import rebuilt, substituted
+from fad.compiler.passes.redundancy import rebuilt, rewired, substituted
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
 
@@ -23,9 +23,7 @@ def fold(program: Program) -> Program:
     made: dict[Var, Equation] = {}
     equations: list[Equation] = []
     for equation in program.equations:
-        inputs = [substituted(a, env) for a in equation.inputs]
-        if any(a is not b for a, b in zip(inputs, equation.inputs, strict=True)):
-            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        equation = rewired(equation, env)
         replacement = _replacement(equation, made)
         if isinstance(replacement, Atom):
             env[equation.outputs[0]] = replacement

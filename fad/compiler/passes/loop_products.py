@@ -13,7 +13,7 @@ from typing import Any
 from fad.compiler.matrices import as_matrix, free_axes
 from fad.compiler.passes.inlining import inline, separate_scopes
 from fad.compiler.passes.layouts import fold_transposes
-from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
+from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect
@@ -127,20 +127,19 @@ class _Separation:
         env: dict[Var, Atom] = {}
         kept: list[Equation] = []
         for equation in self._inner:
-            inputs = [substituted(a, env) for a in equation.inputs]
-            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+            equation = rewired(equation, env)
             kept.append(equation)
-            if all(self._is_fixed(a) for a in inputs) and not equation.primitive.higher_order:
+            if all(self._is_fixed(a) for a in equation.inputs) and not equation.primitive.higher_order:
                 if equation.outputs and not has_effect(equation):
                     self._fixed.update(equation.outputs)
                     self._made_fixed(equation)
                 continue
             position = self._changing(equation)
-            if position is None or inputs[position] not in self._rows:
+            if position is None or equation.inputs[position] not in self._rows:
                 continue
             out = equation.outputs[0]
             if _lies_well(equation, position, False) and self._pays(equation, [out.aval]):
-                stack = self._rows[inputs[position]]  # type: ignore[index]
+                stack = self._rows[equation.inputs[position]]  # type: ignore[index]
                 row = env[out] = Var(out.aval)
                 self._rows[row] = self._all_turns(equation, position, stack, self._before)
                 kept.pop()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.compiler.passes.invariants import Invariants, OuterConstants, unchanging_carries
-from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
+from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var, used_equations
@@ -32,8 +32,7 @@ def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -
     equations: list[Equation] = []
     constants = OuterConstants(program)
     for equation in program.equations:
-        inputs = [substituted(a, env) for a in equation.inputs]
-        equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        equation = rewired(equation, env)
         start = len(equations)
         if _is_scan(equation):
             narrowing = _Narrowing(equation, simplified(equation.params["program"]), made, read, kept, constants)
@@ -99,10 +98,7 @@ class _Narrowing:
         self._stacked: dict[Var, Atom] = {}
         self._env: dict[Var, Atom] = {}
         self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
-        inner = [
-            Equation(e.primitive, [substituted(a, self._env) for a in e.inputs], e.params, e.outputs, e.source)
-            for e in body.equations
-        ]
+        inner = [rewired(e, self._env) for e in body.equations]
         rest = [*self._first, *self._invariants.hoist(inner, body.outputs)]
         self._rebuild(rest, carry, read)
 
@@ -192,8 +188,7 @@ class _Narrowing:
         self.equations.append(Equation(equation.primitive, inputs, params, results, equation.source))
         env: dict[Var, Atom] = dict(self.replaced)
         for e in reversed(after):
-            inputs = [substituted(a, env) for a in e.inputs]
-            self.equations.append(Equation(e.primitive, inputs, e.params, e.outputs, e.source))
+            self.equations.append(rewired(e, env))
 
     def _without_slices(
         self, var: Var, atom: Atom, views: dict[Any, Equation], after: list[Equation]

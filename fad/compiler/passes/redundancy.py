@@ -10,7 +10,7 @@ import numpy as np
 from fad.compiler.passes.inlining import separate_scopes
 from fad.core.program import Atom, Equation, Program, Var, has_effect, used_equations
 
-__all__ = ["literal_key", "merge_equal", "remove_dead", "substituted"]
+__all__ = ["literal_key", "merge_equal", "remove_dead", "rewired", "substituted"]
 
 
 def remove_dead(program: Program) -> Program:
@@ -39,6 +39,14 @@ def substituted(atom: Atom, env: dict[Var, Atom]) -> Atom:
     return env.get(atom, atom) if isinstance(atom, Var) else atom
 
 
+def rewired(equation: Equation, env: dict[Var, Atom]) -> Equation:
+    """The equation with what stands for its inputs; itself if nothing does."""
+    inputs = [substituted(a, env) for a in equation.inputs]
+    if all(a is b for a, b in zip(inputs, equation.inputs, strict=True)):
+        return equation
+    return Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+
+
 def literal_key(value: Any) -> Hashable:
     """Equal only for the same value of the same type, signed zeros and NaN payloads apart."""
     return type(value), np.asarray(value).tobytes()
@@ -49,10 +57,10 @@ def _parameter_key(value: Any) -> Hashable:
     return literal_key(value) if isinstance(value, (float, complex, np.generic)) else (type(value), value)
 
 
-def _key(equation: Equation, inputs: list[Atom], scope: int) -> Hashable | None:
+def _key(equation: Equation, scope: int) -> Hashable | None:
     if has_effect(equation):
         return None
-    atoms = tuple(a if isinstance(a, Var) else literal_key(a.value) for a in inputs)
+    atoms = tuple(a if isinstance(a, Var) else literal_key(a.value) for a in equation.inputs)
     params = tuple((k, _parameter_key(v)) for k, v in sorted(equation.params.items()))
     key = (equation.primitive, atoms, params, scope)
     try:
@@ -69,15 +77,13 @@ def merge_equal(program: Program) -> Program:
     seen: dict[Hashable, list[Var]] = {}
     equations = []
     for equation in program.equations:
-        inputs = [substituted(a, env) for a in equation.inputs]
+        equation = rewired(equation, env)
         scope = scopes.get(equation.outputs[0], 0) if equation.outputs else 0
-        key = _key(equation, inputs, scope)
+        key = _key(equation, scope)
         found = None if key is None else seen.get(key)
         if found is not None:
             env.update(zip(equation.outputs, found, strict=True))
             continue
-        if inputs != equation.inputs:
-            equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
         if key is not None:
             seen[key] = equation.outputs
         equations.append(equation)

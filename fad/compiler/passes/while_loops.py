@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from fad.compiler.access import REDUCTIONS
 from fad.compiler.passes.invariants import VIEWS, Invariants, OuterConstants, unchanging_carries
-from fad.compiler.passes.redundancy import rebuilt, remove_dead, substituted
+from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.program import Atom, Equation, Program, Var, used_equations
 
 __all__ = ["simplify_whiles"]
@@ -23,8 +23,7 @@ def simplify_whiles(program: Program, simplified: Callable[[Program], Program]) 
     equations: list[Equation] = []
     constants = OuterConstants(program)
     for equation in program.equations:
-        inputs = [substituted(a, env) for a in equation.inputs]
-        equation = Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
+        equation = rewired(equation, env)
         is_loop = equation.primitive.name == "while"
         equations += _narrowed(equation, simplified, constants, env) if is_loop else [equation]
     outputs = [substituted(a, env) for a in program.outputs]
