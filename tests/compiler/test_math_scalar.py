@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from fad.compiler.complex_formulas import FORMULAS
+from fad.compiler.llvm import scalar_complex
+from fad.compiler.llvm.scalar_value import Value
 from fad.core.errors import DTypeError
 from tests.compiler.math_loops import Loop
 
@@ -210,28 +213,39 @@ def complex_samples(dtype: str, seed: int) -> np.ndarray:
     return z.astype(dtype)
 
 
+def on_pairs(name: str):
+    """The formula as a loop's body that takes and gives complex numbers."""
+
+    def body(k, *operands):
+        found = FORMULAS[name](k, *map(scalar_complex.parts, operands))
+        return found if isinstance(found, Value) else scalar_complex.join(*found)
+
+    return body
+
+
 @pytest.mark.parametrize("dtype", ["c16", "c8"])
-def test_complex_numbers(dtype):
+def test_formulas_of_complex_numbers(dtype):
     x, y = complex_samples(dtype, 0), complex_samples(dtype, 1)[::-1]
     y = np.where(y == 0, 1, y)
     small = np.where(np.abs(x) < 50, x, 1).astype(dtype)
     eps = np.finfo(dtype).eps
     for name in "add subtract multiply divide".split():
-        expected = getattr(np, name)(x, y)
-        got = Loop(lambda k, a, b, name=name: getattr(k, name)(a, b), [dtype, dtype], dtype)(x, y)
-        np.testing.assert_allclose(got, expected, rtol=4 * eps, atol=0, err_msg=name)
+        got = Loop(on_pairs(name), [dtype, dtype], dtype)(x, y)
+        np.testing.assert_allclose(got, getattr(np, name)(x, y), rtol=4 * eps, atol=0, err_msg=name)
     for name in "negative conjugate square exp sin cos sinh cosh absolute real imag sign".split():
         expected = np.asarray(getattr(np, name)(small))
-        got = Loop(lambda k, a, name=name: getattr(k, name)(a), [dtype], expected.dtype)(small)
+        got = Loop(on_pairs(name), [dtype], expected.dtype)(small)
         np.testing.assert_allclose(got, expected, rtol=6 * eps, atol=0, err_msg=name)
     for name, atol in (("reciprocal", 0), ("log", 4 * eps)):
         z = small[small != 0]
-        got = Loop(lambda k, a, name=name: getattr(k, name)(a), [dtype], dtype)(z)
+        got = Loop(on_pairs(name), [dtype], dtype)(z)
         np.testing.assert_allclose(got, getattr(np, name)(z), rtol=6 * eps, atol=atol, err_msg=name)
-    for name in "equal not_equal logical_and logical_or".split():
-        check(name, [dtype, dtype], x, np.where(np.arange(x.size) % 2, x, y))
-    for name in "isnan isinf isfinite logical_not".split():
-        check(name, [dtype], x)
+    for name in ("equal", "not_equal"):
+        other = np.where(np.arange(x.size) % 2, x, y)
+        got = Loop(on_pairs(name), [dtype, dtype], "?")(x, other)
+        np.testing.assert_array_equal(got, getattr(np, name)(x, other), err_msg=name)
+    for name in "isnan isinf isfinite".split():
+        np.testing.assert_array_equal(Loop(on_pairs(name), [dtype], "?")(x), getattr(np, name)(x), err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", ["c16", "c8"])
@@ -247,3 +261,8 @@ def test_complex_conversions_and_choices(dtype):
     np.testing.assert_array_equal(got, np.array([1, -2.5], dtype))
     with pytest.raises(DTypeError, match="tanh takes float16, float32 or float64, and got complex"):
         Loop(lambda k, a: k.tanh(a), [dtype], dtype)
+    for name in "isnan conjugate".split():
+        with pytest.raises(DTypeError, match=f"{name} takes real numbers, and got complex"):
+            Loop(lambda k, a, name=name: getattr(k, name)(a), [dtype], dtype)
+    with pytest.raises(DTypeError, match="add takes real numbers, and got complex"):
+        Loop(lambda k, a: k.add(a, a), [dtype], dtype)

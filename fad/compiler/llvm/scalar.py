@@ -5,14 +5,13 @@ are named like NumPy's functions, take and give `Value`s (an LLVM value and its 
 NaN, infinities, signed zeros, integer wrap-around, division by zero. Nothing here can trap.
 
 Booleans are `i1` in registers and bytes in memory; float16 is stored as such and computed in float32, bfloat16 only stored
-and converted; a complex value holds a pair of LLVM values, and has the functions of `scalar_complex`.
+and converted; a complex value holds a pair of LLVM values, and can be moved, converted and taken apart.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import llvmlite.ir as ir
@@ -21,7 +20,7 @@ import numpy as np
 from fad.compiler.llvm import scalar_casts, scalar_complex, scalar_float, scalar_integer
 from fad.compiler.llvm.math_library import FUNCTIONS, call_target, definitions
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type, memory_type
-from fad.core.avals import bfloat16
+from fad.core.avals import bfloat16, real_dtype
 from fad.core.errors import DTypeError
 
 __all__ = ["ScalarBuilder", "Value"]
@@ -40,25 +39,6 @@ _ALIASES = {
 _ORDERED = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}
 
 
-def _with_complex(cls: type) -> type:
-    """Let the methods that `scalar_complex.FUNCTIONS` names take complex operands too."""
-    for name in scalar_complex.FUNCTIONS:
-        setattr(cls, name, _dispatching(name, cls.__dict__.get(name)))
-    cls.true_divide, cls.abs, cls.fabs = cls.divide, cls.absolute, cls.absolute
-    return cls
-
-
-def _dispatching(name: str, method: Callable[..., Value] | None) -> Callable[..., Value]:
-    def function(k: ScalarBuilder, *operands: Any) -> Value:
-        if any(isinstance(v, Value) and v.dtype.kind == "c" for v in operands):
-            operands = k._pair(name, *operands) if len(operands) == 2 else operands
-            return scalar_complex.FUNCTIONS[name](k, *operands)
-        return k.__getattr__(name)(*operands) if method is None else method(k, *operands)
-
-    return function if method is None else wraps(method)(function)
-
-
-@_with_complex
 class ScalarBuilder:
     """Builds scalar code at the position of an `ir.IRBuilder`.
 
@@ -107,7 +87,7 @@ class ScalarBuilder:
             return Value(ir.Constant(llvm_type(dtype), int(np.asarray(value).astype(dtype).view(np.uint16))), dtype)
         number = np.asarray(value).astype(dtype).item()
         if dtype.kind == "c":
-            part = scalar_complex.part_dtype(dtype)
+            part = real_dtype(dtype)
             return scalar_complex.join(self.constant(number.real, part), self.constant(number.imag, part))
         if dtype.kind == "f":
             return Value(ir.Constant(llvm_type(dtype), float(number)), dtype)
@@ -133,7 +113,7 @@ class ScalarBuilder:
         """Read an element from memory; `pointer` points to `memory_type(dtype)`."""
         dtype = np.dtype(dtype)
         if dtype.kind == "c":
-            part = scalar_complex.part_dtype(dtype)
+            part = real_dtype(dtype)
             return scalar_complex.join(*[self.load(p, part) for p in self._part_pointers(pointer)])
         self._note_width(dtype)
         raw = self.builder.load(pointer, typ=memory_type(dtype))
@@ -173,7 +153,13 @@ class ScalarBuilder:
             raise DTypeError(
                 f"kernel function {name} got operands of dtypes {x.dtype} and {y.dtype}; convert one with k.astype"
             )
+        if name != "select":
+            self._must_be_real(name, x)
         return x, y
+
+    def _must_be_real(self, name: str, x: Value) -> None:
+        if x.dtype.kind == "c":
+            raise self._refuse(name, x, "real numbers")
 
     def _refuse(self, name: str, x: Value, wanted: str) -> DTypeError:
         return DTypeError(f"kernel function {name} takes {wanted}, and got {x.dtype}; convert with k.astype")
@@ -214,7 +200,7 @@ class ScalarBuilder:
                 return self._in_single(lambda a, b: self._arithmetic(name, real, integer, boolean, a, b), x, y)
             return Value(getattr(self.builder, real)(x.ir, y.ir, flags=self._flags), x.dtype)
         operation = boolean if x.dtype == BOOL else integer
-        if not operation:
+        if not operation or x.dtype.kind == "c":
             raise self._refuse(name, x, "numbers")
         return Value(getattr(self.builder, operation)(x.ir, y.ir), x.dtype)
 
@@ -238,6 +224,8 @@ class ScalarBuilder:
         if x.dtype.kind != "f":
             raise self._refuse("divide", x, "floats")
         return self._arithmetic("divide", "fdiv", "", "", x, y)
+
+    true_divide = divide
 
     def fma(self, x: Value, y: Any, z: Any) -> Value:
         """Return x * y + z, rounded once where the CPU can, twice where it cannot."""
@@ -266,6 +254,8 @@ class ScalarBuilder:
         if x.dtype.kind == "f":
             return self._intrinsic("fabs", x)
         return x if x.dtype.kind in "bu" else self.select(self.less(x, 0), self.negative(x), x)
+
+    abs = fabs = absolute
 
     def square(self, x: Value) -> Value:
         """Return x * x"""
@@ -398,7 +388,7 @@ class ScalarBuilder:
         x, y = self._pair("select", x, y)
         if x.dtype.kind == "c":
             return scalar_complex.select(self, condition, x, y)
-        return Value(self.builder.select(self._truth(condition).ir, x.ir, y.ir), x.dtype)
+        return Value(self.builder.select(self.truth(condition).ir, x.ir, y.ir), x.dtype)
 
     where = select
 
@@ -442,16 +432,19 @@ class ScalarBuilder:
 
     def isnan(self, x: Value) -> Value:
         """Whether x is NaN."""
+        self._must_be_real("isnan", x)
         if x.dtype.kind != "f":
             return self.constant(False, BOOL)
         return Value(self.builder.fcmp_unordered("uno", x.ir, x.ir), BOOL)
 
     def isinf(self, x: Value) -> Value:
         """Whether x is infinite."""
+        self._must_be_real("isinf", x)
         return self.equal(self.absolute(x), math.inf) if x.dtype.kind == "f" else self.constant(False, BOOL)
 
     def isfinite(self, x: Value) -> Value:
         """Whether x is neither infinite nor NaN."""
+        self._must_be_real("isfinite", x)
         return self.less(self.absolute(x), math.inf) if x.dtype.kind == "f" else self.constant(True, BOOL)
 
     def signbit(self, x: Value) -> Value:
@@ -480,14 +473,15 @@ class ScalarBuilder:
 
     def real(self, x: Value) -> Value:
         """The real part."""
-        return x
+        return scalar_complex.parts(x)[0] if x.dtype.kind == "c" else x
 
     def imag(self, x: Value) -> Value:
         """The imaginary part."""
-        return self.zero(x)
+        return scalar_complex.parts(x)[1] if x.dtype.kind == "c" else self.zero(x)
 
     def conjugate(self, x: Value) -> Value:
         """The complex conjugate."""
+        self._must_be_real("conjugate", x)
         return x
 
     # -- bits and truth ---------------------------------------------------------------------------------------------
@@ -539,24 +533,27 @@ class ScalarBuilder:
         """The number of one bits in |x|, as uint8."""
         return self.astype(self._intrinsic("ctpop", self.absolute(x)), np.uint8)
 
-    def _truth(self, x: Value) -> Value:
+    def truth(self, x: Value) -> Value:
+        """Whether x is true; any number but zero is, NaN too."""
+        if x.dtype.kind == "c":
+            return self.logical_or(self.real(x), self.imag(x))
         return x if x.dtype == BOOL else self.not_equal(x, 0)
 
     def logical_and(self, x: Value, y: Value) -> Value:
         """Whether both are true; any number but zero is."""
-        return self.bitwise_and(self._truth(x), self._truth(y))
+        return self.bitwise_and(self.truth(x), self.truth(y))
 
     def logical_or(self, x: Value, y: Value) -> Value:
         """Whether one is true."""
-        return self.bitwise_or(self._truth(x), self._truth(y))
+        return self.bitwise_or(self.truth(x), self.truth(y))
 
     def logical_xor(self, x: Value, y: Value) -> Value:
         """Whether exactly one is true."""
-        return self.bitwise_xor(self._truth(x), self._truth(y))
+        return self.bitwise_xor(self.truth(x), self.truth(y))
 
     def logical_not(self, x: Value) -> Value:
         """Whether x is false."""
-        return self.invert(self._truth(x))
+        return self.invert(self.truth(x))
 
     # -- conversions ------------------------------------------------------------------------------------------------
 

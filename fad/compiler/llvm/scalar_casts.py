@@ -13,7 +13,7 @@ import numpy as np
 
 from fad.compiler.llvm import scalar_complex
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type
-from fad.core.avals import bfloat16
+from fad.core.avals import bfloat16, real_dtype
 
 if TYPE_CHECKING:
     from fad.compiler.llvm.scalar import ScalarBuilder
@@ -28,9 +28,9 @@ def convert(k: ScalarBuilder, x: Value, dtype: np.dtype) -> Value:
     if dtype == bfloat16:
         return _to_bfloat16(k, convert(k, x, FLOAT32))
     if dtype == BOOL:
-        return k.not_equal(x, 0)
+        return k.truth(x)
     if dtype.kind == "c":
-        part = scalar_complex.part_dtype(dtype)
+        part = real_dtype(dtype)
         source = scalar_complex.parts(x) if x.dtype.kind == "c" else (x, k.zero(x))
         return scalar_complex.join(*[convert(k, v, part) for v in source])
     if x.dtype.kind == "c":
