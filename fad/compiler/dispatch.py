@@ -13,7 +13,7 @@ from typing import Any
 from fad.compiler.outcomes import NativeFailure
 from fad.core.config import config
 from fad.core.errors import FadError
-from fad.core.program import Program, evaluate
+from fad.core.program import Program, evaluate, has_effect
 
 __all__ = [
     "CompilerWarning",
@@ -40,19 +40,24 @@ def _warn(reason: str) -> None:
 
 
 def compilation_is_on() -> bool:
-    """Whether the settings ask for native code; checks for NaN and infinity look at every single operation."""
-    return config.compile and not (config.check_nans or config.check_infs)
+    """Whether the settings ask for native code, and for nothing else to be done with its results."""
+    return config.compile and not checks_are_on()
 
 
-def _compiled(program: Program) -> Any:
-    """The compiled Program, or ``None`` with a warning."""
+def checks_are_on() -> bool:
+    """Whether results are checked for NaN or infinity."""
+    return config.check_nans or config.check_infs
+
+
+def _compiled(program: Program, infs: bool | None = None) -> Any:
+    """The compiled Program, with tests of what it computes if ``infs`` is given; or ``None`` with a warning."""
     if find_spec("llvmlite") is None:
         _warn("llvmlite is not installed; pip install llvmlite, or set fad.config.compile = False")
         return None
-    from fad.compiler.execution import CompiledProgram
+    from fad.compiler.execution import compile_program
 
     try:
-        return CompiledProgram(program)
+        return compile_program(program, infs)
     except FadError:
         raise
     except Exception as error:
@@ -104,6 +109,8 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
     if countdown.left > 0:
         countdown.left -= 1
         return evaluate(program, *args)
+    if checks_are_on():
+        return _run_checked(program, args)
     native = compiled_program(program)
     if native is None:
         return evaluate(program, *args)
@@ -111,6 +118,32 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
         return native(*args)
     except NativeFailure:
         return evaluate(program, *args)
+
+
+def _compiled_with_tests(program: Program, infs: bool) -> Any:
+    """The compiled Program that tests what it computes; ``None`` also where it has effects, which must not happen twice."""
+    return None if any(map(has_effect, program.equations)) else _compiled(program, infs)
+
+
+def _run_checked(program: Program, args: Sequence[Any]) -> list[Any]:
+    """The outputs of a Program whose operations are to make no NaN or infinity.
+
+    Native code tells whether one of them may have; then the Program is evaluated, where each operation is checked by itself.
+    """
+    infs = config.check_infs
+    native = program.cached(("checked", infs), lambda: _compiled_with_tests(program, infs)) if config.compile else None
+    if native is None:
+        return evaluate(program, *args)
+    try:
+        # What Python computes between native segments is looked at in native code as well.
+        with config.using(check_nans=False, check_infs=False):
+            *outs, raised = native(*args)
+    except NativeFailure:
+        return evaluate(program, *args)
+    if raised:
+        with config.using(compile=False):
+            evaluate(program, *args)
+    return outs
 
 
 def c_function(name: str, native: Any, signature: str | None, argument_names: Sequence[str]) -> Any:

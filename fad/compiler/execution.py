@@ -11,6 +11,7 @@ import numpy as np
 
 from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
+from fad.compiler.finite_flags import flagged
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.caller import is_checked, make_caller
 from fad.compiler.llvm.pool import limited_threads
@@ -21,7 +22,7 @@ from fad.compiler.segments import HostStep, split
 from fad.core.config import config
 from fad.core.program import Atom, Literal, Program, Var
 
-__all__ = ["CompiledProgram", "NativeSegment"]
+__all__ = ["CompiledProgram", "NativeSegment", "compile_program"]
 
 _LONG_WORK = 20_000
 
@@ -189,6 +190,11 @@ class CompiledProgram:
             for var in dead:
                 del env[var]
         return [env[v] for v in self._flat.outputs]
+
+
+def compile_program(program: Program, infs: bool | None) -> CompiledProgram:
+    """Compile a Program; with ``infs`` its last result tells whether a NaN, or if it is true an infinity, may have been made."""
+    return CompiledProgram(program if infs is None else flagged(program, infs))
 
 
 def donated_inputs(program: Program, flat: Program, steps: Sequence[Any]) -> tuple[int, ...]:

@@ -9,12 +9,19 @@ from fad.compiler.own_outputs import with_own_outputs
 from fad.compiler.passes.pipeline import simplified
 from fad.core.program import Equation, Program, Var
 
-__all__ = ["body_program", "nested_constants", "nested_programs", "renamed"]
+__all__ = ["body_program", "nested_constants", "nested_programs", "renamed", "settled"]
 
 
 def body_program(program: Program) -> Program:
     """A nested Program after all passes, every output a variable of its own."""
     return program.cached("body", lambda: with_own_outputs(simplified(program)))
+
+
+def settled(program: Program) -> Program:
+    """A Program that needs no passes: it is compiled as it is."""
+    same = Program(program.inputs, program.equations, program.outputs, program.constants, program.name)
+    program.cached("body", lambda: same)
+    return program
 
 
 def nested_programs(equation: Equation) -> Iterator[Program]:

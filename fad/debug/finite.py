@@ -61,8 +61,8 @@ def _raise_if_bad(values: Sequence[Any], made: Callable[[int], str], sources: Se
 
 def _checked_evaluation(self: Any, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     out = _plain[EvalTrace](self, primitive, args, params)
-    # A constant that the user wrote down is no accident.
-    if args:
+    # A constant that the user wrote down is no accident; in loops and calls each operation has been checked by itself.
+    if args and not primitive.higher_order:
         _raise_if_bad(out if primitive.multiple_results else [out], lambda k: f"the result of {primitive.name}", args)
     return out
 
@@ -100,6 +100,8 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
         try:
             found = pullback(cotangent, *values)
             given = cotangent if isinstance(cotangent, list) else [cotangent]
+            if primitive.higher_order:
+                return found
             _raise_if_bad(
                 found if isinstance(found, list | tuple) else [found],
                 lambda k: f"in the backward pass of {primitive.name} the cotangent of argument {k}",

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.dispatch import run_program
+from fad.core.errors import NonFiniteError
 from fad.core.program import evaluate
 from tests.compiler import program_steps
 from tests.compiler.compiled_programs import compile_program, program_of
@@ -141,6 +143,34 @@ def test_loops_over_random_bodies(program, seed):
 
     compare(loop, [xs])
     compare(fad.grad(lambda xs: sum(fnp.sum(o) for o in loop(xs))), [xs])
+
+
+def complaint(run):
+    """What a check says of a NaN or an infinity; None if it says nothing."""
+    with fad.config.using(check_nans=True, check_infs=True), np.errstate(all="ignore"):
+        try:
+            run()
+        except NonFiniteError as error:
+            return str(error)
+    return None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(shapes, shapes, steps(), st.booleans(), st.integers(0, 10))
+def test_checks_of_compiled_code_find_what_evaluation_finds(first, second, program, differentiated, seed):
+    def f(*inputs):
+        # Roots of negative numbers, and infinite slopes at zero; some of them chosen, cut off or reduced by what follows.
+        return function_of(program)(*[fnp.sqrt(x) for x in inputs])
+
+    def loss(*inputs):
+        return sum(fnp.sum(out) for out in f(*inputs))
+
+    generator = np.random.default_rng(seed)
+    args = [np.maximum(generator.normal(size=s) + 1.0, float(generator.integers(-1, 2))) for s in (first, second)]
+    staged = program_of(fad.value_and_grad(loss) if differentiated else f, *args)
+    with fad.config.using(compile=False):
+        expected = complaint(lambda: evaluate(staged, *args))
+    assert complaint(lambda: run_program(staged, args)) == expected
 
 
 # --- Programs of all operations ----------------------------------------------------------------------------------------------------------
