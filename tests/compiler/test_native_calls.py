@@ -52,6 +52,11 @@ def twice(function):
         np.array(0.7),
         np.arange(12.0),
         np.arange(12, dtype="i2"),
+        0.7 + 2j,
+        np.complex64(0.7 + 2j),
+        np.complex128(0.7 + 2j),
+        np.arange(12.0) * 1j,
+        np.arange(12, dtype="c8") + 1j,
     ],
 )
 def test_repeated_calls_agree(x):
@@ -62,6 +67,14 @@ def test_repeated_calls_agree(x):
         np.testing.assert_allclose(
             np.asarray(result), np.asarray(expected), rtol=1e-3 if expected.dtype.itemsize < 4 else 1e-6
         )
+
+
+@pytest.mark.parametrize("z", [0.5 - 2j, np.complex128(0.5 - 2j), np.complex64(0.5 - 2j), np.arange(3, dtype="c8") * 1j])
+def test_complex_numbers_are_taken(z):
+    call = native(lambda z: z * z + 1, z)
+    np.testing.assert_array_equal(np.asarray(call(z)), z * z + 1)
+    for other in (0.5, np.float64(0.5), np.zeros((3, 1), "c8"), np.zeros(3), 1):
+        assert call(other) is MISS
 
 
 def test_what_fits_is_taken_and_what_does_not_is_missed():

@@ -74,6 +74,7 @@ def layout_is_known() -> bool:
         return False
     probe = np.empty((3, 5), np.float32)
     base, number = id(probe), 2.5
+    pair, single = (complex(2.5, -1.5), np.complex128(2.5 - 1.5j)), np.complex64(2.5 - 1.5j)
     return (
         _word(base + 8) == id(np.ndarray)
         and _word(base + 16) == probe.ctypes.data
@@ -83,6 +84,8 @@ def layout_is_known() -> bool:
         and ctypes.c_int32.from_address(base + 64).value & 257 == 257
         and ctypes.c_double.from_address(id(number) + 16).value == number
         and ctypes.c_double.from_address(id(np.float64(2.5)) + 16).value != 0
+        and all((ctypes.c_double * 2).from_address(id(z) + 16)[:] == [z.real, z.imag] for z in pair)
+        and (ctypes.c_float * 2).from_address(id(single) + 16)[:] == [single.real, single.imag]
     )
 
 
@@ -112,14 +115,15 @@ def _numpy_function(number: int) -> int:
     return _word(table + 8 * number)
 
 
-_KINDS = {"f": 1, "i": 2, "b": 3}
+_KINDS = {"f": (1, float), "c": (1, complex), "i": (2, int), "b": (3, bool)}
+"""How a Python number is read, and its type, by the kind of dtype: the value of a float or complex stands at one place in the object."""
 
 
 def _argument_row(aval: ShapedArray, number: int, kept: list[Any]) -> list[int]:
     dtype = np.dtype(aval.dtype)
     if aval.weak:
-        kind = _KINDS[dtype.kind]
-        return [kind, number, id({1: float, 2: int, 3: bool}[kind]), id(True), 0, 0]
+        kind, python_type = _KINDS[dtype.kind]
+        return [kind, number, id(python_type), id(True), 0, 0]
     sizes = np.array(aval.shape or (0,), np.int64)
     kept += [sizes, dtype]
     return [0, number, id(dtype.type), id(dtype), len(aval.shape), sizes.ctypes.data]
@@ -127,7 +131,7 @@ def _argument_row(aval: ShapedArray, number: int, kept: list[Any]) -> list[int]:
 
 def is_checked(avals: Sequence[ShapedArray]) -> bool:
     """Whether the native caller knows how to check arguments of these types."""
-    return all(a.dtype.kind in "fiub" and (not a.weak or a.dtype.kind in _KINDS) for a in avals)
+    return all(a.dtype.kind in "fiubc" and (not a.weak or a.dtype.kind in _KINDS) for a in avals)
 
 
 def make_caller(

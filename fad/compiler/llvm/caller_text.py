@@ -16,7 +16,7 @@ word meaning                                      word meaning
 \                                                  16   where the memory of large results comes from
 ==== ===========================================  ==== ===========================================
 
-A row of the argument table: kind (0 array, 1 float, 2 int, 3 bool), number of its buffer or -1, type of a NumPy or Python scalar, dtype, number
+A row of the argument table: kind (0 array, 1 float or complex, 2 int, 3 bool), number of its buffer or -1, type of a NumPy or Python scalar, dtype, number
 of axes, address of the sizes. A row of the result table: dtype, number of axes, address of the sizes, number of the argument whose array becomes the
 result (a ``fad.Array`` that nobody else uses) or -1, whether it is large.
 """

@@ -18,7 +18,7 @@ exp2        0.90   0.89   asinh       1.20   1.16   asin        1.10   1.11
 expm1       1.13   1.04   acosh       1.65   1.52   acos        1.12   1.08
 sinh        1.57   1.58   atanh       0.91   0.90   atan        0.75   0.87
 cosh        1.37   1.42   cbrt        0.51   0.50   atan2       1.41   1.40
-tanh        1.92   1.92   softplus    1.61   1.60   hypot       0.71   0.75
+tanh        1.92   1.92   softplus    1.61   1.60   hypot       1.17   1.16
 expit       1.47   1.47   log_expit   1.51   1.59   erf         1.33   1.26
 log         0.77   0.78   power       1.20   1.03   erfc        1.56   1.68
 log2        0.65   0.68   sin         0.95   0.84   erfinv      3.80   2.90

@@ -197,21 +197,22 @@ def atan2(k: Body, y: Term, x: Term) -> Term:
 
 
 def hypot(k: Body, x: Term, y: Term) -> Term:
-    """sqrt(x**2 + y**2), scaled by a power of two, with the rounding error of the sum put back."""
+    """sqrt(x**2 + y**2) while the larger square is neither huge nor tiny, and scaled behind a branch where it is."""
     a, b = k.abs(x), k.abs(y)
-    large, small = k.select(a < b, b, a), k.select(a < b, a, b)
+    swap = a < b
+    large, small = k.select(swap, b, a), k.select(swap, a, b)
+    square = large * large
+    usual = (square > 2.0 ** -(k.bias - 3 * k.mantissa)) & (square < 2.0 ** (k.bias - 1))
+    root = k.sqrt(k.fma(small, small, square))
+    return k.where_any(~usual, root, lambda: _scaled_hypot(k, large, small))
+
+
+def _scaled_hypot(k: Body, a: Term, b: Term) -> Term:
+    """Scaled by a power of two; infinite where an argument is, even beside NaN."""
     up, down = 2.0 ** (k.bias // 2 + k.mantissa), 2.0 ** -(k.bias // 2 + 50)
-    factor = k.select(
-        large < 2.0 ** -(k.bias // 2 - k.mantissa), up, k.select(large > 2.0 ** (k.bias // 2 - 1), down, 1.0)
-    )
-    unscale = k.select(factor.equals(1.0), 1.0, k.select(factor > 1.0, 1.0 / up, 1.0 / down))
-    p, q = large * factor, small * factor
-    square, square_low = k.product(p, p)
-    other, other_low = k.product(q, q)
-    total, rest = k.quick_sum(square, other)
-    root = k.sqrt(total)
-    residual = k.remainder_of(root, root, total) + (rest + (square_low + other_low))
-    result = (root + k.select(root > 0.0, residual * 0.5 / root, 0.0)) * unscale
-    result = k.select(large > 0.0, result, large + small)
+    tiny, huge = a < 2.0 ** -(k.bias // 2 - k.mantissa), a > 2.0 ** (k.bias // 2 - 1)
+    factor = k.select(tiny, up, k.select(huge, down, 1.0))
+    p, q = a * factor, b * factor
+    root = k.sqrt(k.fma(q, q, p * p)) * k.select(tiny, 1.0 / up, k.select(huge, 1.0 / down, 1.0))
     infinite = a.equals(math.inf) | b.equals(math.inf)
-    return k.select(infinite, math.inf, result)
+    return k.select(infinite, math.inf, root)
