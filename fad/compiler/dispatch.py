@@ -74,7 +74,7 @@ def compiled_program(program: Program) -> Any:
 
 def overwritten_inputs(program: Program) -> tuple[int, ...]:
     """The numbers of a compiled Program's inputs whose memory its results take."""
-    native = program.cached("compiled", lambda: None) if program.donated and compilation_is_on() else None
+    native = program.derived("compiled") if program.donated and compilation_is_on() else None
     return () if native is None else native.overwritten
 
 
@@ -158,5 +158,5 @@ def native_caller(program: Program, single: bool) -> Any:
 
     The results come as a tuple, or alone if they are a ``single`` one; :data:`~fad.compiler.outcomes.MISS` or ``FAILED`` stand for those that it cannot give.
     """
-    native = program.cached("compiled", lambda: None) if compilation_is_on() else None
+    native = program.derived("compiled") if compilation_is_on() else None
     return None if native is None else native.native_caller(single)

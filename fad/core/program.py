@@ -151,6 +151,10 @@ class Program:
                 self._cache[key] = make()
             return self._cache[key]
 
+    def derived(self, key: Hashable) -> Any:
+        """What :meth:`cached` has made under ``key``, ``None`` if nothing so far."""
+        return self._cache.get(key)
+
     def keeping_arguments(self) -> Program:
         """The same Program without donated inputs."""
         if not self.donated:

@@ -42,6 +42,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "log_hypot",
     "logaddexp",
     "logaddexp2",
     "power",
@@ -199,14 +200,14 @@ power = _power("power", "power")
 float_power = _power("float_power", "float_power")
 
 
-def _arctan2_scale(x: Any, y: Any) -> Any:
+def _square_sum(x: Any, y: Any) -> Any:
     return x * x + y * y
 
 
 arctan2 = elementwise(
     "arctan2",
     impl="arctan2",
-    partials=[lambda _, x, y: y / _arctan2_scale(x, y), lambda _, x, y: -x / _arctan2_scale(x, y)],
+    partials=[lambda _, x, y: y / _square_sum(x, y), lambda _, x, y: -x / _square_sum(x, y)],
     singular=True,
     kernel=lambda k, x, y: k.arctan2(x, y),
     samples=[*reals((0.3, 2), (-2, 2)), *reals((-2, -0.3), (-2, 2))],
@@ -225,6 +226,24 @@ hypot = elementwise(
     kernel=lambda k, x, y: k.hypot(x, y),
     samples=[*reals((0.3, 2), (-2, 2)), *reals((-2, -0.3), (-2, 2))],
     doc="The derivative at the origin is 0.",
+)
+
+
+def _log_hypot(xp: Any, x: Any, y: Any) -> Any:
+    z = xp.empty(np.broadcast_shapes(xp.shape(x), xp.shape(y)), np.result_type(x, y, np.complex64))
+    z.real, z.imag = x, y
+    return xp.log(z).real
+
+
+log_hypot = elementwise(
+    "log_hypot",
+    impl=_log_hypot,
+    partials=[lambda _, x, y: x / _square_sum(x, y), lambda _, x, y: y / _square_sum(x, y)],
+    singular=True,
+    dtype="float",
+    kernel=lambda k, x, y: k.log_hypot(x, y),
+    samples=[*reals((0.3, 2), (-2, 2)), *reals((-2, -0.3), (-2, 2))],
+    doc="The real part of the logarithm of a complex number, from its parts.",
 )
 
 

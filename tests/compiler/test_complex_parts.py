@@ -1,5 +1,6 @@
 """Complex numbers in native code: they are computed as real and imaginary parts, with NumPy's results."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -72,7 +73,18 @@ FUNCTIONS = {
     "constants": lambda z: (fnp.full((2, 3), 1 + 2j), z[:2, :3] * fnp.full((2, 3), 1 + 2j)),
     "handed on": lambda z: (z, z.T, z.real, 2.0),
     "transformed": lambda z: fnp.fft.ifft(fnp.fft.fft(z * 2) * fnp.exp(1j * z.real)),
-    "logarithm": lambda z: fnp.log(z * 1j) + fnp.tanh(z),
+    "elementary": lambda z: fnp.log(z * 1j) + fnp.tanh(z) * fnp.sin(z) + fnp.cos(z) / fnp.sinh(z) - fnp.tan(z),
+    "powers": lambda z: (
+        z**0.5,
+        z**-2,
+        z ** (1 + 2j),
+        2.0**z,
+        fnp.log2(z),
+        fnp.log10(z),
+        fnp.log1p(z),
+        fnp.expm1(z),
+    ),
+    "left to NumPy": lambda z: fnp.arcsin(z) + z**z,
     "gradient": fad.grad(lambda z: fnp.abs(fnp.exp(1j * z) @ z.T).sum()),
     "batched": fad.vmap(lambda row: (row * 1j).sum() * row),
     "repeated": lambda z: fad.while_loop(
@@ -93,7 +105,7 @@ def test_compiled_is_eager(name, size):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_has_formulas_is_native(name):
-    left = {"transformed": {"fourier"}, "handed on": {"copy"}, "logarithm": {"log", "tanh"}}.get(name, set())
+    left = {"transformed": {"fourier"}, "handed on": {"copy"}, "left to NumPy": {"arcsin", "z ** z"}}.get(name, set())
     assert set(python_steps(FUNCTIONS[name], Z)) == left
 
 
@@ -127,16 +139,89 @@ def test_checkpoints_stay_apart():
     check(fad.grad(loss), Z, tolerance=1e-10)
 
 
+ELEMENTARY = "exp exp2 log log2 log10 sqrt sin cos tan sinh cosh tanh".split()
+
+
+def assert_parts_agree(seen, expected, tolerance):
+    for part in ("real", "imag"):
+        np.testing.assert_allclose(getattr(seen, part), getattr(expected, part), rtol=tolerance)
+
+
+def compiled(function, *args):
+    """A function of module and arrays, compiled, in which nothing is left to Python."""
+    assert python_steps(lambda *args: function(fnp, *args), *args) == []
+    return np.asarray(fad.jit(lambda *args: function(fnp, *args))(*args))
+
+
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
-@pytest.mark.parametrize("name", ["exp", "sqrt", "reciprocal", "abs", "conj", "sign", "divide", "multiply"])
+@pytest.mark.parametrize("name", [*ELEMENTARY, "reciprocal", "abs", "conj", "sign", "divide", "multiply"])
 def test_special_values_are_numpys(name, dtype):
-    ends = (0.0, -0.0, 1.0, -2.0, np.inf, -np.inf, np.nan)
+    ends = (0.0, -0.0, 1.0, -2.0, np.inf, -np.inf, np.nan, *((800.0, -800.0, 1e-40) if name in ELEMENTARY else ()))
     z = np.array([complex(a, b) for a in ends for b in ends]).astype(dtype)
     args = (z[:, None], z[None]) if name in ("divide", "multiply") else (z,)
     with np.errstate(all="ignore"):
-        expected, seen = getattr(np, name)(*args), np.asarray(fad.jit(getattr(fnp, name))(*args))
-    for part in ("real", "imag"):
-        np.testing.assert_allclose(getattr(seen, part), getattr(expected, part), rtol=4 * np.finfo(dtype).eps)
+        expected, seen = getattr(np, name)(*args), compiled(lambda xp, *args: getattr(xp, name)(*args), *args)
+    assert_parts_agree(seen, expected, 8 * np.finfo(dtype).eps)
+    if name in ELEMENTARY:
+        for part in ("real", "imag"):
+            here, there = getattr(seen, part), getattr(expected, part)
+            certain = (there == 0) & np.isfinite(z.real) & np.isfinite(z.imag)
+            np.testing.assert_array_equal(np.signbit(here)[certain], np.signbit(there)[certain])
+
+
+@pytest.mark.parametrize("exponent", [2, -1, -2, 0, 0.5, -0.5, 1.5, 40, 2.5 + 1j])
+def test_special_values_of_powers_are_numpys(exponent):
+    ends = (0.0, -0.0, 1.0, -2.0, np.inf, -np.inf, np.nan)
+    z = np.array([complex(a, b) for a in ends for b in ends])
+    with np.errstate(all="ignore"):
+        assert_parts_agree(compiled(lambda xp, z: z**exponent, z), z**exponent, 1e-13)
+        assert_parts_agree(compiled(lambda xp, z: 2.0**z, z), 2.0**z, 1e-13)
+
+
+def exactly(name, z):
+    """A function of a complex number to 40 digits, and whether its parts are numbers in the dtype."""
+    with mpmath.workdps(40 if abs(z) < 1e3 else 400):
+        return getattr(mpmath, name)(mpmath.mpc(z.real, z.imag))
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh"])
+def test_parts_are_right_to_a_few_units_in_the_last_place(name, dtype):
+    """Each part for itself: near the unit circle, where logarithms vanish, and where an exponential alone would overflow."""
+    rng, info = np.random.default_rng(4), np.finfo(dtype)
+    most = np.log(float(info.max)) * 1.005
+    circle = np.exp(1j * rng.uniform(0, 7, 200)) * (1 + 10 ** rng.uniform(-17, -1, 200))
+    plane = rng.uniform(-4, 4, 200) + 1j * rng.uniform(-4, 4, 200)
+    far = rng.uniform(0.97, 1, 100) * most * rng.choice([-1, 1], 100) + 1j * rng.normal(size=100) * 0.01
+    z = np.concatenate([circle, plane, far, far[::-1] * 1j, 10 ** rng.uniform(-30, 30, 100) * (1 + 2j)]).astype(dtype)
+    seen = compiled(lambda xp, z: getattr(xp, name)(z), z)
+    for number, got in zip(z.tolist(), seen.tolist(), strict=True):
+        if abs(number) > 1e4 and name not in ("log", "sqrt"):
+            continue
+        wanted = exactly(name, number)
+        for a, b in ((got.real, wanted.real), (got.imag, wanted.imag)):
+            if abs(b) > float(info.max):
+                assert abs(a) == np.inf, (name, number, got)
+            else:
+                unit = max(abs(b) * float(info.eps), float(info.smallest_subnormal))
+                assert abs(a - b) <= 4 * unit, (name, number, got, wanted)
+
+
+@pytest.mark.parametrize("size", [1.5e308, 1e-310, 5e-324])
+def test_roots_of_huge_and_tiny_numbers(size):
+    z = np.array([size, size * 1j, -size, size - size * 1j])
+    assert_parts_agree(compiled(lambda xp, z: xp.sqrt(z), z), np.sqrt(z), 1e-15)
+
+
+def test_loops_with_elementary_functions_are_native():
+    def iterated(z):
+        return fad.scan(
+            lambda w, _: (fnp.log(w * w + 2.0) * fnp.sin(fnp.tanh(w * 0.5)) ** 0.5, None), z, None, length=4
+        )[0]
+
+    for function in (iterated, fad.grad(lambda z: fnp.abs(iterated(z)).sum())):
+        assert python_steps(function, Z) == []
+        check(function, Z, tolerance=1e-9)
 
 
 def test_scalars_and_python_numbers():

@@ -41,6 +41,7 @@ LARGEST = {
     "atan": (0.9, 0.9),
     "atan2": (1.5, 1.5),
     "hypot": (1.2, 1.2),
+    "log_hypot": (0.9, 0.9),
     "erf": (1.4, 1.4),
     "erfc": (1.7, 1.7),
     "erfinv": (4.0, 4.0),
@@ -115,6 +116,7 @@ EXACT = {
     "power": real_or_nan(mp.power),
     "atan2": mp.atan2,
     "hypot": mp.hypot,
+    "log_hypot": lambda x, y: mp.log(x * x + y * y) / 2,
 }
 
 
@@ -182,7 +184,7 @@ def test_functions_of_one_argument(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
-@pytest.mark.parametrize("name", ["atan2", "hypot"])
+@pytest.mark.parametrize("name", ["atan2", "hypot", "log_hypot"])
 def test_points_of_the_plane(name, dtype):
     x = arguments(name, dtype)
     rng = np.random.default_rng(3)
@@ -192,6 +194,24 @@ def test_points_of_the_plane(name, dtype):
     first, second = np.concatenate([x, x]), np.concatenate([far, near])
     keep = np.isfinite(second) & (second != 0)
     assert_close(name, dtype, first[keep], second[keep])
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_logarithms_of_points_near_the_unit_circle(dtype):
+    """Relatively right also where x**2 + y**2 - 1 cancels to the last digit."""
+    rng = np.random.default_rng(11)
+    angles = rng.uniform(0, 7, 2000)
+    size = 1 + rng.choice([-1, 0, 1], 2000) * 10 ** rng.uniform(-17, -1, 2000)
+    x, y = (size * np.cos(angles)).astype(dtype), (size * np.sin(angles)).astype(dtype)
+    small = 10 ** rng.uniform(-30, 0, 400)
+    pairs = [
+        (x, y),
+        (np.ones(400, dtype), small.astype(dtype)),
+        ((1 - small).astype(dtype), np.sqrt(2 * small).astype(dtype)),
+    ]
+    for first, second in pairs:
+        keep = first.astype("O") ** 2 + second.astype("O") ** 2 != 1
+        assert_close("log_hypot", dtype, first[keep], second[keep])
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])

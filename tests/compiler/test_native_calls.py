@@ -69,7 +69,9 @@ def test_repeated_calls_agree(x):
         )
 
 
-@pytest.mark.parametrize("z", [0.5 - 2j, np.complex128(0.5 - 2j), np.complex64(0.5 - 2j), np.arange(3, dtype="c8") * 1j])
+@pytest.mark.parametrize(
+    "z", [0.5 - 2j, np.complex128(0.5 - 2j), np.complex64(0.5 - 2j), np.arange(3, dtype="c8") * 1j]
+)
 def test_complex_numbers_are_taken(z):
     call = native(lambda z: z * z + 1, z)
     np.testing.assert_array_equal(np.asarray(call(z)), z * z + 1)

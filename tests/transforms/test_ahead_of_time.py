@@ -5,6 +5,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.dispatch import compiled_program
 from fad.core.errors import ArgumentError, DTypeError, FadError, TreeError
 
 
@@ -41,6 +42,15 @@ def test_compiling_ahead_fills_the_jitted_function():
     jitted(PARAMS, X)
     assert jitted.traces == 1
     assert jitted.lower(PARAMS, X).compile().native is compiled.native
+
+
+def test_lowering_before_the_first_call_leaves_the_function_compiled():
+    function = fad.jit(lambda x: fnp.sin(x) * 2.0)
+    program = function.lower(np.ones(3)).program
+    for _ in range(3):
+        np.testing.assert_allclose(function(np.ones(3)), 2 * np.sin(np.ones(3)))
+    assert compiled_program(program) is not None
+    assert function._shortcuts
 
 
 def test_keywords_variadic_and_static_arguments_have_names():

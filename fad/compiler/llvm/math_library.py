@@ -61,7 +61,7 @@ FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     for module, arity, names in (
         (math_exponential, 1, "exp exp2 expm1 sinh cosh tanh expit"),
         (math_logarithm, 1, "log log2 log10 log1p asinh acosh atanh cbrt softplus log_expit"),
-        (math_logarithm, 2, "power logaddexp logaddexp2"),
+        (math_logarithm, 2, "power logaddexp logaddexp2 log_hypot"),
         (math_trigonometric, 1, "sin cos tan asin acos atan"),
         (math_trigonometric, 2, "atan2 hypot"),
         (math_special, 1, "erf erfc erfinv lgamma digamma"),

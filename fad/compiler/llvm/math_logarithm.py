@@ -1,4 +1,4 @@
-"""Bodies of log and its family: log log2 log10 log1p asinh acosh atanh pow cbrt, softplus log_expit logaddexp.
+"""Bodies of log and its family: log log2 log10 log1p log_hypot asinh acosh atanh pow cbrt, softplus log_expit logaddexp.
 
 All write x = 2**n m with m in [sqrt(1/2), sqrt(2)), f = m - 1, s = f / (2 + f) and use log(m) = 2 s + s**3 L(s**2). The
 grouping that keeps f exact is the one of fdlibm's log (Ng, 1993).
@@ -98,6 +98,44 @@ def log1p(k: Body, x: Term) -> Term:
     result = k.select(k.abs(x) < 2.0 ** -(k.mantissa + 2), x, result)
     result = k.select(x < math.inf, result, x)
     return k.select(x <= -1.0, k.select(x.equals(-1.0), -math.inf, math.nan), result)
+
+
+def _half_log_of_squares(k: Body, a: Term, b: Term, extra: Term | None = None) -> tuple[Term, Term]:
+    """(log(a**2 + b**2) + extra log(2)) / 2 and the sum, for a >= b >= 0 and a sum that is a normal number; relatively right near a sum of 1 too."""
+    p, p_low = k.product(a, a)
+    q, q_low = k.product(b, b)
+    total, rest = k.quick_sum(p, q)
+    m, e = split_exponent(k, total, subnormal=False)
+    low, lower = k.sum(p_low, q_low)
+    low, lowest = k.sum(rest, low)
+    inverse = k.power_of_two(-e)
+    f, low = k.sum(m - 1.0, low * inverse)
+    low = low + (lower + lowest) * inverse
+    return log_finish(k, f, k.int_to_real(e if extra is None else e + extra), low) * 0.5, total
+
+
+def log_hypot(k: Body, x: Term, y: Term) -> Term:
+    """log(sqrt(x**2 + y**2)), scaled by a power of two behind a branch where the sum of squares is huge or tiny."""
+    a, b = k.abs(x), k.abs(y)
+    swap = a < b
+    large, small = k.select(swap, b, a), k.select(swap, a, b)
+    result, total = _half_log_of_squares(k, large, small)
+    usual = (total > 2.0 ** (3 - k.bias)) & (total < 2.0 ** (k.bias - 1))
+    return k.where_any(~usual, result, lambda: _scaled_log_hypot(k, large, small))
+
+
+def _scaled_log_hypot(k: Body, a: Term, b: Term) -> Term:
+    """Infinite where an argument is, even beside NaN."""
+    up, down = k.bias // 2 + k.mantissa, k.bias // 2 + 50
+    tiny, huge = a < 2.0 ** -(k.bias // 2 - k.mantissa), a > 2.0 ** (k.bias // 2 - 2)
+    factor = k.select(tiny, 2.0**up, k.select(huge, 2.0**-down, 1.0))
+    extra = k.select(
+        tiny, k.constant(-2 * up, "int"), k.select(huge, k.constant(2 * down, "int"), k.constant(0, "int"))
+    )
+    result, total = _half_log_of_squares(k, a * factor, b * factor, extra)
+    result = k.select(total < math.inf, result, total)
+    infinite = a.equals(math.inf) | b.equals(math.inf)
+    return k.select(infinite, math.inf, k.select(total.equals(0.0), -math.inf, result))
 
 
 def _inverse_hyperbolic(k: Body, magnitude: Term, high: Term, low: Term) -> Term:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.complex_formulas import EXACT, FORMULAS
+from fad.compiler.complex_formulas import FORMULAS
 from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.passes.inlining import inline, separate_scopes
 from fad.compiler.passes.redundancy import rewired, substituted
@@ -31,6 +31,9 @@ _PARTWISE = frozenset(
     reshape scatter_add scatter_set slice transpose unstack""".split()
 )
 """Operations that do to a complex number what they do to each of its parts, by kernel name."""
+
+
+_SMALL_POWERS = frozenset(range(-32, 33)) - {0}
 
 
 class _Unsplit(Exception):
@@ -368,7 +371,7 @@ class _Formulas:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def operation(*operands: Any) -> Any:
             if any(isinstance(o, tuple) for o in operands):
-                if name not in EXACT:
+                if name not in FORMULAS:
                     raise _Unsplit
                 return FORMULAS[name](self, *[self._pair(o, operands) for o in operands])
             if name not in REGISTRY:
@@ -401,24 +404,30 @@ class _Formulas:
         return a, b
 
     def power(self, base: Any, exponent: Any) -> Any:
-        """A small whole power, by products in NumPy's order; or a power of real numbers."""
+        """A small whole power by products in NumPy's order, others by logarithms; not where a whole power may come up at run time."""
         if not isinstance(base, tuple) and not isinstance(exponent, tuple):
             return self.__getattr__("power")(base, exponent)
-        n, turn = self._pair(exponent, (base, exponent))
-        if (
-            not isinstance(n, Literal)
-            or not isinstance(turn, Literal)
-            or turn.value != 0
-            or n.value not in range(2, 33)
-        ):
+        base, exponent = self._pair(base, (base, exponent)), self._pair(exponent, (base, exponent))
+        if not any(all(isinstance(a, Literal) for a in pair) for pair in (base, exponent)):
             raise _Unsplit
-        found, squared, bits = None, base, int(n.value)
+        n, turn = [a.value if isinstance(a, Literal) else None for a in exponent]
+        if turn != 0 or n not in _SMALL_POWERS:
+            return FORMULAS["power"](self, base, exponent)
+        found, squared, bits = None, base, abs(int(n))
         while bits:
             if bits & 1:
                 found = squared if found is None else self.multiply(found, squared)
             bits >>= 1
             squared = self.multiply(squared, squared) if bits else squared
-        return found
+        return self.reciprocal(found) if n < 0 else found
+
+    def constant_like(self, like: Any, value: float) -> Literal:
+        """A number of the dtype of something real."""
+        return Literal(like.aval.dtype.type(value))
+
+    def limits(self, like: Any) -> np.finfo:
+        """The limits of the dtype of something real."""
+        return np.finfo(like.aval.dtype)
 
     def zero(self, like: Any) -> Any:
         """Zero of the dtype of something."""
@@ -426,7 +435,7 @@ class _Formulas:
 
     def one(self, like: Any) -> Any:
         """One of the dtype of something real."""
-        return Literal(like.aval.dtype.type(1))
+        return self.constant_like(like, 1)
 
     def zero_like_product(self, x: Any, y: Any) -> Any:
         """Zero of the dtype of x * y."""
