@@ -7,9 +7,8 @@ which NumPy itself does not apply to dtypes that it did not define.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
 import numpy as np
 
 __all__ = [
@@ -19,8 +18,10 @@ __all__ = [
     "bfloat16",
     "canonical_dtype",
     "dtype_name",
+    "dtype_named",
     "dtype_of",
     "inexact_dtype",
+    "is_bfloat16",
     "is_complex",
     "is_inexact",
     "real_dtype",
@@ -29,7 +30,9 @@ __all__ = [
     "weak_operand",
 ]
 
-bfloat16 = np.dtype(ml_dtypes.bfloat16)
+if TYPE_CHECKING:
+    bfloat16: np.dtype
+
 PYTHON_SCALARS = frozenset({bool, int, float, complex})
 _SCALAR_DTYPE = {
     bool: np.dtype(bool),
@@ -37,6 +40,16 @@ _SCALAR_DTYPE = {
     float: np.dtype(np.float64),
     complex: np.dtype(np.complex128),
 }
+
+
+def __getattr__(name: str) -> Any:
+    """``bfloat16``: its package, which makes it known to NumPy, is loaded when somebody first wants it."""
+    if name != "bfloat16":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import ml_dtypes
+
+    found = globals()[name] = np.dtype(ml_dtypes.bfloat16)
+    return found
 
 
 class ShapedArray:
@@ -63,7 +76,7 @@ class ShapedArray:
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool = False):
         self.shape = shape if type(shape) is tuple else tuple(shape)
-        self.dtype = dtype if isinstance(dtype, np.dtype) else np.dtype(dtype)
+        self.dtype = dtype if isinstance(dtype, np.dtype) else dtype_named(dtype)
         self.weak = weak
 
     @property
@@ -102,6 +115,11 @@ def dtype_name(dtype: np.dtype) -> str:
     return dtype.name
 
 
+def is_bfloat16(dtype: np.dtype) -> bool:
+    """Whether it is bfloat16, to be asked without loading it."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
 def is_complex(dtype: np.dtype) -> bool:
     """Whether values of the dtype are complex."""
     return dtype.kind == "c"
@@ -109,7 +127,7 @@ def is_complex(dtype: np.dtype) -> bool:
 
 def is_inexact(dtype: np.dtype) -> bool:
     """Whether values of the dtype are real or complex floating point, and so have tangents."""
-    return dtype.kind in "fc" or dtype == bfloat16
+    return dtype.kind in "fc" or is_bfloat16(dtype)
 
 
 def real_dtype(dtype: np.dtype) -> np.dtype:
@@ -124,9 +142,14 @@ def inexact_dtype(dtype: np.dtype) -> np.dtype:
     return dtype if is_inexact(dtype) else np.dtype(np.float64)
 
 
+def dtype_named(dtype: Any) -> np.dtype:
+    """``numpy.dtype(dtype)``, which knows the name of bfloat16."""
+    return __getattr__(dtype) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+
+
 def canonical_dtype(dtype: Any) -> np.dtype:
     """``dtype`` as a native-endian ``numpy.dtype``; Python's ``float`` and the like give NumPy's defaults."""
-    dtype = np.dtype(dtype)
+    dtype = dtype_named(dtype)
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
@@ -180,7 +203,7 @@ def result_dtype(*operands: Any) -> np.dtype:
         return np.result_type(*[_SCALAR_DTYPE[d] for d in weak])
     result = np.result_type(*strong)
     for kind in weak:
-        if result == bfloat16:
+        if is_bfloat16(result):
             result = np.dtype(np.complex64) if kind is complex else result
         elif kind is not bool:
             result = np.result_type(result, kind(0))

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fad.core.avals import dtype_named
+
 __all__ = [
     "Case",
+    "Named",
     "Operand",
     "b1",
     "booleans",
@@ -37,7 +40,8 @@ class Operand:
 
     def make(self, generator: np.random.Generator) -> np.ndarray:
         """The array, drawn from ``generator``."""
-        kind = np.dtype(self.dtype).kind if self.dtype != "bfloat16" else "V"
+        dtype = dtype_named(self.dtype)
+        kind = dtype.kind
         if kind == "b":
             value = generator.random(self.shape) < 0.5
         elif kind in "iu":
@@ -48,8 +52,8 @@ class Operand:
             )
         else:
             value = generator.uniform(self.low, self.high, self.shape)
-        value = np.asarray(value).astype(self.dtype)
-        return value if self.transform is None else np.asarray(self.transform(value)).astype(self.dtype)
+        value = np.asarray(value).astype(dtype)
+        return value if self.transform is None else np.asarray(self.transform(value)).astype(dtype)
 
     def __repr__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
@@ -71,13 +75,25 @@ class Fixed:
         return repr(self.value)
 
 
+class Named:
+    """A dtype among the parameters that is looked up when the sample is used."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
 class Case:
     """Arguments and parameters of one sample call.
 
     ``order`` is the highest derivative order to check numerically; ``modes`` may leave out a mode, with a ``reason``.
     """
 
-    __slots__ = ("operands", "order", "params", "reason", "tolerance")
+    __slots__ = ("_params", "operands", "order", "reason", "tolerance")
 
     def __init__(
         self,
@@ -87,7 +103,18 @@ class Case:
         tolerance: float | None = None,
         reason: str = "",
     ):
-        self.operands, self.params, self.order, self.tolerance, self.reason = operands, params, order, tolerance, reason
+        self.operands, self._params, self.order, self.tolerance, self.reason = (
+            operands,
+            params,
+            order,
+            tolerance,
+            reason,
+        )
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters."""
+        return {k: dtype_named(v.name) if isinstance(v, Named) else v for k, v in self._params.items()}
 
     def make(self, seed: int = 0) -> list[Any]:
         """The arguments, the same for the same seed."""
@@ -95,7 +122,7 @@ class Case:
         return [o.make(generator) for o in self.operands]
 
     def __repr__(self) -> str:
-        params = [f"{k}={v}" for k, v in self.params.items() if not callable(v)]
+        params = [f"{k}={v}" for k, v in self._params.items() if not callable(v)]
         return f"case({', '.join([*map(repr, self.operands), *params])})"
 
 

@@ -61,6 +61,8 @@ from fad.numpy.universal import *  # noqa: F403
 
 if _TYPE_CHECKING:
     from fad.numpy import emath, fft, linalg
+
+    bfloat16: type[_numpy.generic]
     from fad.numpy.calculus import *  # noqa: F403
     from fad.numpy.counting import *  # noqa: F403
     from fad.numpy.functional import *  # noqa: F403
@@ -103,6 +105,7 @@ _MODULES_ON_USE = ("emath", "fft", "linalg")
 _NAMES_OF = {
     "calculus": "convolve correlate diff ediff1d gradient interp trapezoid unwrap",
     "counting": "bincount histogram histogram2d histogram_bin_edges histogramdd",
+    "dtypes": "bfloat16",
     "functional": "apply_along_axis apply_over_axes sliding_window_view vectorize",
     "grid_builders": "c_ index_exp mgrid ogrid r_ s_",
     "input_output": "array2string array_repr array_str fromfile fromiter fromstring genfromtxt get_printoptions load loadtxt ndenumerate ndindex printoptions save savetxt savez savez_compressed set_printoptions",

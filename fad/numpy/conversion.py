@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, buffer_from, host_buffer, wrap
-from fad.core.avals import PYTHON_SCALARS, bfloat16, dtype_of, is_inexact, result_dtype, shape_of, weak_operand
+from fad.core.avals import PYTHON_SCALARS, dtype_of, is_bfloat16, is_inexact, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ImmutableArrayError, ShapeError
 from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.primitives.object_arrays import Element, holds_values, stacked
@@ -114,8 +114,8 @@ def operands(function: str, *values: Any) -> list[Any]:
     found = [operand(v, function) for v in values]
     if float in map(type, found):
         strong = [dtype_of(f) for f in found if type(f) not in PYTHON_SCALARS]
-        if strong and all(d == bfloat16 for d in strong):
-            return [bfloat16.type(f) if type(f) is float else f for f in found]
+        if strong and all(map(is_bfloat16, strong)):
+            return [strong[0].type(f) if type(f) is float else f for f in found]
     return found
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from fad.core.array import Array
-from fad.core.avals import PYTHON_SCALARS, dtype_of, result_dtype, shape_of, weak_operand
-from fad.core.avals import bfloat16 as _bfloat16
+from fad.core.avals import PYTHON_SCALARS, dtype_named, dtype_of, is_bfloat16, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError
 from fad.numpy.conversion import axis_numbers, operand
 
 __all__ = [
-    "bfloat16",
     "bool",
     "bool_",
     "byte",
@@ -84,9 +81,15 @@ __all__ = [
     "ushort",
 ]
 
+
+def __getattr__(name: str) -> Any:
+    if name == "bfloat16":
+        return dtype_named(name).type
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 e, pi, inf, nan, euler_gamma, newaxis = math.e, math.pi, math.inf, math.nan, np.euler_gamma, None
 dtype = np.dtype
-bfloat16 = ml_dtypes.bfloat16
 bool = bool_ = np.bool_
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
@@ -137,7 +140,7 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
         elif isinstance(value, Array | np.ndarray | np.generic | list | tuple):
             kinds.append(weak_operand(operand(value, "result_type")))
         else:
-            kinds.append(np.dtype(value))
+            kinds.append(dtype_named(value))  # type: ignore[arg-type]
     return result_dtype(*kinds)
 
 
@@ -150,7 +153,7 @@ def promote_types(type1: Any, type2: Any) -> np.dtype:
     >>> fnp.promote_types("int32", "float32")
     dtype('float64')
     """
-    return np.promote_types(type1, type2)
+    return np.promote_types(dtype_named(type1), dtype_named(type2))
 
 
 def can_cast(from_: Any, to: Any, casting: Any = "safe") -> Any:
@@ -199,8 +202,12 @@ def finfo(type: Any, /) -> Any:
     >>> fnp.finfo(fnp.float32).bits
     32
     """
-    kind = np.dtype(dtype_of(type) if isinstance(type, Array | np.ndarray | np.generic) else type)
-    return ml_dtypes.finfo(kind) if kind == _bfloat16 else np.finfo(kind)
+    kind = dtype_named(dtype_of(type) if isinstance(type, Array | np.ndarray | np.generic) else type)
+    if not is_bfloat16(kind):
+        return np.finfo(kind)
+    import ml_dtypes
+
+    return ml_dtypes.finfo(kind)
 
 
 def iinfo(type: Any, /) -> Any:
@@ -225,8 +232,8 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     True
     """
     kind_list = kind if isinstance(kind, tuple) else (kind,)
-    if np.dtype(dtype) == _bfloat16:
-        return any(k in ("real floating", "numeric") or k in (_bfloat16, ml_dtypes.bfloat16) for k in kind_list)
+    if _is_bfloat16(dtype):
+        return any(_is_bfloat16(k) or k in ("real floating", "numeric") for k in kind_list)
     try:
         return np.isdtype(np.dtype(dtype), kind)
     except (TypeError, ValueError) as error:
@@ -248,7 +255,9 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
 
 
 def _is_bfloat16(dtype: Any) -> Any:
-    return dtype == "bfloat16" or dtype is ml_dtypes.bfloat16 or isinstance(dtype, np.dtype) and dtype == _bfloat16
+    if isinstance(dtype, np.dtype):
+        return is_bfloat16(dtype)
+    return dtype == "bfloat16" or isinstance(dtype, type) and dtype.__name__ == "bfloat16"
 
 
 def iscomplexobj(x: Any) -> Any:

@@ -12,9 +12,9 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import (
     aval_of,
-    bfloat16,
     dtype_of,
     inexact_dtype,
+    is_bfloat16,
     is_complex,
     is_inexact,
     result_dtype,
@@ -183,8 +183,8 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Array:
     if decimals == 0:
         return wrap(arithmetic.rint.bind(x))
     scale = 10.0 ** abs(decimals)
-    if dtype == bfloat16:
-        scale = bfloat16.type(scale)
+    if is_bfloat16(dtype):
+        scale = dtype.type(scale)
     if not is_inexact(dtype):
         x = convert(x, np.dtype(np.float64))
     rounded = arithmetic.rint.bind(x * scale) / scale if decimals > 0 else arithmetic.rint.bind(x / scale) * scale
@@ -306,7 +306,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
             operand(nan_to_num(p.bind(value), copy, nan, posinf, neginf)) for p in (arithmetic.real, arithmetic.imag)
         ]
         return wrap(convert(parts[0] + 1j * parts[1], dtype))
-    limits = np.finfo(np.float32) if dtype == bfloat16 else np.finfo(dtype)
+    limits = np.finfo(np.float32) if is_bfloat16(dtype) else np.finfo(dtype)
     value = choose_bind.bind(arithmetic.isnan.bind(value), dtype.type(nan), value)
     value = choose_bind.bind(
         arithmetic.equal.bind(value, np.inf), dtype.type(limits.max if posinf is None else posinf), value

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import bfloat16, dtype_of, is_inexact, shape_of
+from fad.core.avals import dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.temporaries import LONE
 from fad.core.trace import CURRENT, EVAL, Tracer
@@ -26,7 +26,6 @@ _NUMBERS = frozenset(
     t for t in np.sctypeDict.values() if issubclass(t, np.number | np.bool_) and not issubclass(t, np.complexfloating)
 )
 _ndarray = np.ndarray
-_BFLOAT16 = bfloat16.type
 _IN_PLACE = ("+", "-", "*", "/")
 _new = object.__new__
 _references = getattr(sys, "getrefcount", lambda value: -1)
@@ -59,8 +58,8 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         kind = type(other)
         if kind is float:
             # A Python float yields to bfloat16 too, which NumPy does not know about.
-            if own.dtype is bfloat16:
-                other = _BFLOAT16(other)
+            if own.dtype.kind == "V":
+                other = own.dtype.type(other)
         elif kind is Array:
             other = other._buffer
         elif kind is _ndarray:
@@ -85,8 +84,8 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         own = self._buffer if type(self) is Array else self
         kind = type(other)
         if kind is float:
-            if own.dtype is bfloat16:
-                other = _BFLOAT16(other)
+            if own.dtype.kind == "V":
+                other = own.dtype.type(other)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)
             if other is NotImplemented:

@@ -11,10 +11,10 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import (
     PYTHON_SCALARS,
-    bfloat16,
     canonical_dtype,
     dtype_of,
     inexact_dtype,
+    is_bfloat16,
     is_complex,
     real_dtype,
     result_dtype,
@@ -185,7 +185,7 @@ def _mean_of(x: Any, axes: tuple[int, ...], where: Any, function: str) -> tuple[
 def _computing(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
     """The operand in the dtype to compute in (float32 for half precision, as in NumPy), and the dtype of the result."""
     target = inexact_dtype(dtype_of(x)) if dtype is None else canonical_dtype(dtype)
-    half = dtype is None and (target == np.float16 or target == bfloat16)
+    half = dtype is None and (target == np.float16 or is_bfloat16(target))
     return convert(x, np.dtype(np.float32) if half else target), target
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.core.array import Array, wrap
-from fad.core.avals import bfloat16, canonical_dtype, dtype_of, shape_of
+from fad.core.avals import canonical_dtype, dtype_of, is_bfloat16, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
 from fad.core.trace import Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
@@ -157,8 +157,8 @@ class _Binary(UFunc):
             x = x if isinstance(x, Tracer) else operand(x, self.__name__)
             if type(y) is not float:
                 y = y if isinstance(y, Tracer) else operand(y, self.__name__)
-            elif dtype_of(x) is bfloat16:
-                y = bfloat16.type(y)
+            elif is_bfloat16(dtype := dtype_of(x)):
+                y = dtype.type(y)
         out = self.bind(x, y)
         return out if isinstance(out, Tracer) else wrap(out)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, bfloat16, dtype_of, result_dtype, shape_of, weak_operand
+from fad.core.avals import ShapedArray, dtype_of, is_bfloat16, result_dtype, shape_of, weak_operand
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c64, c128, case, f32, f64, i64
@@ -96,7 +96,7 @@ def _impl(xp: Any, x: Any, y: Any, *, contract: AxisPairs, batch: AxisPairs) -> 
 def _half_product(xp: Any, x: Any, y: Any, compute: Callable[[Any, Any, Any], Any]) -> Any:
     """16-bit floats have no BLAS: multiply and add in float32, round once."""
     wanted = result_dtype(x.dtype, y.dtype)
-    if wanted not in (_FLOAT16, bfloat16):
+    if wanted != _FLOAT16 and not is_bfloat16(wanted):
         return compute(xp, x.astype(wanted), y.astype(wanted))
     return compute(xp, x.astype(np.float32), y.astype(np.float32)).astype(wanted)
 
@@ -288,5 +288,5 @@ def mapped_front(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> list
 def require_numbers(function: str, *dtypes: np.dtype) -> None:
     """Raise unless matrix products of the dtypes mean something."""
     for dtype in dtypes:
-        if dtype.kind not in "biufc" and dtype != bfloat16:
+        if dtype.kind not in "biufc" and not is_bfloat16(dtype):
             raise DTypeError(f"{function} needs numbers, got dtype {dtype}; convert with x.astype(float)")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, bfloat16, dtype_of, real_dtype, result_dtype, shape_of
+from fad.core.avals import ShapedArray, dtype_of, is_bfloat16, real_dtype, result_dtype, shape_of
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
@@ -81,8 +81,8 @@ _INTEGER = [case(i64(2, 3), axis=1, reverse=False), case(i64(4), axis=0, reverse
 
 
 def _cumsum_impl(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
-    if x.dtype == bfloat16:
-        return _cumsum_impl(xp, x.astype(np.float32), axis=axis, reverse=reverse).astype(bfloat16)
+    if is_bfloat16(x.dtype):
+        return _cumsum_impl(xp, x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype)
     return _directed(xp, lambda y: xp.cumsum(y, axis=axis, dtype=y.dtype), x, axis, reverse)
 
 
@@ -380,7 +380,7 @@ def cummin(x: Any, axis: int, reverse: bool = False) -> Any:
 
 
 def _cumlogsumexp_shape(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedArray:
-    if x.dtype.kind != "f" and x.dtype != bfloat16:
+    if x.dtype.kind != "f" and not is_bfloat16(x.dtype):
         raise DTypeError(f"cumlogsumexp needs real floating point numbers, got {x}; convert with x.astype(float)")
     return _same_shape("cumlogsumexp")(x, axis=axis, reverse=reverse)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import ShapedArray, bfloat16, shape_of
+from fad.core.avals import ShapedArray, is_bfloat16, shape_of
 from fad.core.errors import IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
@@ -41,7 +41,7 @@ def _check_axis(function: str, x: ShapedArray, axis: int) -> None:
 
 def _ordered(x: Any) -> Any:
     """bfloat16 as float32: NumPy sorts types that are not its own by comparisons, among which a NaN stops the order."""
-    return x.astype(np.float32) if x.dtype == bfloat16 else x
+    return x.astype(np.float32) if is_bfloat16(x.dtype) else x
 
 
 def _argsort_shape(x: ShapedArray, *, axis: int) -> ShapedArray:

@@ -14,9 +14,9 @@ import numpy as np
 
 from fad.core.avals import (
     aval_of,
-    bfloat16,
     dtype_of,
     inexact_dtype,
+    is_bfloat16,
     is_complex,
     result_dtype,
     weak_operand,
@@ -79,7 +79,7 @@ def special_module(xp: Any) -> Any:
 
 def computing_dtype(dtype: np.dtype) -> np.dtype:
     """float32 for the half precisions, which SciPy does not compute in."""
-    return np.dtype(np.float32) if dtype == np.float16 or dtype == bfloat16 else dtype
+    return np.dtype(np.float32) if dtype == np.float16 or is_bfloat16(dtype) else dtype
 
 
 def _implementation(name: str, function: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, bfloat16, dtype_of, is_complex, is_inexact, shape_of
+from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, dtype_of, is_bfloat16, is_complex, is_inexact, shape_of
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive, linear
-from fad.core.samples import b1, c128, case, f32, f64, i64
+from fad.core.samples import Named, b1, c128, case, f32, f64, i64
 from fad.core.trace import CURRENT, EVAL
 
 __all__ = [
@@ -237,8 +237,8 @@ def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         return xp.add.reduce(x, axes)
     if x.dtype.kind == "b":
         return xp.any(x, axis=axes)
-    if x.dtype == bfloat16:
-        return xp.sum(x.astype(np.float32), axis=axes).astype(bfloat16)
+    if is_bfloat16(x.dtype):
+        return xp.sum(x.astype(np.float32), axis=axes).astype(x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
 
 
@@ -351,7 +351,7 @@ convert_p = Primitive(
         case(c128(3), dtype=np.dtype("float64")),
         case(i64(3), dtype=np.dtype("float64")),
         case(f64(3), dtype=np.dtype("int32")),
-        case(f64(3), dtype=bfloat16, check_order=0),
+        case(f64(3), dtype=Named("bfloat16"), check_order=0),
         case(b1(3), dtype=np.dtype("int8")),
     ],
     doc="Change of dtype; complex to real takes the real part.",

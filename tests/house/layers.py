@@ -37,6 +37,7 @@ HEAVY = (
     "jax",
     "llvmlite",
     "matplotlib",
+    "ml_dtypes",
     "mpi4py",
     "numba",
     "safetensors",
