@@ -143,11 +143,24 @@ def _missing(self: Any, name: str) -> Any:
     raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+class _OnUse:
+    """A method whose module is loaded when it is first asked for."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        function = getattr(sys.modules["fad.numpy"], self._name)
+        setattr(Array, self._name, function)
+        return function if instance is None else function.__get__(instance, owner)
+
+
 def install(functions: dict[str, Any]) -> None:
     """Give ``Array`` its methods; ``functions`` are those of :mod:`fad.numpy` by name."""
     for name in _SAME:
-        if name in functions:
-            setattr(Array, name, functions[name])
+        setattr(Array, name, functions[name] if name in functions else _OnUse(name))
     for name, remedy in _WRITERS.items():
         setattr(Array, name, _writer(name, remedy))
     own: dict[str, Any] = {
