@@ -19,9 +19,9 @@ from fad.compiler.access import REDUCTIONS, Access, Axis, accesses, domain_of, i
 from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
-from fad.compiler.llvm.rules import is_view, rule_of
+from fad.compiler.llvm.rules import is_view, joins_rows, rule_of
 from fad.compiler.recomputation import Readers, compute_again, is_much_larger
-from fad.compiler.size_classes import LONG, is_small, least_size
+from fad.compiler.size_classes import LONG, is_small, least_size, rows_are_short
 from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
@@ -30,6 +30,8 @@ _MOST_UNROLLED = 64
 _MOST_MEMBERS = 1000
 _MOST_ARRAYS = 8
 """Loops that have nothing to do with each other become one up to so many arrays: equal places in more of them would share one set of a cache."""
+_MOST_WRITTEN = 2000
+"""The most elements that one turn of a loop computes one after another."""
 
 
 class Member:
@@ -60,19 +62,23 @@ class Group:
         The outer loop's sizes.
     fixed : bool
         Whether some member has a loop of its own inside the outer one; if not, the outer loop is the whole domain of every member.
+    written_out : bool
+        Whether what is inside the outer loop is written out element by element, so that vectors hold turns of the outer loop.
     scratch : set of Var
-        Results that are kept in memory for one turn of the outer loop only.
+        Results that are kept for one turn of the outer loop only: in memory, or in registers where it is written out.
     """
 
     def __init__(self, prefix: tuple[int, ...]):
         self.prefix = prefix
         self.fixed = False
+        self.written_out = False
         self._clusters: set[Cluster] = set()
         self._arrays = 0
         self.members: dict[Var, Member] = {}
         self.reads: set[Var] = set()
         self.scratch: set[Var] = set()
         self._rows: dict[tuple[int, ...], tuple[int, int, bool]] = {}
+        self._elements: dict[int, tuple[int, int]] = {}
 
     def suits(self, cluster: Cluster) -> bool:
         """Whether operations of a cluster may join the loop though they share nothing with it."""
@@ -93,6 +99,16 @@ class Group:
             costly = costly or (inner == 1 and is_costly(member.equation))
         self._rows[prefix] = (len(self.members), longest, costly)
         return longest, costly
+
+    def may_be_written_out(self, lead: int, domain: tuple[int, ...]) -> bool:
+        """Whether one turn of a loop over the first axes, with one more domain in it, is a few elements of short rows."""
+        if not 0 < lead <= len(self.prefix) or domain[:lead] != self.prefix[:lead] or not rows_are_short(domain, lead):
+            return False
+        seen, elements = self._elements.get(lead, (0, 0))
+        for member in islice(self.members.values(), seen, None):
+            elements += math.prod(member.domain[lead:]) if rows_are_short(member.domain, lead) else _MOST_WRITTEN + 1
+        self._elements[lead] = (len(self.members), elements)
+        return elements + math.prod(domain[lead:]) <= _MOST_WRITTEN
 
 
 class Straight:
@@ -299,6 +315,7 @@ class _Planner:
         plan.stored |= {v for v in plan.program.outputs if isinstance(v, Var)}
         for number, step in enumerate(plan.steps):
             if isinstance(step, Group):
+                step.written_out = step.written_out or (step.fixed and _has_short_rows(step))
                 for member in step.members.values():
                     self._store_reads(number, step, member)
             else:
@@ -418,6 +435,14 @@ def _is_unrolled(equation: Equation) -> bool:
     return rule_of(equation) is not None
 
 
+def _has_short_rows(group: Group) -> bool:
+    """Whether the loops inside of the outer one are all short."""
+    lead = len(group.prefix)
+    return group.may_be_written_out(lead, group.prefix) and any(
+        math.prod(m.domain[lead:]) > 1 for m in group.members.values()
+    )
+
+
 def _is_row_scalar(group: Group, member: Member) -> bool:
     shape = member.output.aval.shape
     return all(n == 1 for n in shape[len(group.prefix) :])
@@ -430,19 +455,39 @@ def _fit(group: Group, equation: Equation, domain: tuple[int, ...], reads: list[
     reduction = equation.primitive.kernel in REDUCTIONS
     axes = sorted(equation.params["axes"]) if reduction else []
     is_global = bool(axes) and axes[0] == 0 or (reduction and not axes)
-    prefix = _new_prefix(group, domain, axes, is_global)
-    if prefix is None or _would_be_scalar(group, equation, domain, prefix):
+    found = _new_loop(group, equation, domain, axes, is_global)
+    if found is None:
         return None
+    prefix, written_out = found
     level = 0
     for access in reads:
         producer = group.members.get(access.var)
         if producer is None:
             continue
-        needed = _needed_level(prefix, producer, access, domain, group.fixed or prefix != group.prefix)
+        needed = _needed_level(prefix, producer, access, domain, group.fixed or written_out or prefix != group.prefix)
         if needed is None:
             return None
         level = max(level, needed)
     return Member(equation, domain, level, is_global)
+
+
+def _new_loop(
+    group: Group, equation: Equation, domain: tuple[int, ...], axes: list[int], is_global: bool
+) -> tuple[tuple[int, ...], bool] | None:
+    """The group's prefix after the equation joined, and whether all inside of it is written out; ``None`` if it cannot join."""
+    prefix = None if group.written_out else _new_prefix(group, domain, axes, is_global)
+    joins = equation.primitive.kernel == "concatenate" and joins_rows(equation)
+    if prefix is not None and not joins and not _would_be_scalar(group, equation, domain, prefix):
+        return prefix, False
+    if prefix is None or joins:
+        lead = next((k for k, (n, m) in enumerate(zip(group.prefix, domain, strict=False)) if n != m), None)
+        lead = min(len(group.prefix), len(domain)) if lead is None else lead
+        if joins:
+            lead = min(lead, equation.params["axis"])
+        elif axes and not is_global:
+            lead = min(lead, axes[0])
+        prefix = domain[:lead]
+    return (prefix, True) if group.may_be_written_out(len(prefix), domain) else None
 
 
 def _would_be_scalar(group: Group, equation: Equation, domain: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
@@ -500,10 +545,10 @@ def _needed_level(
 
 def _join(group: Group, member: Member, reads: set[Var]) -> None:
     axes = sorted(member.equation.params["axes"]) if member.is_reduction else []
-    prefix = _new_prefix(group, member.domain, axes, member.is_global)
-    assert prefix is not None
-    if prefix != member.domain or prefix != group.prefix:
-        group.fixed = group.fixed or prefix != group.prefix or member.domain != prefix
+    found = _new_loop(group, member.equation, member.domain, axes, member.is_global)
+    assert found is not None
+    prefix, group.written_out = found
+    group.fixed = group.fixed or group.written_out or prefix != group.prefix or member.domain != prefix
     group.prefix = prefix
     group.members[member.output] = member
     group.reads |= reads

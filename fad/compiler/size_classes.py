@@ -10,19 +10,22 @@ import math
 from bisect import bisect_right
 from functools import lru_cache
 
-__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "is_small", "least_size", "most_size", "size_class"]
+__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "is_small", "least_size", "most_size", "rows_are_short", "size_class"]
 
-LARGEST_STATIC = 8
+LARGEST_STATIC = 16
 """Sizes up to this are compiled in; larger ones are arguments of the code."""
 
 LONG = 128
 """Loops of so many turns are long: it decides how loops are fused."""
 
 MOST_REGISTERS = 16
-"""A value of at most so many elements, all of its sizes small, is kept in registers."""
+"""A value of at most so many elements, all of its sizes tiny, is kept in registers."""
 
-_BOUNDS = (LARGEST_STATIC + 1, 16, LONG)
-"""The first size of each class: more than small, enough to fill any vector register, long."""
+_TINY = 8
+_MOST_IN_ROW = 32
+
+_BOUNDS = (LARGEST_STATIC + 1, LONG)
+"""The first size of each class: enough to fill any vector register, long."""
 
 _UNBOUNDED = 1 << 40
 
@@ -48,4 +51,13 @@ def most_size(n: int) -> int:
 @lru_cache(4096)
 def is_small(shape: tuple[int, ...], most: int = MOST_REGISTERS) -> bool:
     """Whether a value of this shape is kept in registers, one for each element."""
-    return all(n <= LARGEST_STATIC for n in shape) and math.prod(shape) <= most
+    return all(n <= _TINY for n in shape) and math.prod(shape) <= most
+
+
+@lru_cache(4096)
+def rows_are_short(shape: tuple[int, ...], lead: int) -> bool:
+    """Whether an array holds, for each of many indices of its first ``lead`` axes, a few elements, of a known number that does not fill vectors."""
+    rest = shape[lead:]
+    if not all(n <= LARGEST_STATIC for n in rest) or math.prod(rest) > _MOST_IN_ROW:
+        return False
+    return math.prod(map(least_size, shape[:lead])) >= LONG and (not rest or rest[-1] < 8 or rest[-1] % 4 != 0)

@@ -39,7 +39,7 @@ def kernel_key(
         The place of each literal that is an argument of the segment, by the literal's identity.
     """
     numbers: dict[Var, int] = {}
-    parts: list[Hashable] = [canonical.encode(group.prefix), group.fixed]
+    parts: list[Hashable] = [canonical.encode(group.prefix), group.fixed, group.written_out]
 
     def number_of(atom: Atom) -> Hashable:
         if not isinstance(atom, Var):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -63,7 +64,7 @@ class KernelWriter:
         self.emitter, self.elements, self.group = emitter, elements, group
         self._computed, self._bounds, self._overwritten = computed, bounds, overwritten
         self.turns: tuple[tuple[int, ...], int] | None = None
-        self._accumulators: dict[Var, Any] = {}
+        self._accumulators: dict[tuple[Var, Ixs], Any] = {}
 
     def write(self) -> None:
         """Write the whole loop nest."""
@@ -79,10 +80,16 @@ class KernelWriter:
             for var in self._overwritten:
                 self.elements.element(var, tuple(outer))  # before anything is written
             self._read_inside_turn()
+            if self.group.written_out:
+                for member in members:
+                    self._write_out(member, outer)
+                return
             for level in range(1 + max(m.level for m in members)):
                 self._write_level(outer, [m for m in members if m.level == level])
 
         together = members if not self.group.fixed else []
+        if self.group.written_out:
+            together = [m for m in members if m.is_global or not m.is_reduction]
         self._write_loops(self.group.prefix, 0, self._patterns(members), together, turn)
         for member in members:
             if member.is_global:
@@ -238,26 +245,26 @@ class KernelWriter:
         number = stack.enter_context(emitter.loop(*(bounds or (0, blocks))))
         start = emitter.multiply(number, _BLOCK)
         stop = emitter.smaller(emitter.add(start, _BLOCK), count)
-        sums = [m for m in members if self._is_register_sum(m)]
+        totals = {
+            key: self._accumulators[key] for m in members if self._is_register_sum(m) for key in self._registers(m)
+        }
         partial = {}
-        for m in sums:
-            partial[m] = emitter.variable(llvm_type(m.output.aval.dtype))
+        for var, at in totals:
+            partial[var, at] = emitter.variable(llvm_type(var.aval.dtype))
             k = emitter.scalar
-            k.builder.store(constant_identity("reduce_sum", k, m.output.aval.dtype).ir, partial[m])
-        totals = {m: self._accumulators[m.output] for m in sums}
+            k.builder.store(constant_identity("reduce_sum", k, var.aval.dtype).ir, partial[var, at])
 
         def close() -> None:
             k = emitter.scalar
-            for m in sums:
-                dtype = m.output.aval.dtype
-                total = Value(k.builder.load(totals[m]), dtype)
+            for key, place in totals.items():
+                dtype = key[0].aval.dtype
+                total = Value(k.builder.load(place), dtype)
                 # No reassociation here: it would undo the blocks.
-                k.builder.store(k.add(total, Value(k.builder.load(partial[m]), dtype)).ir, totals[m])
-                self._accumulators[m.output] = totals[m]
+                k.builder.store(k.add(total, Value(k.builder.load(partial[key]), dtype)).ir, place)
+            self._accumulators.update(totals)
 
         stack.callback(close)
-        for m in sums:
-            self._accumulators[m.output] = partial[m]
+        self._accumulators.update(partial)
         return stack.enter_context(emitter.loop(start, stop))
 
     # -- one level of one turn --------------------------------------------------------------------------------------------
@@ -294,6 +301,26 @@ class KernelWriter:
         if isinstance(place, Memory):
             self.elements.store(value.value, place, index)
 
+    def _write_out(self, member: Member, outer: list[Ix]) -> None:
+        """Write a member's elements inside one turn one after another."""
+        indices = [(*outer, *inner) for inner in itertools.product(*map(range, member.domain[len(outer) :]))]
+        if not member.is_reduction or member.is_global:
+            for index in indices:
+                self._write_member(member, index)
+            return
+        k, out, kernel = self.emitter.scalar, member.output, member.equation.primitive.kernel
+        first = constant_identity(kernel, k, out.aval.dtype)
+        inner_shape = out.aval.shape[len(outer) :]
+        totals = {(*outer, *inner): first for inner in itertools.product(*map(range, inner_shape))}
+        for index in indices:
+            at = tuple([index[a] for a in self._kept(member)])
+            totals[at] = combine(kernel, k, totals[at], self.elements.element(member.equation.inputs[0], index).value)
+        place = self.elements.storage.get(out)
+        for at, total in totals.items():
+            self.elements.know(out, at, Located(total, self.emitter.depth))
+            if isinstance(place, Memory):
+                self.elements.store(total, place, at)
+
     # -- reductions -------------------------------------------------------------------------------------------------------
 
     def _kept(self, member: Member) -> tuple[int, ...]:
@@ -301,16 +328,24 @@ class KernelWriter:
 
     def _in_memory(self, member: Member) -> bool:
         """Whether the running values are elements of the result: there is more than one at a time."""
-        first = 0 if member.is_global else len(self.group.prefix)
-        return any(a >= first and member.domain[a] != 1 for a in self._kept(member))
+        lead = len(self.group.prefix)
+        first = 0 if member.is_global else lead
+        last = lead if self.group.written_out else len(member.domain)
+        return any(first <= a < last and member.domain[a] != 1 for a in self._kept(member))
+
+    def _registers(self, member: Member) -> list[tuple[Var, Ixs]]:
+        """The running values that are kept in registers, by their indices in the result."""
+        shape = member.output.aval.shape if self.group.written_out else ()
+        return [(member.output, at) for at in itertools.product(*map(range, shape))]
 
     def _start(self, member: Member, outer: Ixs = ()) -> None:
         if self._in_memory(member):
             self._fill(member, outer)
             return
         k, dtype = self.emitter.scalar, member.output.aval.dtype
-        place = self._accumulators[member.output] = self.emitter.variable(llvm_type(dtype))
-        k.builder.store(constant_identity(member.equation.primitive.kernel, k, dtype).ir, place)
+        for key in self._registers(member):
+            place = self._accumulators[key] = self.emitter.variable(llvm_type(dtype))
+            k.builder.store(constant_identity(member.equation.primitive.kernel, k, dtype).ir, place)
 
     def _fill(self, member: Member, outer: Ixs) -> None:
         """Write the starting value to every element that this turn reduces into."""
@@ -325,14 +360,14 @@ class KernelWriter:
     def _accumulate(self, member: Member, index: Ixs) -> None:
         kernel, k = member.equation.primitive.kernel, self.emitter.scalar
         value = self.elements.element(member.equation.inputs[0], index).value
+        at = tuple([index[a] for a in self._kept(member)])
         if self._in_memory(member):
             place = self.elements.storage[member.output]
             assert isinstance(place, Memory)
-            at = tuple(index[a] for a in self._kept(member))
             pointer = self.elements.pointer(place, at)
             k.store(combine(kernel, k, k.load(pointer, place.dtype), value), pointer)
             return
-        variable = self._accumulators[member.output]
+        variable = self._accumulators[member.output, at if self.group.written_out else ()]
         total = Value(k.builder.load(variable), member.output.aval.dtype)
         k.builder.store(combine(kernel, k, total, value).ir, variable)
 
@@ -340,7 +375,7 @@ class KernelWriter:
         if self._in_memory(member):
             return
         k = self.emitter.scalar
-        value = Value(k.builder.load(self._accumulators[member.output]), member.output.aval.dtype)
+        value = Value(k.builder.load(self._accumulators[member.output, ()]), member.output.aval.dtype)
         index = (*outer, *[0] * (len(member.output.aval.shape) - len(outer)))
         self.elements.know(member.output, index, Located(value, self.emitter.depth))
         place = self.elements.storage.get(member.output)
@@ -353,8 +388,9 @@ class KernelWriter:
         place = self.elements.storage[member.output]
         assert isinstance(place, Memory)
         k = self.emitter.scalar
-        value = Value(k.builder.load(self._accumulators[member.output]), place.dtype)
-        self.elements.store(value, place, (0,) * len(place.shape))
+        for key in self._registers(member):
+            value = Value(k.builder.load(self._accumulators[key]), place.dtype)
+            self.elements.store(value, place, key[1] or (0,) * len(place.shape))
 
 
 class _Nest(NamedTuple):

@@ -315,7 +315,7 @@ class Lowering:
             if var in plan.stored or member.is_global:
                 final = plan.updated.get(var, var)
                 self.elements.storage[var] = outputs[final] if final in outputs else self.new_place(var)
-            elif var in group.scratch:
+            elif var in group.scratch and not group.written_out:
                 inner = var.aval.shape[len(group.prefix) :]
                 pointer, _ = self.temporary(inner, var.aval.dtype)
                 scratch[var] = Memory(pointer, inner, var.aval.dtype, 0, len(group.prefix))

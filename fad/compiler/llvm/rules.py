@@ -14,10 +14,13 @@ import numpy as np
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.operand_types import operand_dtypes
-from fad.compiler.size_classes import LARGEST_STATIC, is_small
+from fad.compiler.size_classes import LARGEST_STATIC, is_small, rows_are_short
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["RULES", "Rule", "aligned", "is_view", "joins_edges", "pad_condition", "padded_index", "rule_of"]
+__all__ = ["RULES", "Rule", "aligned", "is_view", "joins_in_loops", "joins_rows", "pad_condition", "padded_index", "rule_of"]
+
+_LARGEST_EXPONENT = 8
+"""Powers up to this are products: of more factors they would be off by more than the math library's function."""
 
 Ixs = tuple[Ix, ...]
 Sources = list[tuple[Atom, Ixs]]
@@ -37,16 +40,26 @@ def rule_of(equation: Equation) -> Rule | None:
     if callable(kernel):
         return _ELEMENTWISE
     if kernel == "concatenate" and not is_small(equation.outputs[0].aval.shape):
-        return _JOINED if joins_edges(equation) else None
+        return _JOINED if _joins_edges(equation) else _JOINED_ROWS if joins_rows(equation) else None
     rule = RULES.get(kernel)
     return rule if rule is not None and rule.applies(equation) else None
 
 
-def joins_edges(equation: Equation) -> bool:
+def _joins_edges(equation: Equation) -> bool:
     """Whether a concatenation adds a few elements to the ends of a long array; others are steps of their own."""
     sizes = [a.aval.shape[equation.params["axis"]] for a in equation.inputs]
     long = [n for n in sizes if n > LARGEST_STATIC]
     return len(long) == 1 and sum(sizes) - long[0] <= LARGEST_STATIC
+
+
+def joins_in_loops(equation: Equation) -> bool:
+    """Whether a concatenation of arrays that are not small is computed element by element."""
+    return _joins_edges(equation) or joins_rows(equation)
+
+
+def joins_rows(equation: Equation) -> bool:
+    """Whether a concatenation is one of short rows, which are written out."""
+    return rows_are_short(equation.outputs[0].aval.shape, equation.params["axis"])
 
 
 def is_view(equation: Equation) -> bool:
@@ -80,7 +93,7 @@ def _whole_exponent(equation: Equation, atom: Atom, position: int) -> int | None
     """The exponent of a power as a Python int, where it is one and known now."""
     if equation.primitive.name not in ("power", "float_power") or position != 1 or not isinstance(atom, Literal):
         return None
-    if equation.outputs[0].aval.dtype.kind != "f" or not np.isfinite(atom.value) or abs(atom.value) > LARGEST_STATIC:
+    if equation.outputs[0].aval.dtype.kind != "f" or not np.isfinite(atom.value) or abs(atom.value) > _LARGEST_EXPONENT:
         return None
     return int(atom.value) if atom.value == int(atom.value) else None
 
@@ -311,7 +324,18 @@ def _joined(emitter: Emitter, equation: Equation, index: Ixs, values: list[Locat
     return Located(chosen, depth)
 
 
+def _row_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    """The element of one part where the index is a number, else one of each part, for a look at what is read."""
+    axis = equation.params["axis"]
+    if isinstance(index[axis], int) and equation.outputs[0].aval.shape[axis] != 1:
+        return _concatenate_sources(algebra, equation, index)
+    unknown = algebra.multiply(index[axis], 2)
+    parts = [a for a in equation.inputs if a.aval.shape[axis]]
+    return [(a, (*index[:axis], 0 if a.aval.shape[axis] == 1 else unknown, *index[axis + 1 :])) for a in parts]
+
+
 _JOINED = Rule(_joined_sources, _joined)
+_JOINED_ROWS = Rule(_row_sources, _convert)
 
 _ELEMENTWISE = Rule(_broadcast_sources, _elementwise)
 RULES: dict[str, Rule] = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import llvmlite.ir as ir
@@ -369,24 +370,42 @@ class _Loop:
         return _arithmetic(instruction, steps)
 
     def _check_memory(self) -> None:
-        """Every array that is written is touched at one place in each turn."""
-        others = [i for i in self.body if id(i) not in self._parts]
-        stored: dict[int, list[int]] = {}
-        for reduction in self.reductions:
-            if stored.setdefault(id(_root(reduction.place)), [id(reduction)]) != [id(reduction)]:
-                raise _Unsuited
-        for instruction in others:
+        """No turn reads or writes what another one writes."""
+        stored = {id(_root(r.place)) for r in self.reductions}
+        if len(stored) < len(self.reductions):
+            raise _Unsuited
+        places: dict[int, list[Any]] = {}
+        written: set[int] = set()
+        for instruction in self.body:
+            if id(instruction) in self._parts or not isinstance(instruction, ir.LoadInstr | ir.StoreInstr):
+                continue
+            pointer = instruction.operands[-1]
             if isinstance(instruction, ir.StoreInstr):
-                pointer = instruction.operands[1]
-                place = [id(o) for o in pointer.operands]
-                if stored.setdefault(id(_root(pointer)), place) != place:
-                    raise _Unsuited
-        for instruction in others:
-            if isinstance(instruction, ir.LoadInstr) and stored:
-                pointer = instruction.operands[0]
-                place = [id(o) for o in getattr(pointer, "operands", ())]
-                if stored.get(id(_root(pointer)), place) != place:
-                    raise _Unsuited
+                written.add(id(_root(pointer)))
+            elif not (stored or written or self._writes_memory):
+                continue
+            places.setdefault(id(_root(pointer)), []).append(pointer)
+        if not stored.isdisjoint(places) or not all(self._are_apart(places[root]) for root in written):
+            raise _Unsuited
+
+    @cached_property
+    def _writes_memory(self) -> bool:
+        return any(isinstance(i, ir.StoreInstr) and id(i) not in self._parts for i in self.body)
+
+    def _are_apart(self, pointers: list[Any]) -> bool:
+        """Whether addresses in one array are the same place in each turn, or places that no two turns have in common."""
+        known = {tuple([id(o) for o in getattr(p, "operands", ())]): p for p in pointers}
+        if len(known) == 1:
+            return True
+        (first, *others) = known.values()
+        step = self.step(first)
+        if not all(isinstance(p, ir.GEPInstr) and len(p.operands) == 2 for p in known.values()) or not step:
+            return False
+        if any(p.operands[0] is not first.operands[0] or self.step(p) != step for p in others):
+            return False
+        sums = [_terms(p.operands[1]) for p in known.values()]
+        offsets = {s.pop(0, 0) for s in sums}
+        return all(s == sums[0] for s in sums) and len({n % step for n in offsets}) == len(offsets)
 
     # -- writing ----------------------------------------------------------------------------------------------------------
 
@@ -539,6 +558,23 @@ def _arithmetic(instruction: Any, steps: list[Any]) -> Any:
             return step * factor.constant
         return factor if step == 1 else VARIES
     return VARIES
+
+
+def _terms(value: Any) -> dict[int, int]:
+    """An integer as a sum: how many times it has other values, by their identity; 0 stands for the number 1."""
+    if isinstance(value, ir.Constant):
+        return {0: value.constant}
+    name = getattr(value, "opname", "")
+    if name in ("add", "sub"):
+        found = _terms(value.operands[0])
+        for key, n in _terms(value.operands[1]).items():
+            found[key] = found.get(key, 0) + (n if name == "add" else -n)
+        return {key: n for key, n in found.items() if n}
+    if name == "mul":
+        for factor, other in (value.operands, value.operands[::-1]):
+            if isinstance(factor, ir.Constant):
+                return {key: n * factor.constant for key, n in _terms(other).items()}
+    return {id(value): 1}
 
 
 def _root(pointer: Any) -> Any:
