@@ -80,9 +80,12 @@ class Group:
         self._rows: dict[tuple[int, ...], tuple[int, int, bool]] = {}
         self._elements: dict[int, tuple[int, int]] = {}
 
-    def suits(self, cluster: Cluster) -> bool:
-        """Whether operations of a cluster may join the loop though they share nothing with it."""
-        return cluster in self._clusters or self._arrays + len(cluster.arrays) <= _MOST_ARRAYS
+    def takes(self, domain: tuple[int, ...], cluster: Cluster) -> bool:
+        """Whether an operation of a cluster may join the loop though it shares nothing with it."""
+        if self.written_out:
+            return domain[: len(self.prefix)] == self.prefix
+        suits = cluster in self._clusters or self._arrays + len(cluster.arrays) <= _MOST_ARRAYS
+        return domain == self.prefix and suits
 
     def take(self, cluster: Cluster) -> None:
         """Note the cluster of a new member."""
@@ -292,7 +295,7 @@ class _Planner:
     def _best_group(
         self, equation: Equation, domain: tuple[int, ...], reads: list[Access], read_vars: set[Var], first: int
     ) -> tuple[int, Member | None]:
-        """The first group that shares a variable with the equation, else the last one over its domain that it suits, else a new one."""
+        """The first group that shares a variable with the equation, else the last one over its domain that takes it, else a new one."""
         plan, cluster = self.plan, self.clusters[equation.outputs[0]]
         for number in sorted({n for v in read_vars for n in self.users.get(v, ()) if n >= first}):
             member = _fit(plan.steps[number], equation, domain, reads)  # type: ignore[arg-type]
@@ -300,7 +303,7 @@ class _Planner:
                 return number, member
         for number in range(len(plan.steps) - 1, first - 1, -1):
             group = plan.steps[number]
-            apart = isinstance(group, Group) and domain == group.prefix and group.suits(cluster)
+            apart = isinstance(group, Group) and group.takes(domain, cluster)
             member = _fit(group, equation, domain, reads) if apart else None  # type: ignore[arg-type]
             if member is not None:
                 return number, member
