@@ -10,7 +10,16 @@ import math
 from bisect import bisect_right
 from functools import lru_cache
 
-__all__ = ["LARGEST_STATIC", "LONG", "MOST_REGISTERS", "is_small", "least_size", "most_size", "rows_are_short", "size_class"]
+__all__ = [
+    "LARGEST_STATIC",
+    "LONG",
+    "MOST_REGISTERS",
+    "is_small",
+    "least_size",
+    "most_size",
+    "rows_are_short",
+    "size_class",
+]
 
 LARGEST_STATIC = 16
 """Sizes up to this are compiled in; larger ones are arguments of the code."""

@@ -231,13 +231,32 @@ def neighbours(size: Size) -> tuple[Callable, list[Any]]:
     return f, [numbers(n), numbers(2 * n)[n:]]
 
 
+def short_rows(size: Size) -> tuple[Callable, list[Any]]:
+    """Many vectors of three: joined, crossed, summed along either axis."""
+
+    def f(x: Any, w: Any) -> Any:
+        axis = fnp.concatenate([x[:, 1:], x[:, :1]], axis=1)
+        turned = fnp.cross(axis, x) * fnp.sin(fnp.sum(x * x, axis=1, keepdims=True)) + w[:, None] * x
+        return (
+            turned,
+            fnp.sum(turned, axis=0),
+            fnp.max(turned, axis=1),
+            fnp.sum(turned),
+            fnp.pad(turned, ((1, 2), (4, 5))),
+        )
+
+    n = 16 * size("n")
+    return f, [numbers(n, 3), numbers(n)]
+
+
 FORWARD["ends"], FORWARD["borders"], FORWARD["neighbours"] = ends, borders, neighbours
+FORWARD["short rows"] = short_rows
 
 BACKWARD = (
     "float64", "sums", "extremes", "softmax", "layer norm", "tall", "logsumexp", "product", "batched product", "vector product",
     "views", "joins", "cumulative", "sorting", "reading", "writing", "solving", "triangles", "convolution", "padded convolution",
     "strided convolution", "dilated convolution", "grouped convolution", "channels", "depthwise convolution", "maxima of windows",
-    "means of windows", "recurrence", "ends", "borders", "neighbours",
+    "means of windows", "recurrence", "ends", "borders", "neighbours", "short rows",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from fad.compiler.size_classes import LARGEST_STATIC, least_size, most_size, siz
 from tests.compiler.program_steps import STEPS, function_of
 from tests.compiler.sized_cases import CASES, numbers, sizes_from
 
-PAIRS = [((17, 40, 23), (19, 47, 16)), ((9, 12, 10), (11, 15, 13)), ((130, 17, 9), (300, 30, 12))]
+PAIRS = [((17, 40, 23), (19, 47, 36)), ((18, 24, 20), (22, 30, 26)), ((130, 17, 18), (300, 30, 24))]
 
 
 def codes(function, args):
@@ -70,7 +70,7 @@ def test_classes_hold_their_sizes():
 def test_a_shorter_array_after_a_longer_one(dtype):
     # Vectors of 16 lanes were written for arrays of 20 elements, and then started 7 elements before one of 9.
     f = fad.jit(lambda x: x * 2 + x)
-    for n in (200, 20, 9, 15, 16, 130, 10):
+    for n in (200, 40, 17, 20, 9, 15, 16, 130, 10):
         x = numbers(n, dtype=dtype)
         np.testing.assert_array_equal(f(x), x * 2 + x)
 

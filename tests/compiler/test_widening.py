@@ -201,6 +201,25 @@ def test_values_read_where_a_condition_holds(shape, dtype):
         np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 9])
+def test_nothing_is_read_of_lanes_that_are_known_to_be_padding(columns, dtype):
+    # Of vectors whose first half lies in the padding, LLVM read the first half as if nothing were masked.
+    x = numbers(dtype, 40 + 8 * columns) + 5
+
+    def f(xp, x, low, high):
+        padded = xp.pad(xp.reshape((x + 1)[20 : 20 + 8 * columns], (8, columns)), ((0, 1), (low, high)))
+        return padded, xp.sum(padded, axis=1)
+
+    for low in range(8):
+        for high in (0, 8 - columns - low, 16 - columns - low):
+            if high >= 0:
+                for found, expected in zip(
+                    fad.jit(lambda x, low=low, high=high: f(fnp, x, low, high))(x), f(np, x, low, high), strict=True
+                ):
+                    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS, "bool"])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_places_that_data_say(length, dtype):

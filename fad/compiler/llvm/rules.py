@@ -17,7 +17,17 @@ from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.size_classes import LARGEST_STATIC, is_small, rows_are_short
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["RULES", "Rule", "aligned", "is_view", "joins_in_loops", "joins_rows", "pad_condition", "padded_index", "rule_of"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "aligned",
+    "is_view",
+    "joins_in_loops",
+    "joins_rows",
+    "pad_condition",
+    "padded_index",
+    "rule_of",
+]
 
 _LARGEST_EXPONENT = 8
 """Powers up to this are products: of more factors they would be off by more than the math library's function."""
