@@ -24,6 +24,9 @@ __all__ = [
 LARGEST_STATIC = 16
 """Sizes up to this are compiled in; larger ones are arguments of the code."""
 
+MOST_AT_EDGE = 8
+"""Up to so many elements are an edge of the array beside them, which loops read where they lie."""
+
 LONG = 128
 """Loops of so many turns are long: it decides how loops are fused."""
 
@@ -67,6 +70,14 @@ def is_small(shape: tuple[int, ...], most: int = MOST_REGISTERS) -> bool:
 def rows_are_short(shape: tuple[int, ...], lead: int) -> bool:
     """Whether an array holds, for each of many indices of its first ``lead`` axes, a few elements, of a known number that does not fill vectors."""
     rest = shape[lead:]
-    if not all(n <= LARGEST_STATIC for n in rest) or math.prod(rest) > _MOST_IN_ROW:
+    if (
+        not all(n <= LARGEST_STATIC for n in rest)
+        or math.prod(rest) > _MOST_IN_ROW
+        or (rest and _fills_vectors(rest[-1]))
+    ):
         return False
-    return math.prod(map(least_size, shape[:lead])) >= LONG and (not rest or rest[-1] < 8 or rest[-1] % 4 != 0)
+    return lead > 0 and shape[lead - 1] > LARGEST_STATIC and math.prod(map(least_size, shape[:lead])) >= LONG
+
+
+def _fills_vectors(n: int) -> bool:
+    return n >= 8 and n % 4 == 0

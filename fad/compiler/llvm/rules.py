@@ -14,7 +14,7 @@ import numpy as np
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.operand_types import operand_dtypes
-from fad.compiler.size_classes import LARGEST_STATIC, is_small, rows_are_short
+from fad.compiler.size_classes import LARGEST_STATIC, MOST_AT_EDGE, is_small, rows_are_short
 from fad.core.program import Atom, Equation, Literal
 
 __all__ = [
@@ -58,8 +58,8 @@ def rule_of(equation: Equation) -> Rule | None:
 def _joins_edges(equation: Equation) -> bool:
     """Whether a concatenation adds a few elements to the ends of a long array; others are steps of their own."""
     sizes = [a.aval.shape[equation.params["axis"]] for a in equation.inputs]
-    long = [n for n in sizes if n > LARGEST_STATIC]
-    return len(long) == 1 and sum(sizes) - long[0] <= LARGEST_STATIC
+    long = [n for n in sizes if n > MOST_AT_EDGE]
+    return len(long) == 1 and sum(sizes) - long[0] <= MOST_AT_EDGE
 
 
 def joins_in_loops(equation: Equation) -> bool:
@@ -229,11 +229,11 @@ def _within(algebra: Any, i: Ix, n: int, low: int, high: int, inner: int) -> boo
         return 0 <= i - low <= (n - 1) * (inner + 1) and (i - low) % (inner + 1) == 0
     if inner:
         return None
-    narrow = low <= LARGEST_STATIC, high <= LARGEST_STATIC
+    narrow = low <= MOST_AT_EDGE, high <= MOST_AT_EDGE
     after = algebra.add(algebra.size(low), algebra.size(n))
     if all(narrow):
         return True if algebra.inside(i, algebra.size(low), after) else None
-    if n > LARGEST_STATIC or not any(narrow):
+    if n > MOST_AT_EDGE or not any(narrow):
         return None
     outside = algebra.inside(i, after, None) if narrow[0] else algebra.inside(i, None, algebra.size(low))
     return False if outside else None
@@ -307,7 +307,7 @@ def _joined_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     for atom in equation.inputs:
         n = atom.aval.shape[axis]
         moved = algebra.subtract(index[axis], start)
-        if n > LARGEST_STATIC and algebra.inside(moved, 0, algebra.size(n)):
+        if n > MOST_AT_EDGE and algebra.inside(moved, 0, algebra.size(n)):
             return [(atom, (*index[:axis], moved, *index[axis + 1 :]))]
         if n:
             found.append((atom, (*index[:axis], algebra.clamped(moved, n), *index[axis + 1 :])))

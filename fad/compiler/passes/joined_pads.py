@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fad.compiler.passes.redundancy import rebuilt, remove_dead
+from fad.compiler.size_classes import MOST_AT_EDGE
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
@@ -16,8 +17,6 @@ _MOST_BYTES = 1 << 18
 """A larger array is not copied together: loops that ask where they are read and write it only once."""
 
 _MOST_TERMS = 256
-_EDGE = 8
-"""Up to so many elements are an edge of the array beside them, which loops read where they lie."""
 
 
 def join_pads(program: Program) -> Program:
@@ -57,7 +56,7 @@ class _Joining:
             if pad.params["widths"][axis][0] != end:
                 return None
             end += pad.inputs[0].aval.shape[axis]
-        long = sum(e.inputs[0].aval.shape[axis] > _EDGE for e in pads)
+        long = sum(e.inputs[0].aval.shape[axis] > MOST_AT_EDGE for e in pads)
         return ([e.inputs[0] for e in pads], axis) if end == out.shape[axis] and long > 1 else None
 
     def _terms(self, equation: Equation, out: ShapedArray) -> list[Equation] | None:
