@@ -18,6 +18,8 @@ from fad.compiler.chains import Chain, chains_of
 from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
+from fad.compiler.joined_in_place import Part, parts_of
+from fad.compiler.lifetimes import last_steps
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
@@ -98,6 +100,10 @@ class Lowering:
         self.starts: list[int] = []
         self.reused: dict[Var, Var] = {}
         self.reused_numbers: list[tuple[int, int]] = []
+        # What is computed inside of joined arrays, where that begins, and the joined arrays that are begun.
+        self.joined: dict[Var, Part] = {}
+        self.part_numbers: dict[ir.Value, tuple[Var, int]] = {}
+        self._begun: set[Var] = set()
         self.clock = clock
         function = ir.Function(self.module, SEGMENT_TYPE, name)
         for argument, label in zip(function.args, ("buffers", "sizes", "arena"), strict=True):
@@ -179,6 +185,35 @@ class Lowering:
         self.elements.storage[var] = place
         return place
 
+    def result_place(self, var: Var, outputs: dict[Var, Memory]) -> Memory:
+        """Where a step writes a result: where the caller wants it, inside of what it is joined to, or in memory of its own."""
+        if var in self._begun:
+            self._begun.remove(var)
+            place: Memory | None = self.elements.storage[var]  # type: ignore[assignment]
+        else:
+            place = outputs.get(var) or self._part_place(var, outputs)
+        if place is None:
+            return self.new_place(var)
+        self.elements.storage[var] = place
+        return place
+
+    def _part_place(self, var: Var, outputs: dict[Var, Memory]) -> Memory | None:
+        """The place of an array inside the one that it is joined to, unless that may have other contents until they are joined."""
+        part = self.joined.get(var)
+        if part is None or part.whole in self.reused or (part.whole in outputs and self.emitter.depth > 0):
+            return None
+        whole = self.result_place(part.whole, outputs) if part.whole not in self._begun else self.place(part.whole)
+        self._begun.add(part.whole)
+        emitter, start = self.emitter, 0
+        for n in part.before:
+            start = emitter.add(start, emitter.size(n))
+        start = emitter.multiply(start, emitter.product(part.row))
+        pointer = emitter.builder.gep(whole.pointer, [emitter.raw(start)])
+        self.part_numbers[pointer] = part.whole, part.number
+        if part.whole in self.blocks:
+            self.blocks[var] = self._blocks_at[pointer] = self.blocks[part.whole]
+        return Memory(pointer, var.aval.shape, var.aval.dtype, emitter.depth)
+
     def place(self, var: Var) -> Memory:
         """The memory of a variable that is computed; registers are written to memory first."""
         place = self.elements.storage[var]
@@ -200,7 +235,8 @@ class Lowering:
         """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
         plan = plan_steps(program) if plan is None else plan
         self.elements.producers.update(plan.producers)
-        last = _last_steps(plan)
+        self.joined.update(parts_of(plan))
+        last = last_steps(plan)
         # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.
         chains = {} if self.clock is not None or self.reused else chains_of(plan)
         self._alias(plan, -1)
@@ -254,10 +290,8 @@ class Lowering:
         for var in step.equation.outputs:
             if var in plan.in_place:
                 self._take_over(var, plan.in_place[var])
-            elif var in outputs:
-                self.elements.storage[var] = outputs[var]
             else:
-                self.new_place(var)
+                self.result_place(var, outputs)
         kernel = step.equation.primitive.kernel
         if kernel in FAMILIES:
             write_outlined(self, step.equation, FAMILIES[kernel])
@@ -314,7 +348,10 @@ class Lowering:
         for var, member in group.members.items():
             if var in plan.stored or member.is_global:
                 final = plan.updated.get(var, var)
-                self.elements.storage[var] = outputs[final] if final in outputs else self.new_place(var)
+                if final is not var and final in outputs:
+                    self.elements.storage[var] = outputs[final]
+                else:
+                    self.result_place(var, outputs)
             elif var in group.scratch and not group.written_out:
                 inner = var.aval.shape[len(group.prefix) :]
                 pointer, _ = self.temporary(inner, var.aval.dtype)
@@ -430,43 +467,6 @@ def member_work(member: Member) -> int:
 def most_work(group: Group) -> int:
     """The most work that a group of this structure may have."""
     return sum(member_work(m) * math.prod(map(most_size, m.domain)) for m in group.members.values())
-
-
-def _last_steps(plan: Plan) -> dict[int, list[Var]]:
-    """The variables that are read for the last time in each step."""
-    last: dict[Var, int] = {}
-    sources = plan.aliases
-
-    def use(atom: Atom, number: int) -> None:
-        if not isinstance(atom, Var):
-            return
-        if atom not in sources and atom not in plan.virtual:
-            last[atom] = max(last.get(atom, -1), number)
-            return
-        pending: list[Atom] = [atom]
-        while pending:
-            v = pending.pop()
-            if isinstance(v, Var):
-                last[v] = max(last.get(v, -1), number)
-                if v in sources:
-                    pending.append(sources[v])
-                elif v in plan.virtual:
-                    pending += plan.producers[v].inputs
-
-    for number, step in enumerate(plan.steps):
-        if isinstance(step, Group):
-            equations = [m.equation for m in step.members.values()]
-        else:
-            equations = step.equations if isinstance(step, Straight) else [step.equation]
-        for equation in equations:
-            for atom in (*equation.inputs, *equation.outputs):
-                use(atom, number)
-    for atom in plan.program.outputs:
-        use(atom, len(plan.steps) - 1)
-    ends: dict[int, list[Var]] = {}
-    for var, number in last.items():
-        ends.setdefault(number, []).append(var)
-    return ends
 
 
 def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:

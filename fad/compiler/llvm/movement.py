@@ -13,14 +13,17 @@ __all__ = ["write_concatenate"]
 
 
 def write_concatenate(lowering: Any, equation: Equation) -> None:
-    """Copy every input to its place, a run of neighbouring elements at a time."""
+    """Copy every input to its place where it is not there already, a run of neighbouring elements at a time."""
     emitter, axis = lowering.emitter, equation.params["axis"]
-    out = lowering.elements.storage[equation.outputs[0]]
+    whole = equation.outputs[0]
+    out = lowering.elements.storage[whole]
     start: Ix = 0
-    for atom in equation.inputs:
+    for number, atom in enumerate(equation.inputs):
         n = atom.aval.shape[axis]
         if atom.aval.size:
-            _copy_runs(lowering, lowering.place(atom), out, axis, start)
+            place = lowering.place(atom)
+            if lowering.part_numbers.get(place.pointer) != (whole, number):
+                _copy_runs(lowering, place, out, axis, start)
         start = emitter.add(start, emitter.size(n))
 
 

@@ -8,6 +8,7 @@ from functools import reduce
 
 from fad.compiler.execution import donated_inputs
 from fad.compiler.fusion import Group, Opaque, Plan, Straight, plan_steps
+from fad.compiler.joined_in_place import parts_of
 from fad.compiler.nested import body_program, nested_programs
 from fad.compiler.report.costs import NOTHING, Cost, arithmetic
 from fad.compiler.report.loops import binding_lines
@@ -207,6 +208,9 @@ class _Writer:
         if kernel not in ("scan", "while", "cond"):
             most = max([v.aval.size for v in writes], default=0) if kernel in _FEW_ELEMENTS else 1 << 62
             cost = _cost((equation, *_deferred((equation,), plan)), reads, writes, most)
+            if kernel == "concatenate":
+                there = sum(v.aval.nbytes for v, part in parts_of(plan).items() if part.whole is equation.outputs[0])
+                cost = cost.plus(Cost(0, 0, -there, -there))
             kind = "product" if kernel == "dot_general" else kernel
             return Kernel(number, kind, (equation,), tuple(lines), reads, writes, cost, names)
         lines += binding_lines(equation, names, self._letters)
