@@ -49,7 +49,7 @@ def checks_are_on() -> bool:
     return config.check_nans or config.check_infs
 
 
-def _compiled(program: Program, infs: bool | None = None) -> Any:
+def _compiled(program: Program, infs: bool | None = None, runs_next: bool = False) -> Any:
     """The compiled Program, with tests of what it computes if ``infs`` is given; or ``None`` with a warning."""
     if find_spec("llvmlite") is None:
         _warn("llvmlite is not installed; pip install llvmlite, or set fad.config.compile = False")
@@ -57,7 +57,7 @@ def _compiled(program: Program, infs: bool | None = None) -> Any:
     from fad.compiler.execution import compile_program
 
     try:
-        return compile_program(program, infs)
+        return compile_program(program, infs, runs_next)
     except FadError:
         raise
     except Exception as error:
@@ -67,9 +67,12 @@ def _compiled(program: Program, infs: bool | None = None) -> Any:
         return None
 
 
-def compiled_program(program: Program) -> Any:
-    """The compiled Program, made on first request; ``None`` where settings or a missing package leave everything to evaluation."""
-    return program.cached("compiled", lambda: _compiled(program)) if compilation_is_on() else None
+def compiled_program(program: Program, runs_next: bool = False) -> Any:
+    """The compiled Program, made on first request, perhaps for a run that follows.
+
+    ``None`` where settings or a missing package leave everything to evaluation.
+    """
+    return program.cached("compiled", lambda: _compiled(program, runs_next=runs_next)) if compilation_is_on() else None
 
 
 def overwritten_inputs(program: Program) -> tuple[int, ...]:
@@ -111,7 +114,7 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
         return evaluate(program, *args)
     if checks_are_on():
         return _run_checked(program, args)
-    native = compiled_program(program)
+    native = compiled_program(program, runs_next=True)
     if native is None:
         return evaluate(program, *args)
     try:

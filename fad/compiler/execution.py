@@ -11,10 +11,12 @@ import numpy as np
 
 from fad.compiler.canonical import program_form
 from fad.compiler.code import Code, code_of
+from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
 from fad.compiler.finite_flags import flagged
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.caller import is_checked, make_caller
 from fad.compiler.llvm.pool import limited_threads
+from fad.compiler.llvm.spare_time import use_spare_time
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
 from fad.compiler.outcomes import FAILED, MISS, NativeFailure
@@ -48,6 +50,8 @@ class NativeSegment:
         Whether a run takes so long that other Python threads should run meanwhile.
     records : list of numpy.ndarray
         What code that measures itself writes into, besides its results.
+    fetched : list of FetchedArrays
+        For the results of one run, if they are on their way already.
     """
 
     def __init__(self, program: Program, code: Code | None = None, donated: Sequence[int] = ()):
@@ -55,6 +59,7 @@ class NativeSegment:
         self.program = program
         self.code = code_of(program, canonical) if code is None else code
         self.records: list[np.ndarray] = []
+        self.fetched: list[FetchedArrays] = []
         renamed = dict(zip(self.code.sizes, canonical.sizes, strict=True))
         offsets, self.arena_size = self.code.memory.offsets(renamed)
         scalars = [int.from_bytes(np.asarray(v).tobytes(), "little") for v in canonical.scalars]
@@ -83,13 +88,21 @@ class NativeSegment:
         taken = dict(self.code.reused)
         # Whoever calls with arrays that may be overwritten uses the native caller; here results take the memory of copies.
         held = [h.copy() if k in taken.values() else h for k, h in enumerate(held)]
-        outs = [held[taken[k]] if k in taken else np.empty(*t) for k, t in enumerate(self.out_types)]
+        outs = [held[taken[k]] if k in taken else new for k, new in enumerate(self._new_results())]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
         arena = self._new_arena()
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
+        use_spare_time()
         return outs
+
+    def _new_results(self) -> list[np.ndarray]:
+        """Arrays for the results."""
+        try:
+            return self.fetched.pop().take()
+        except IndexError:
+            return [np.empty(*t) for t in self.out_types]
 
     def _new_arena(self) -> np.ndarray:
         return np.empty(self.arena_size + ALIGNMENT, np.uint8)
@@ -122,6 +135,13 @@ def _without_collection() -> Iterator[None]:
 class CompiledProgram:
     """A Program as native segments and equations that Python evaluates.
 
+    Parameters
+    ----------
+    program : Program
+        What to compile.
+    runs_next : bool
+        Whether it is compiled because it is about to run, so that memory for its results is needed.
+
     Attributes
     ----------
     program : Program
@@ -132,8 +152,9 @@ class CompiledProgram:
         Why operations are left to Python, by their names.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, runs_next: bool = False):
         self.program = program
+        fetched = fetched_arrays([(v.aval.shape, v.aval.dtype) for v in program.outputs]) if runs_next else None
         with _without_collection():
             self._flat = body_program(program)
             steps = split(self._flat)
@@ -144,6 +165,9 @@ class CompiledProgram:
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
         self._reads = [_reads(s) for s in self.steps]
         self._dead = _dead_after(self._reads, self._flat)
+        placed = self.only_segment()
+        if fetched is not None and placed is not None and not placed[0].code.reused:
+            placed[0].fetched.append(fetched)
 
     def native_caller(self, single: bool) -> Any:
         """A C function from arguments to arrays, see :mod:`fad.compiler.llvm.caller`; ``None`` if some of it runs in Python."""
@@ -192,9 +216,9 @@ class CompiledProgram:
         return [env[v] for v in self._flat.outputs]
 
 
-def compile_program(program: Program, infs: bool | None) -> CompiledProgram:
+def compile_program(program: Program, infs: bool | None, runs_next: bool) -> CompiledProgram:
     """Compile a Program; with ``infs`` its last result tells whether a NaN, or if it is true an infinity, may have been made."""
-    return CompiledProgram(program if infs is None else flagged(program, infs))
+    return CompiledProgram(program if infs is None else flagged(program, infs), runs_next)
 
 
 def donated_inputs(program: Program, flat: Program, steps: Sequence[Any]) -> tuple[int, ...]:

@@ -17,15 +17,18 @@ __all__ = ["PARTS", "computes_natively", "holds", "operand_dtypes"]
 PARTS = frozenset({"real", "imag", "complex_from_parts"})
 """Operations that read complex numbers from memory, or write them there; kernels compute with their parts alone."""
 _WITH_PARTS = {np.dtype(t) for t in ("float32", "float64", "complex64", "complex128")}
+_FIRST_OF_OTHERS = 256
+"""The number of the first dtype that is not NumPy's own (``NPY_USERDEF``)."""
 _COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 
 
 def holds(dtype: Any) -> bool:
     """Whether kernels hold values of a dtype: booleans, integers, bfloat16 (which they only move and convert), float16, float32, float64.
 
-    Some 8-bit floats have the kind "f" too, and are not NumPy's own.
+    Some 8-bit floats have the kind "f" too, and are not NumPy's own. NumPy calls a dtype that comes out of a pickle not built in, although it is.
     """
-    return dtype == bfloat16 or (dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.isbuiltin == 1)
+    is_own = dtype.num < _FIRST_OF_OTHERS and dtype.isnative
+    return dtype == bfloat16 or (dtype.kind in "biuf" and dtype.itemsize <= 8 and is_own)
 
 
 def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:

@@ -1,5 +1,7 @@
 """Compiled Programs give what their evaluation gives: elementwise chains, reductions, views, products, derivatives."""
 
+import pickle
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -243,3 +245,11 @@ def test_integers_to_negative_integer_powers_raise_as_without_jit():
     for f in (lambda x, n: x**n, fad.jit(lambda x, n: x**n)):
         with pytest.raises(FadError, match="negative integer powers"):
             f(x, fnp.asarray([-1, 2]))
+
+
+def test_dtypes_out_of_a_pickle_are_numpys_own():
+    x = pickle.loads(pickle.dumps(np.linspace(0.1, 2.0, 41)))
+    assert x.dtype.isbuiltin != 1  # what NumPy says of them
+    assert holds(x.dtype)
+    assert not holds(x.dtype.newbyteorder())
+    check_compiled(lambda x: fnp.sin(x) * 2.0, x)

@@ -10,7 +10,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.canonical import program_form
-from fad.compiler.llvm import side_by_side, symbols
+from fad.compiler.llvm import side_by_side, spare_time, symbols
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import Source, called_symbols, engine
 from fad.compiler.llvm.lowering import lower_segment
@@ -118,6 +118,34 @@ def test_an_error_while_writing_stops_the_threads():
             workers.compile(Source(ADD.format(name="f", number=k), passes=True))
         raise ZeroDivisionError
     assert threading.active_count() == before
+
+
+def test_a_helper_that_was_compiled_ahead_is_not_compiled_again(monkeypatch):
+    name = "fad_expm1_f32_v2"
+    monkeypatch.setattr(symbols, "_provided", set())
+    monkeypatch.setattr(symbols, "_coming", {})
+    with fad.config.using(disk_cache=False):
+        symbols.compile_symbol_ahead(name)
+        (coming,) = symbols._coming.values()
+        symbols.compile_symbol_ahead(name)
+        assert list(symbols._coming.values()) == [coming]
+        with Workers() as workers:
+            symbols.prepare([name], workers)
+        assert name.encode() in symbols._helper_code(name, lambda: pytest.fail("is there already"), "")
+
+
+def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
+    threads = []
+    monkeypatch.setattr(spare_time, "_compile", lambda: threads.append(threading.current_thread().name))
+    for count, expected in ((1, []), (2, ["fad-spare-time"])):
+        monkeypatch.setattr(spare_time, "_begun", threading.Event())
+        with fad.config.using(threads=count):
+            spare_time.use_spare_time()
+            spare_time.use_spare_time()
+        for thread in threading.enumerate():
+            if thread.name == "fad-spare-time":
+                thread.join()
+        assert threads == (expected if side_by_side.is_side_by_side() else [])
 
 
 def test_a_helper_whose_compilation_was_given_up_is_compiled_again(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.fetched_memory import FetchedArrays
 from fad.compiler.llvm.result_memory import LEAST, MOST, SLOTS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have the allocator that this needs")
@@ -157,3 +158,46 @@ def test_a_forked_child_has_its_own_memory():
         os._exit(0 if good else 1)
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(np.asarray(held)[:5], 2.0 * X[:5] + 1.0)
+
+
+def test_memory_is_on_its_way_while_code_is_made(monkeypatch):
+    taken = []
+    take = FetchedArrays.take
+
+    def watched(self):
+        taken.append(take(self))
+        return taken[-1]
+
+    monkeypatch.setattr(FetchedArrays, "take", watched)
+    with fad.config.using(threads=2):
+        large, small = fad.jit(lambda x: (x * 3.5, x[:5] - 1.0))(X)
+    (arrays,) = taken
+    assert [a is np.asarray(r).base or a is r._buffer for a, r in zip(arrays, (large, small), strict=True)] == [
+        True
+    ] * 2
+    np.testing.assert_array_equal(large, X * 3.5)
+    np.testing.assert_array_equal(small, X[:5] - 1.0)
+    taken.clear()
+    f = fad.jit(lambda x: x * 3.5)
+    with fad.config.using(threads=2):
+        f.lower(X).compile()  # which says nothing about a run
+        fad.jit(lambda x: x * 2.5)(X[:100])
+    with fad.config.using(threads=1):
+        fad.jit(lambda x: x * 1.5)(X)
+    assert not taken
+
+
+def test_fetched_arrays_are_left_alone_once_they_are_taken():
+    types = [
+        ((COUNT,), np.dtype(np.float64)),
+        ((3, 0), np.dtype(np.int64)),
+        ((), np.dtype(bool)),
+        ((MOST // 4,), np.dtype(np.float32)),
+    ]
+    for _ in range(20):
+        found = FetchedArrays(types).take()
+        assert [(a.shape, a.dtype) for a in found] == types
+        for a in found:
+            a.fill(1)
+        assert all((a == 1).all() for a in found)
+    assert "fad-memory" not in {t.name for t in threading.enumerate()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from ctypes import CFUNCTYPE
 from functools import partial
@@ -24,9 +24,10 @@ from fad.compiler.llvm.library_calls import library_address
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
-from fad.compiler.llvm.workers import Workers
+from fad.compiler.llvm.workers import Workers, compile_for
+from fad.core.locks import ForkingLock
 
-__all__ = ["link", "link_coming", "link_helper", "linked_part", "prepare"]
+__all__ = ["compile_ahead", "compile_symbol_ahead", "link", "link_coming", "link_helper", "linked_part", "prepare"]
 
 _RARELY = "_huge"
 _IN_TURN = (_RARELY, "_pool_run")
@@ -38,6 +39,8 @@ _parts: dict[str, bytes] = {}
 """The object files of kernels that are linked, for other segments that have the same ones."""
 _coming: dict[str, Callable[[], bytes]] = {}
 """Helpers that threads compile right now, by name."""
+_AHEAD_LOCK = ForkingLock()
+"""Held while a helper is compiled that nobody waits for yet, and while the process forks: a child would wait for it in vain."""
 
 
 def link(objects: Iterable[tuple[str, bytes]], symbols: Iterable[str], name: str) -> int:
@@ -65,11 +68,10 @@ def prepare(symbols: Iterable[str], workers: Workers) -> None:
     """Start to compile the helpers among symbols that are not here yet, nor on disk."""
     for symbol in symbols:
         helper = _helper(symbol)
-        if helper is not None and helper[0] not in _provided and helper[0] not in _coming:
-            if not _is_kept(helper[0]):
-                source = helper[1]()
-                _coming[helper[0]] = workers.compile(source, partial(_keep, current_cache(), _helper_key(helper[0])))
-                prepare(_DECLARED.findall(source.text), workers)
+        if helper is not None and not _is_under_way(helper[0]) and not _is_kept(helper[0]):
+            source = helper[1]()
+            _coming[helper[0]] = workers.compile(source, partial(_keep, current_cache(), _helper_key(helper[0])))
+            prepare(_DECLARED.findall(source.text), workers)
 
 
 def link_coming(symbols: Iterable[str]) -> None:
@@ -91,6 +93,29 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
             engine().add([code])
             _provided.add(name)
         return engine().address(name)
+
+
+def compile_ahead(name: str, write: Callable[[], Source], version: str = "") -> None:
+    """Compile a helper that is neither here nor on disk, for who will need it; others compile and link meanwhile."""
+    with _AHEAD_LOCK:
+        with LLVM_LOCK:
+            if _is_under_way(name) or _is_kept(name, version):
+                return
+            future: Future[bytes] = Future()
+            _coming[name] = future.result
+        keep = partial(_keep, current_cache(), _helper_key(name, version))
+        compile_for(future, lambda: engine().compile_held(write()), keep)
+
+
+def compile_symbol_ahead(symbol: str) -> None:
+    """The same for the helper that defines a symbol."""
+    helper = _helper(symbol)
+    if helper is not None:
+        compile_ahead(*helper)
+
+
+def _is_under_way(name: str) -> bool:
+    return name in _provided or name in _coming
 
 
 def _helper_code(name: str, write: Callable[[], Source], version: str) -> bytes:
@@ -117,9 +142,9 @@ def _helper_key(name: str, version: str = "") -> str:
     return cache_key("helper", f"{name} {version}")
 
 
-def _is_kept(name: str) -> bool:
+def _is_kept(name: str, version: str = "") -> bool:
     cache = current_cache()
-    return cache is not None and os.path.exists(cache.path(_helper_key(name)))
+    return cache is not None and os.path.exists(cache.path(_helper_key(name, version)))
 
 
 def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:

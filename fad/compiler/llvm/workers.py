@@ -13,7 +13,7 @@ from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "compile_for"]
 
 _MOST = 8
 _INTERVAL = 0.0002
@@ -58,7 +58,7 @@ class Workers:
         """
         engine().compiled += 1
         future: Future[bytes] = Future()
-        self._waiting.append((future, partial(_compile, engine().compile_held, source, keep, future)))
+        self._waiting.append((future, partial(compile_for, future, partial(engine().compile_held, source), keep)))
         if self._threads is None:
             self._next()
         else:
@@ -85,11 +85,10 @@ class Workers:
         return piece is not None
 
 
-def _compile(
-    make: Callable[[Source], bytes], source: Source, keep: Callable[[bytes], None], future: Future[bytes]
-) -> None:
+def compile_for(future: Future[bytes], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
+    """Have a future hold the object file that ``make`` gives, or the exception; ``keep`` gets it first."""
     try:
-        code = make(source)
+        code = make()
         keep(code)
     except BaseException as error:
         future.set_exception(error)
