@@ -173,6 +173,10 @@ class Patterns:
         self.edged = True
         return False
 
+    def looked_up(self, index: tuple[SymbolicIndex, ...]) -> SymbolicIndex:
+        """A number that stands in an array at an index."""
+        return self._mix(*index)
+
     # -- what follows from it ---------------------------------------------------------------------------------------------
 
     def mergeable(self, axis: int, inner: int) -> bool:

@@ -8,8 +8,8 @@ computed once. And a product or two of one array that is in memory anyway is as 
 from __future__ import annotations
 
 from fad.compiler.access import domain_of
-from fad.compiler.llvm.rules import is_view, rule_of
-from fad.compiler.size_classes import is_small
+from fad.compiler.llvm.rules import ROW, is_view, rule_of
+from fad.compiler.size_classes import is_small, least_size
 from fad.core.program import Equation, Program, Var
 
 __all__ = ["CHEAP", "deferred_results"]
@@ -19,6 +19,8 @@ CHEAP = frozenset(
     equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not logical_xor isnan isinf isfinite copysign
     floor ceil trunc rint bitwise_and bitwise_or bitwise_xor bitwise_invert signbit sqrt real imag conjugate""".split()
 )
+_MOST_READERS = 6
+"""Rows at integer indices that so many operations read are read where they lie, not copied together."""
 _MOST_AGAIN = 3
 """So many operations are done again rather than read back."""
 
@@ -40,7 +42,8 @@ class _Deferral:
         self._again: dict[Var, int] = {}
         """How many operations it takes to compute results anew from what is in memory."""
         self.found: set[Var] = set()
-        if not any(map(_moves, program.equations)):
+        self.found |= {e.outputs[0] for e in program.equations if self._is_row_read(e)}
+        if not any(_moves(e) or _adds_rows(e) for e in program.equations):
             return
         candidates = [e.outputs[0] for e in program.equations if callable(e.primitive.kernel) and self._may_wait(e)]
         for decide, variables in (
@@ -57,6 +60,17 @@ class _Deferral:
     def _may_wait(self, equation: Equation) -> bool:
         (out,) = equation.outputs
         return out not in self._in_memory and rule_of(equation) is not None and not is_small(out.aval.shape)
+
+    def _is_row_read(self, equation: Equation) -> bool:
+        """Whether it reads rows that a few loops can read themselves."""
+        if equation.primitive.kernel != "gather" or rule_of(equation) is None:
+            return False
+        (out,), table = equation.outputs, self._producers.get(equation.inputs[0])  # type: ignore[arg-type]
+        while table is not None and is_view(table) and table.inputs:
+            if table.primitive.kernel == "transpose":
+                return False  # its rows are not rows of memory
+            table = self._producers.get(table.inputs[0])  # type: ignore[arg-type]
+        return out not in self._in_memory and len(self._readers.get(out, ())) <= _MOST_READERS
 
     def _is_quick(self, var: Var) -> bool:
         """Whether it takes a few operations on one array in memory, and some reader reads it elsewhere than it is made."""
@@ -79,6 +93,8 @@ class _Deferral:
         if len(readers) != 1:
             return False
         (reader,) = readers
+        if _adds_rows(reader) and reader.inputs[_UPDATES[reader.primitive.kernel]] is var:
+            return self._producers[var].primitive.name in CHEAP
         onward = reader.outputs[0] in self.found and domain_of(reader) == var.aval.shape
         if not onward and not (_moves(reader) and not is_view(reader)):
             return False
@@ -116,6 +132,19 @@ class _Deferral:
             else:
                 found.add(atom)
         return found
+
+
+_UPDATES = {"gather_transpose": 0, **{f"scatter_{name}": 1 for name in ("set", "add", "mul", "min", "max")}}
+"""Which of their inputs scatters write, row by row."""
+
+
+def _adds_rows(equation: Equation) -> bool:
+    """Whether it is a scatter whose updates are long rows, which it can as well compute while it writes them."""
+    kernel = equation.primitive.kernel
+    if kernel not in _UPDATES:
+        return False
+    shape, last = equation.inputs[_UPDATES[kernel]].aval.shape, equation.outputs[0].aval.ndim - 1
+    return last not in equation.params["axes"] and least_size(shape[-1]) >= ROW
 
 
 def _moves(equation: Equation) -> bool:

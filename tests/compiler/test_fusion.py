@@ -165,8 +165,9 @@ def test_few_elements_that_are_gathered_are_computed_where_they_are_read():
     rows = np.array([3, 3, -1, 0])
     compiled = check_compiled(lambda x: (fnp.abs(x - 1.0) * 2.0)[rows, rows], X)
     assert kernels(compiled) == []
+    assert kernels(check_compiled(lambda x: (fnp.abs(x - 1.0) * 2.0)[rows], X)) == []
     many = check_compiled(lambda x: fnp.exp(x)[rows], X)
-    assert len(kernels(many)) == 1
+    assert sum("exp(" in text for text in kernels(many)) == 1
 
 
 def stencil(x):

@@ -8,7 +8,8 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
-from fad.compiler.llvm.rules import Ixs, is_view, pad_condition, padded_index, rule_of
+from fad.compiler.llvm.positions import nearest_position
+from fad.compiler.llvm.rules import Ixs, gathered_index, is_view, pad_condition, padded_index, rule_of
 from fad.compiler.llvm.scalar_value import BOOL, Value, llvm_type
 from fad.core.program import Atom, Equation, Literal, Var
 
@@ -78,6 +79,8 @@ class Elements:
         """One element of an equation's result."""
         rule = rule_of(equation)
         assert rule is not None, f"the result of {equation.primitive.name} is not stored"
+        if equation.primitive.kernel == "gather":
+            return self.element(equation.inputs[0], gathered_index(equation, index, self._position))
         sources = rule.sources(self.emitter, equation, index)
         if sources and equation.primitive.kernel == "pad" and self._is_plain(equation.inputs[0]):
             found = self._padded(equation, index)
@@ -85,6 +88,10 @@ class Elements:
                 return found
         values = [self.element(a, i) for a, i in sources]
         return rule.combine(self.emitter, equation, index, values)
+
+    def _position(self, atom: Atom, index: Ixs, size: int) -> Ix:
+        """The position inside an axis that stands in an array of indices."""
+        return nearest_position(self.emitter, self.element(atom, index), size)
 
     def _is_plain(self, atom: Atom) -> bool:
         """Whether an element is read from memory, through views at most."""

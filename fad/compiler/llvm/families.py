@@ -32,6 +32,7 @@ from fad.compiler.llvm.factorizations import (
 )
 from fad.compiler.llvm.indexing import (
     scatter_refusal,
+    write_checked_indices,
     write_dynamic_slice,
     write_dynamic_update_slice,
     write_gather,
@@ -100,6 +101,7 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
+    "checked_indices": Family(write_checked_indices),
     "gather": Family(write_gather),
     "gather_transpose": Family(write_gather_transpose, scatter_refusal),
     **{f"scatter_{op}": Family(write_scatter, scatter_refusal) for op in ("set", "add", "mul", "min", "max")},

@@ -13,13 +13,14 @@ import numpy as np
 
 from fad.compiler.llvm.emission import I64, Index, Ix
 from fad.compiler.llvm.outlined import Outlined
-from fad.compiler.llvm.rules import Ixs, aligned
+from fad.compiler.llvm.positions import nearest_position, wrapped_index
+from fad.compiler.llvm.rules import Ixs, aligned, index_axes, whole_index
 from fad.compiler.llvm.scalar_value import Value
 from fad.core.program import Atom, Equation
-from fad.primitives.indexing import index_position
 
 __all__ = [
     "scatter_refusal",
+    "write_checked_indices",
     "write_dynamic_slice",
     "write_dynamic_update_slice",
     "write_gather",
@@ -42,22 +43,14 @@ def _position(kernel: Outlined, atom: Atom, index: Ixs, size: int, mode: str) ->
     """One index as a position inside its axis, which is not empty."""
     emitter = kernel.emitter
     found = kernel.elements.element(atom, aligned(index, atom.aval.shape))
-    depth = max(found.depth, emitter.floor)
-    scope = emitter.scopes[depth]
-    builder, end = scope.builder, emitter.raw(emitter.size(size))
-    raw = scope.scalar.astype(found.value, _INT64).ir
-    # NumPy wraps negative indices around; a large unsigned one is not negative.
-    unsigned = found.value.dtype.kind == "u"
-    wrapped = raw if unsigned else builder.select(builder.icmp_signed("<", raw, _ZERO), builder.add(raw, end), raw)
-    inside = builder.icmp_unsigned("<", wrapped, end)
     if mode == "clip":
-        nearest = builder.sub(end, ir.Constant(I64, 1))
-        if not unsigned:
-            nearest = builder.select(builder.icmp_signed("<", wrapped, _ZERO), _ZERO, nearest)
-        return Index(builder.select(inside, wrapped, nearest), depth), None
+        return nearest_position(emitter, found, size), None
+    asked = wrapped_index(emitter, found, size)
+    builder = emitter.scopes[asked.depth].builder
     if mode == "raise":
-        kernel.fail_if(builder.not_(inside), depth)
-    return Index(builder.select(inside, wrapped, _ZERO), depth), inside if mode == "drop" else None
+        kernel.fail_if(builder.not_(asked.inside), asked.depth)
+    position = Index(builder.select(asked.inside, asked.value, _ZERO), asked.depth)
+    return position, asked.inside if mode == "drop" else None
 
 
 def _place(
@@ -73,18 +66,6 @@ def _place(
             builder = kernel.emitter.builder
             inside = holds if inside is None else builder.and_(inside, holds)
     return _Place(positions, inside)
-
-
-def _index_axes(indices: Sequence[Atom], axes: tuple[int, ...]) -> slice:
-    """Which axes of the result belong to the indices."""
-    first = index_position(axes)
-    return slice(first, first + max(a.aval.ndim for a in indices))
-
-
-def _whole_index(rest: Sequence[Ix], positions: Sequence[Ix], axes: tuple[int, ...], ndim: int) -> Ixs:
-    """An index with the positions at their axes and the rest at the others."""
-    others, placed = iter(rest), dict(zip(axes, positions, strict=True))
-    return tuple([placed[a] if a in placed else next(others) for a in range(ndim)])
 
 
 def _no_elements(
@@ -107,6 +88,17 @@ def _no_elements(
     return True
 
 
+def write_checked_indices(kernel: Outlined, equation: Equation) -> None:
+    """Write ``checked_indices``."""
+    (atom,), size = equation.inputs, equation.params["size"]
+    if _no_elements(kernel, [atom], atom.aval.shape, (size,), (0,), "raise"):
+        kernel.clear()
+        return
+    with kernel.loops(atom.aval.shape) as index:
+        position, _ = _position(kernel, atom, index, size, "raise")
+        kernel.store(Value(position.value, _INT64), index)
+
+
 def write_gather(kernel: Outlined, equation: Equation) -> None:
     """Write ``gather``."""
     x, *indices = equation.inputs
@@ -115,11 +107,11 @@ def write_gather(kernel: Outlined, equation: Equation) -> None:
     if _no_elements(kernel, indices, out.shape, x.aval.shape, axes, mode):
         kernel.clear()
         return
-    own = _index_axes(indices, axes)
+    own = index_axes(indices, axes)
     with kernel.loops(out.shape) as index:
         place = _place(kernel, indices, index[own], x.aval.shape, axes, mode)
         rest = (*index[: own.start], *index[own.stop :])
-        value = kernel.value(x, _whole_index(rest, place.positions, axes, x.aval.ndim))
+        value = kernel.value(x, whole_index(rest, place.positions, axes, x.aval.ndim))
         if place.inside is not None:
             k = kernel.emitter.scalar
             value = Value(k.builder.select(place.inside, value.ir, k.zero(value).ir), value.dtype)
@@ -142,10 +134,10 @@ def _put(kernel: Outlined, updates: Atom, indices: Sequence[Atom], shape: Any, p
     axes, mode = params["axes"], params["mode"]
     if _no_elements(kernel, indices, updates.aval.shape, shape, axes, mode):
         return
-    own = _index_axes(indices, axes)
+    own = index_axes(indices, axes)
     with kernel.loops(updates.aval.shape) as index:
         place = _place(kernel, indices, index[own], shape, axes, mode)
-        target = _whole_index((*index[: own.start], *index[own.stop :]), place.positions, axes, len(shape))
+        target = whole_index((*index[: own.start], *index[own.stop :]), place.positions, axes, len(shape))
         if place.inside is None:
             _combine_one(kernel, updates, index, target, combine)
         else:

@@ -6,7 +6,7 @@ patterns, where indices are symbolic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,21 +14,29 @@ import numpy as np
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.operand_types import operand_dtypes
-from fad.compiler.size_classes import LARGEST_STATIC, MOST_AT_EDGE, is_small, rows_are_short
+from fad.compiler.size_classes import LARGEST_STATIC, MOST_AT_EDGE, is_small, least_size, rows_are_short
 from fad.core.program import Atom, Equation, Literal
+from fad.primitives.indexing import index_position
 
 __all__ = [
+    "ROW",
     "RULES",
     "Rule",
     "aligned",
+    "gathered_index",
+    "index_axes",
     "is_view",
     "joins_in_loops",
     "joins_rows",
     "pad_condition",
     "padded_index",
+    "reads_rows",
     "rule_of",
+    "whole_index",
 ]
 
+ROW = 16
+"""Rows of at least so many elements fill any vector register."""
 _LARGEST_EXPONENT = 8
 """Powers up to this are products: of more factors they would be off by more than the math library's function."""
 
@@ -70,6 +78,35 @@ def joins_in_loops(equation: Equation) -> bool:
 def joins_rows(equation: Equation) -> bool:
     """Whether a concatenation is one of short rows, which are written out."""
     return rows_are_short(equation.outputs[0].aval.shape, equation.params["axis"])
+
+
+def reads_rows(equation: Equation) -> bool:
+    """Whether a gather reads rows of memory that fill vectors; single elements here and there are read by loops of their own."""
+    x, axes, out = equation.inputs[0].aval, equation.params["axes"], equation.outputs[0].aval
+    return x.ndim - 1 not in axes and least_size(x.shape[-1]) >= ROW and 0 not in x.shape and 0 not in out.shape
+
+
+def index_axes(indices: Sequence[Atom], axes: tuple[int, ...]) -> slice:
+    """Which axes of what is gathered belong to the indices."""
+    first = index_position(axes)
+    return slice(first, first + max(a.aval.ndim for a in indices))
+
+
+def whole_index(rest: Sequence[Ix], positions: Sequence[Ix], axes: tuple[int, ...], ndim: int) -> Ixs:
+    """An index with the positions at their axes and the rest at the others."""
+    others, placed = iter(rest), dict(zip(axes, positions, strict=True))
+    return tuple([placed[a] if a in placed else next(others) for a in range(ndim)])
+
+
+def gathered_index(equation: Equation, index: Ixs, position: Callable[[Atom, Ixs, int], Ix]) -> Ixs:
+    """Where an element of what is gathered comes from; ``position`` gives the number at an element of an index array."""
+    (x, *indices), axes = equation.inputs, equation.params["axes"]
+    own = index_axes(indices, axes)
+    found = [
+        position(atom, aligned(index[own], atom.aval.shape), x.aval.shape[axis])
+        for atom, axis in zip(indices, axes, strict=True)
+    ]
+    return whole_index((*index[: own.start], *index[own.stop :]), found, axes, x.aval.ndim)
 
 
 def is_view(equation: Equation) -> bool:
@@ -344,6 +381,17 @@ def _row_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     return [(a, (*index[:axis], 0 if a.aval.shape[axis] == 1 else unknown, *index[axis + 1 :])) for a in parts]
 
 
+def _gather_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
+    sources: Sources = []
+
+    def position(atom: Atom, at: Ixs, size: int) -> Ix:
+        sources.append((atom, at))
+        return algebra.looked_up(at)
+
+    sources.append((equation.inputs[0], gathered_index(equation, index, position)))
+    return sources
+
+
 _JOINED = Rule(_joined_sources, _joined)
 _JOINED_ROWS = Rule(_row_sources, _convert)
 
@@ -361,5 +409,6 @@ RULES: dict[str, Rule] = {
     "iota": Rule(_nothing, _iota),
     "pad": Rule(_pad_sources, _pad),
     "concatenate": Rule(_concatenate_sources, _convert),
+    "gather": Rule(_gather_sources, _first, lambda e: e.params["mode"] == "clip" and reads_rows(e)),
 }
 _VIEWS = frozenset({"broadcast", "identity", "transpose", "reshape", "slice", "flip", "full", "iota"})

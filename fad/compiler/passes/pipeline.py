@@ -16,6 +16,7 @@ from fad.compiler.passes.narrow_floats import widen_narrow_floats
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
+from fad.compiler.passes.row_reads import check_indices_once
 from fad.compiler.passes.scatters import add_where_gathered
 from fad.compiler.passes.verifier import verify
 from fad.compiler.passes.while_loops import simplify_whiles
@@ -48,6 +49,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     expand_positions,
     expand_products,
     arrange_products,
+    check_indices_once,
     merge_equal,
     remove_dead,
     add_where_gathered,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fad.compiler.fusion import Group, Member, Plan
-from fad.compiler.llvm.rules import joins_in_loops, rule_of
+from fad.compiler.llvm.rules import gathered_index, joins_in_loops, rule_of
 from fad.core.formulas import ATOM, Text, called, formula, infix
 from fad.core.program import Atom, Equation, Literal, Var
 from fad.core.trace import Source
@@ -167,6 +167,8 @@ class _Statements:
             return Text(value, 70 if value.startswith("-") else ATOM)
         if kernel == "iota":
             return _text(index[0])
+        if kernel == "gather" and rule_of(equation) is not None:
+            return self.element(equation.inputs[0], gathered_index(equation, index, lambda a, i, n: self.element(a, i)))  # type: ignore[arg-type,return-value]
         if not callable(kernel) and (kernel not in _EXPANDED or (kernel == "concatenate" and joins_in_loops(equation))):
             written = formula(equation, [whole(a, self.plan, self.names) for a in equation.inputs])
             return place_text(written.inside(ATOM), index)
