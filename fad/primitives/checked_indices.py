@@ -15,14 +15,14 @@ from fad.primitives.indexing import check_bounds, indices_shape
 __all__ = ["checked_indices"]
 
 
-def _impl(xp: Any, index: Any, *, size: int) -> Any:
+def _impl(xp: Any, index: Any, *, length: int) -> Any:
     index = xp.asarray(index)
-    check_bounds("indexing", (size,), (0,), [index])
+    check_bounds("indexing", (length,), (0,), [index])
     index = index.astype(np.int64)
-    return xp.where(index < 0, index + size, index)[()]
+    return xp.where(index < 0, index + length, index)[()]
 
 
-def _shape(index: ShapedArray, *, size: int) -> ShapedArray:
+def _shape(index: ShapedArray, *, length: int) -> ShapedArray:
     return ShapedArray(indices_shape("checked_indices", [index]), np.dtype(np.int64))
 
 
@@ -39,11 +39,11 @@ checked_indices = Primitive(
     batch=_batch,
     kernel="checked_indices",
     samples=[
-        case(i64(5, low=-4, high=4), size=4),
-        case(i64(2, 3, low=0, high=9), size=9),
-        case(i64(low=-2, high=2), size=2),
-        case(i64(0, low=0, high=1), size=1),
-        case(literal(np.array([3, 0, 2], np.uint8)), size=4),
+        case(i64(5, low=-4, high=4), length=4),
+        case(i64(2, 3, low=0, high=9), length=9),
+        case(i64(low=-2, high=2), length=2),
+        case(i64(0, low=0, high=1), length=1),
+        case(literal(np.array([3, 0, 2], np.uint8)), length=4),
     ],
-    doc="Positions 0 ... size - 1 of indices that may count from the end; an error if one is outside.",
+    doc="Positions 0 ... length - 1 of indices that may count from the end; an error if one is outside.",
 )

@@ -90,7 +90,7 @@ def _no_elements(
 
 def write_checked_indices(kernel: Outlined, equation: Equation) -> None:
     """Write ``checked_indices``."""
-    (atom,), size = equation.inputs, equation.params["size"]
+    (atom,), size = equation.inputs, equation.params["length"]
     if _no_elements(kernel, [atom], atom.aval.shape, (size,), (0,), "raise"):
         kernel.clear()
         return

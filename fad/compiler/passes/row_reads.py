@@ -48,7 +48,7 @@ def _split(equation: Equation) -> list[Equation]:
     positions: list[Atom] = [x]
     for atom, axis in zip(indices, equation.params["axes"], strict=True):
         out = Var(ShapedArray(atom.aval.shape, np.dtype(np.int64)))
-        params = {"size": x.aval.shape[axis]}
+        params = {"length": x.aval.shape[axis]}
         found.append(Equation(checked_indices, [atom], params, [out], equation.source))
         positions.append(out)
     # Nothing is clipped any more; reading so, code stays inside the array whatever the positions are.
