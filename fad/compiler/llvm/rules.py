@@ -35,8 +35,8 @@ __all__ = [
     "whole_index",
 ]
 
-ROW = 16
-"""Rows of at least so many elements fill any vector register."""
+ROW = LARGEST_STATIC + 1
+"""Rows of so many elements are loops that fill vectors; shorter ones are written out."""
 _LARGEST_EXPONENT = 8
 """Powers up to this are products: of more factors they would be off by more than the math library's function."""
 
