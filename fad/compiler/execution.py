@@ -14,6 +14,7 @@ from fad.compiler.code import Code, code_of
 from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
 from fad.compiler.finite_flags import flagged
 from fad.compiler.foreign import ForeignKernel
+from fad.compiler.host_loops import run_on_host
 from fad.compiler.llvm.caller import is_checked, make_caller
 from fad.compiler.llvm.pool import limited_threads
 from fad.compiler.llvm.spare_time import use_spare_time
@@ -207,9 +208,7 @@ class CompiledProgram:
             if isinstance(step, NativeSegment):
                 env.update(zip(step.program.outputs, step(*values), strict=True))
             else:
-                out = step.equation.primitive.bind(*values, **step.equation.params)
-                outs = out if step.equation.primitive.multiple_results else [out]
-                env.update(zip(step.equation.outputs, outs, strict=True))
+                env.update(zip(step.equation.outputs, run_on_host(step.equation, values), strict=True))
             del values
             for var in dead:
                 del env[var]

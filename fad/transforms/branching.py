@@ -14,6 +14,7 @@ import numpy as np
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, result_dtype, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError, TreeError
+from fad.core.loops import run_cond
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, unflatten
@@ -29,8 +30,8 @@ from fad.transforms.staging import stage
 __all__ = ["cond", "cond_p", "switch"]
 
 
-def _cond_impl(xp: Any, index: Any, *operands: Any, branches: tuple[Program, ...]) -> list[Any]:
-    return evaluate(branches[int(index)], *operands)
+def _cond_impl(xp: Any, *args: Any, branches: tuple[Program, ...]) -> list[Any]:
+    return run_cond(evaluate, xp, args, branches=branches)
 
 
 def _cond_shape(index: ShapedArray, *avals: ShapedArray, branches: tuple[Program, ...]) -> list[ShapedArray]:

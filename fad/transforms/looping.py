@@ -14,6 +14,7 @@ import numpy as np
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.errors import DTypeError, TreeError
+from fad.core.loops import run_while
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
 from fad.core.pytrees import unflatten
@@ -45,24 +46,8 @@ def _split(values: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any, Any
     return values[:first], values[first : first + second], values[first + second :]
 
 
-def _while_impl(
-    xp: Any, *args: Any, cond: Program, body: Program, cond_constants: int, body_constants: int, collect: bool
-) -> list[Any]:
-    counts = {"cond_constants": cond_constants, "body_constants": body_constants}
-    cond_fixed, body_fixed, state = _split(args, counts)
-    history: list[Sequence[Any]] = []
-    while bool(evaluate(cond, *cond_fixed, *state)[0]):
-        if collect:
-            history.append(state)
-        state = evaluate(body, *body_fixed, *state)
-    stacks = []
-    if collect:
-        for k, aval in enumerate(body.out_avals):
-            stack = xp.empty((len(history), *aval.shape), aval.dtype)
-            for i, entry in enumerate(history):
-                stack[i] = entry[k]
-            stacks.append(stack)
-    return [*state, *stacks]
+def _while_impl(xp: Any, *args: Any, **params: Any) -> list[Any]:
+    return run_while(evaluate, xp, args, **params)
 
 
 def _while_shape(*avals: ShapedArray, body: Program, collect: bool, **params: Any) -> list[ShapedArray]:

@@ -16,6 +16,7 @@ import numpy as np
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
+from fad.core.loops import run_scan
 from fad.core.primitive import Primitive
 from fad.core.program import Program, Var, evaluate
 from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
@@ -71,20 +72,8 @@ def _split(values: Sequence[Any], constants: int, carry: int) -> tuple[Any, Any,
 # --- rules -------------------------------------------------------------------------------------------------------------------------
 
 
-def _scan_impl(
-    xp: Any, *args: Any, program: Program, length: Any, reverse: bool, constants: int, carry: int
-) -> list[Any]:
-    fixed, state, xs = _split(args, constants, carry)
-    count = len(xs[0]) if length is DYNAMIC else length
-    y_avals = program.out_avals[carry:]
-    ys = [xp.empty((count, *a.shape), a.dtype) for a in y_avals]
-    state = list(state)
-    for i in range(count - 1, -1, -1) if reverse else range(count):
-        outs = evaluate(program, *fixed, *state, *[x[i] for x in xs])
-        state = outs[:carry]
-        for y, out in zip(ys, outs[carry:], strict=True):
-            y[i] = out
-    return [*state, *ys]
+def _scan_impl(xp: Any, *args: Any, **params: Any) -> list[Any]:
+    return run_scan(evaluate, xp, args, **params)
 
 
 def _scan_shape(

@@ -13,9 +13,10 @@ from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.nested import nested_constants
 from fad.compiler.report.outline import HostOutline, Outline, SegmentOutline
+from fad.core.avals import ShapedArray
 from fad.core.program import Program, Var
 
-__all__ = ["Temporary", "Written", "peak_memory"]
+__all__ = ["Temporary", "Written", "held_bytes", "known_bytes", "peak_memory"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def held_bytes(program: Program) -> int:
     return sum(getattr(c, "nbytes", 0) for c in arrays)
 
 
+def known_bytes(aval: ShapedArray) -> int:
+    """Bytes of a value; none where its size is known only at run time."""
+    return aval.nbytes if all(isinstance(n, int) for n in aval.shape) else 0
+
+
 def peak_memory(outline: Outline, segments: dict[int, Written]) -> int:
     """The most bytes alive at once: arguments, constants, results, what passes between segments, and the arena of the segment that runs."""
     program = outline.program
@@ -139,9 +145,9 @@ def peak_memory(outline: Outline, segments: dict[int, Written]) -> int:
     highest = now
     for number, step in enumerate(outline.steps):
         made = step.equation.outputs if isinstance(step, HostOutline) else step.program.outputs
-        now += sum(v.aval.nbytes for v in made if all(isinstance(n, int) for n in v.aval.shape))
+        now += sum(known_bytes(v.aval) for v in made)
         if not isinstance(step, HostOutline):
             now -= sum(out.aval.nbytes for out, _ in segments[step.number].reused)
         highest = max(highest, now + (0 if isinstance(step, HostOutline) else segments[step.number].arena_size))
-        now -= sum(v.aval.nbytes for v, end in last.items() if end == number and isinstance(v, Var) and v not in kept)
+        now -= sum(known_bytes(v.aval) for v, end in last.items() if end == number and isinstance(v, Var) and v not in kept)
     return highest

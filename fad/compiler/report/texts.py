@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fad.compiler.report.code import Written, held_bytes, peak_memory
+from fad.compiler.report.code import Written, held_bytes, known_bytes, peak_memory
 from fad.compiler.report.costs import Cost
 from fad.compiler.report.outline import HostOutline, Kernel, Outline, outline_of
 from fad.compiler.report.statements import Line
@@ -144,7 +144,7 @@ def _memory(program: Program, view: Outline, names: tuple[str, ...]) -> str:
     sizes = [
         ("arguments", sum(a.nbytes for a in view.program.in_avals)),
         ("constants", held_bytes(view.program)),
-        ("results", sum(a.nbytes for a in view.program.out_avals if all(isinstance(n, int) for n in a.shape))),
+        ("results", sum(map(known_bytes, view.program.out_avals))),
         *[(f"arena of segment {n}", w.arena_size) for n, w in written.items()],
         ("at most at once", peak_memory(view, written)),
     ]
@@ -239,7 +239,7 @@ def cost_report(program: Program, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         **total._asdict(),
         "argument_bytes": sum(a.nbytes for a in view.program.in_avals),
-        "result_bytes": sum(a.nbytes for a in view.program.out_avals),
+        "result_bytes": sum(map(known_bytes, view.program.out_avals)),
         "arena_bytes": max([w.arena_size for w in written.values()], default=0),
         "peak_memory": peak_memory(view, written),
         "kernels": kernels,
