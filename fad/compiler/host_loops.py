@@ -15,6 +15,7 @@ from fad.core.program import Equation, Program, Var, evaluate
 
 __all__ = ["run_on_host"]
 
+_PYTHON_NUMBERS = frozenset([bool, int, float, complex])
 _LOOPS = {"scan": run_scan, "while": run_while, "cond": run_cond}
 
 
@@ -44,17 +45,12 @@ class _Runner:
 
 def _way(program: Program) -> Callable[..., Sequence[Any]]:
     """What runs a Program many times: its code, where that is all of it."""
-
-    def general(*args: Any) -> Sequence[Any]:
-        return run_program(program, args)
-
     native = None if checks_are_on() else compiled_program(program)
     placed = None if native is None else native.only_segment()
     if placed is None:
-        return general
+        return _with_own_scalars(program, lambda *args: run_program(program, args))
     segment, positions = placed
-    order = sorted((place, number) for number, place in enumerate(positions) if place >= 0)
-    numbers = [number for _, number in order]
+    numbers = [number for _, number in sorted((place, number) for number, place in enumerate(positions) if place >= 0)]
 
     def direct(*args: Any) -> Sequence[Any]:
         try:
@@ -62,4 +58,20 @@ def _way(program: Program) -> Callable[..., Sequence[Any]]:
         except NativeFailure:
             return evaluate(program, *args)
 
-    return direct
+    return _with_own_scalars(program, direct)
+
+
+def _with_own_scalars(program: Program, way: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+    """Give Python's numbers the dtype that the Program has for them: native calls look at types only."""
+    scalars = [(k, v.aval.dtype.type) for k, v in enumerate(program.inputs) if not v.aval.shape and not v.aval.weak]
+    if not scalars:
+        return way
+
+    def typed(*args: Any) -> Sequence[Any]:
+        values = list(args)
+        for k, dtype in scalars:
+            if type(values[k]) in _PYTHON_NUMBERS:
+                values[k] = dtype(values[k])
+        return way(*values)
+
+    return typed
