@@ -10,8 +10,7 @@ import numpy as np
 from fad.compiler.dispatch import checks_are_on, compiled_program, run_program
 from fad.compiler.outcomes import NativeFailure
 from fad.core.loops import run_cond, run_scan, run_while
-from fad.core.primitive import REGISTRY
-from fad.core.program import Equation, Program, Var, evaluate
+from fad.core.program import Equation, Program, evaluate
 
 __all__ = ["run_on_host"]
 

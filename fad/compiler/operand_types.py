@@ -12,10 +12,12 @@ from fad.core.errors import DTypeError
 from fad.core.primitive import Primitive
 from fad.core.program import Atom, Equation, Literal
 
-__all__ = ["PARTS", "computes_natively", "holds", "operand_dtypes"]
+__all__ = ["PARTS", "TRANSFORMS", "computes_natively", "holds", "operand_dtypes"]
 
 PARTS = frozenset({"real", "imag", "complex_from_parts"})
 """Operations that read complex numbers from memory, or write them there; kernels compute with their parts alone."""
+TRANSFORMS = frozenset({"fourier", "fourier_from_real", "fourier_to_real"})
+"""Operations that take complex numbers in memory as they are, by kernel name."""
 _WITH_PARTS = {np.dtype(t) for t in ("float32", "float64", "complex64", "complex128")}
 _FIRST_OF_OTHERS = 256
 """The number of the first dtype that is not NumPy's own (``NPY_USERDEF``)."""

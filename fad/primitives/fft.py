@@ -62,7 +62,7 @@ fourier_p = linear_unary(
     shape=_fourier_shape,
     transpose=lambda ct, aval, **params: convert(fourier_p.bind(ct, **params), aval.dtype),
     batch=lambda size, x, *, axes, **params: fourier_p.bind(x, axes=tuple(a + 1 for a in axes), **params),
-    kernel=None,
+    kernel="fourier",
     samples=[
         case(c128(4), axes=(0,), inverse=False, norm="backward"),
         case(c128(2, 5), axes=(1,), inverse=True, norm="backward"),
@@ -119,7 +119,7 @@ fourier_from_real_p = linear_unary(
     shape=_from_real_shape,
     transpose=_from_real_transpose,
     batch=lambda size, x, *, axis, norm: fourier_from_real_p.bind(x, axis=axis + 1, norm=norm),
-    kernel=None,
+    kernel="fourier_from_real",
     samples=[
         case(f64(4), axis=0, norm="backward"),
         case(f64(2, 5), axis=1, norm="ortho"),
@@ -158,7 +158,7 @@ fourier_to_real_p = linear_unary(
     shape=_to_real_shape,
     transpose=_to_real_transpose,
     batch=lambda batch, x, *, axis, length, norm: fourier_to_real_p.bind(x, axis=axis + 1, length=length, norm=norm),
-    kernel=None,
+    kernel="fourier_to_real",
     samples=[
         case(c128(3), axis=0, length=4, norm="backward"),
         case(c128(2, 3), axis=1, length=5, norm="ortho"),

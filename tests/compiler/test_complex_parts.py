@@ -105,7 +105,7 @@ def test_compiled_is_eager(name, size):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_has_formulas_is_native(name):
-    left = {"transformed": {"fourier"}, "handed on": {"copy"}, "left to NumPy": {"arcsin", "z ** z"}}.get(name, set())
+    left = {"handed on": {"copy"}, "left to NumPy": {"arcsin", "z ** z"}}.get(name, set())
     assert set(python_steps(FUNCTIONS[name], Z)) == left
 
 
@@ -121,13 +121,13 @@ def test_loops_over_complex_states_are_native_in_both_directions():
 
 
 def test_what_python_must_do_in_a_loop_keeps_the_loop_as_it_is():
-    def smoothed(z):
-        return fad.scan(lambda c, _: (fnp.fft.fft(c) / 6.0, None), z, None, length=3)[0]
+    def bent(z):
+        return fad.scan(lambda c, _: (fnp.arcsin(c * 0.5), None), z, None, length=3)[0]
 
-    program = fad.make_program(smoothed)(Z)
+    program = fad.make_program(bent)(Z)
     (loop,) = [e for e in split_complex(program).equations if e.primitive.name == "scan"]
     assert loop.params["carry"] == 1
-    check(smoothed, Z, tolerance=1e-10)
+    check(bent, Z, tolerance=1e-10)
 
 
 def test_checkpoints_stay_apart():

@@ -6,6 +6,8 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad import cond, fori_loop, scan, switch, while_loop
+from fad.compiler.nested import body_program
+from fad.core.program import Program
 from tests.compiler.compiled_programs import check_compiled
 
 RNG = np.random.default_rng(1)
@@ -121,3 +123,53 @@ def test_a_choice_by_a_condition_that_is_known_late_is_a_branch():
 
     assert "branch_weights" in loop(lambda c, a: fnp.sqrt(fnp.abs(c + a)) > 1.0)
     assert "branch_weights" not in loop(lambda c, a: a > 0.0)
+
+
+def nested_code(program):
+    """Whether each Program inside a Program's loops was compiled for itself."""
+    inner = [p for e in body_program(program).equations if e.primitive.higher_order for p in e.params.values()]
+    return [p.derived("compiled") is not None for p in inner if isinstance(p, Program)]
+
+
+def test_what_is_inside_loops_that_python_turns_is_compiled():
+    def reversed_while(x, rate):
+        def turn(c):
+            return c[0] + 1, fnp.tanh(c[1] * rate) + c[1]
+
+        return fad.grad(lambda x: while_loop(lambda c: c[0] < 7, turn, (0, x))[1].sum())(x)
+
+    def left_to_numpy(x):
+        def turn(c, a):
+            values, vectors = fnp.linalg.eigh(c + c.T)
+            return c * 0.5 + vectors * fnp.tanh(values) @ vectors.T * a, values.sum()
+
+        return scan(turn, x, V[:4])
+
+    def sizes_of_their_own(x):
+        return cond(x.sum() > 0, lambda x: fnp.linalg.eigvalsh(x) + 1, lambda x: fnp.linalg.eigvalsh(x) * 2, x)
+
+    square = X[:6, :6]
+    for function, args, inside in (
+        (reversed_while, (V, 0.3), [True] * 3),
+        (left_to_numpy, (square,), [True]),
+        (sizes_of_their_own, (square,), []),
+    ):
+        jitted, expected = fad.jit(function), function(*args)
+        for _ in range(3):
+            seen = jitted(*args)
+        for a, b in zip(fad.tree.leaves(seen), fad.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        assert nested_code(jitted.lower(*args).program) == inside
+        assert "Python" in str(jitted.lower(*args))  # the report of what has no size yet, or runs in Python
+
+
+def test_errors_inside_loops_that_python_turns_are_those_of_evaluation():
+    def f(x, i):
+        def turn(c):
+            return c[0] + 1, fnp.asarray(V)[c[0] + i] * c[1]
+
+        return fad.grad(lambda x: while_loop(lambda c: c[0] < 5, turn, (0, x))[1])(x)
+
+    assert float(fad.jit(f)(1.0, 3)) == pytest.approx(np.prod(V[3:8]))
+    with pytest.raises(IndexError):
+        fad.jit(f)(1.0, 28)

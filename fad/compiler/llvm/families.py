@@ -30,6 +30,7 @@ from fad.compiler.llvm.factorizations import (
     write_row_order,
     write_slogdet,
 )
+from fad.compiler.llvm.fourier import fourier_refusal, fourier_sharing, write_fourier
 from fad.compiler.llvm.indexing import (
     scatter_refusal,
     write_checked_indices,
@@ -128,6 +129,10 @@ FAMILIES: dict[str, Family] = {
     "slogdet": Family(write_slogdet, linear_refusal, determinant_scratch, False, linear_sharing, True),
     "cofactors": Family(write_cofactors, linear_refusal, cofactors_scratch, False, linear_sharing, True),
     "qr": Family(write_qr, linear_refusal, qr_scratch, sharing=linear_sharing, uses_blas=True),
+    **{
+        name: Family(write_fourier, fourier_refusal, whole=True, sharing=fourier_sharing)
+        for name in ("fourier", "fourier_from_real", "fourier_to_real")
+    },
     "sort": Family(write_sort, scratch=sort_scratch, sharing=sort_sharing),
     "argsort": Family(write_argsort, scratch=argsort_scratch, sharing=sort_sharing),
     "searchsorted": Family(write_searchsorted, searchsorted_refusal, sharing=searchsorted_sharing),

@@ -1,4 +1,4 @@
-"""Functions of other libraries by address: BLAS and LAPACK from SciPy."""
+"""Functions of other libraries by address: BLAS and LAPACK from SciPy, Fourier transforms from NumPy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["blas_symbol", "lapack_symbol", "library_address", "scipy_openblas"]
+import numpy as np
+
+__all__ = [
+    "NUMPY_LOOPS",
+    "blas_symbol",
+    "lapack_symbol",
+    "library_address",
+    "numpy_loop",
+    "numpy_symbol",
+    "scipy_openblas",
+]
+
+NUMPY_LOOPS = {
+    "fft": "Dd->D",
+    "ifft": "Dd->D",
+    "rfft_n_even": "dd->D",
+    "rfft_n_odd": "dd->D",
+    "irfft": "Dd->d",
+}
+"""NumPy's ufuncs for Fourier transforms, with the types of their loops in double precision."""
 
 
 @lru_cache(maxsize=1)
@@ -50,9 +69,56 @@ def lapack_symbol(name: str) -> str:
 
 
 def library_address(symbol: str) -> int:
-    """The address of the function that a symbol of BLAS or LAPACK stands for, in this process."""
-    _, kind, name = symbol.split("_")
+    """The address of the function that a symbol of BLAS, LAPACK or NumPy stands for, in this process."""
+    _, kind, name = symbol.split("_", 2)
+    if kind == "numpy":
+        return numpy_loop(name[2:], name[0]) or 0
     library = scipy_openblas()
     if library is None:
         return _capsule_address(f"scipy.linalg.cython_{kind}", name)
     return ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value or 0
+
+
+def numpy_symbol(name: str, real: str) -> str:
+    """The symbol under which compiled code finds the loop of one of NumPy's ufuncs, by the character of its real dtype."""
+    return f"fad_numpy_{real}_{name}"
+
+
+class _Ufunc(ctypes.Structure):
+    """The beginning of NumPy's ``PyUFuncObject``, which is part of its ABI."""
+
+    _fields_ = [
+        ("head", ctypes.c_void_p * 2),
+        ("counts", ctypes.c_int * 4),  # inputs, outputs, both, identity
+        ("functions", ctypes.POINTER(ctypes.c_void_p)),
+        ("data", ctypes.c_void_p),
+        ("types_count", ctypes.c_int),
+        ("version", ctypes.c_int),
+        ("name", ctypes.c_char_p),
+        ("types", ctypes.POINTER(ctypes.c_char)),
+    ]
+
+
+@lru_cache(maxsize=16)
+def numpy_loop(name: str, real: str) -> int | None:
+    """The address of a loop of one of NumPy's ufuncs for Fourier transforms, ``None`` where NumPy or its layout is another one.
+
+    A loop is ``void f(char **arguments, const intp *sizes, const intp *strides, void *data)``; it runs without the interpreter.
+    """
+    try:
+        ufunc = getattr(importlib.import_module("numpy.fft._pocketfft_umath"), name)
+    except (ImportError, AttributeError):
+        return None
+    if not isinstance(ufunc, np.ufunc) or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return None
+    wanted = NUMPY_LOOPS[name] if real == "d" else NUMPY_LOOPS[name].replace("D", "F").replace("d", "f")
+    if wanted not in ufunc.types or ufunc.signature is None:
+        return None
+    held = _Ufunc.from_address(id(ufunc))
+    if [*held.counts[:3]] != [2, 1, 3] or held.types_count != len(ufunc.types) or held.name != name.encode():
+        return None
+    loop = ufunc.types.index(wanted)
+    kinds = [np.dtype(c).num for c in wanted.replace("->", "")]
+    if [ord(held.types[3 * loop + k]) for k in range(3)] != kinds:
+        return None
+    return held.functions[loop]

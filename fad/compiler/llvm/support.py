@@ -8,7 +8,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.products import supports_product
 from fad.compiler.llvm.rules import rule_of
 from fad.compiler.nested import nested_programs
-from fad.compiler.operand_types import PARTS, computes_natively, holds
+from fad.compiler.operand_types import PARTS, TRANSFORMS, computes_natively, holds
 from fad.compiler.passes.narrow_floats import MOVES
 from fad.core.avals import bfloat16
 from fad.core.program import Equation
@@ -22,7 +22,7 @@ def refusal(equation: Equation) -> str | None:
     if kernel is None or equation.params.get("effect"):
         return "it has no native lowering"
     for atom in (*equation.inputs, *equation.outputs):
-        if not holds(atom.aval.dtype) and equation.primitive.name not in PARTS:
+        if not holds(atom.aval.dtype) and equation.primitive.name not in PARTS and kernel not in TRANSFORMS:
             return f"native kernels do not hold {atom.aval.dtype}"
         if any(type(n) is not int for n in atom.aval.shape):
             return "its size is known only at run time"

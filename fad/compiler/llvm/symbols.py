@@ -157,7 +157,7 @@ def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
         return "fad_pool_dispatch", lambda: Source(pool_source(), 0)
     if symbol in ("fad_blas_enter", "fad_blas_leave"):
         return "fad_blas_enter", lambda: Source(guard_source(), 0)
-    if symbol.startswith(("fad_blas_", "fad_lapack_")):
+    if symbol.startswith(("fad_blas_", "fad_lapack_", "fad_numpy_")):
         return None
     if symbol.startswith("fad_sort_"):
         return symbol, lambda: _sort(symbol)

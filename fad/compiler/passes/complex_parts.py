@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.complex_formulas import FORMULAS
-from fad.compiler.operand_types import operand_dtypes
+from fad.compiler.operand_types import PARTS, TRANSFORMS, operand_dtypes
 from fad.compiler.passes.inlining import inline, separate_scopes
 from fad.compiler.passes.redundancy import rewired, substituted
 from fad.core.avals import ShapedArray, real_dtype
@@ -214,10 +214,25 @@ class _Splitter:
             self.know(equation.outputs[0], (a, b))
         elif kernel in _PARTWISE:
             self._split_partwise(equation)
+        elif kernel in TRANSFORMS:
+            self._transform(equation)
         elif callable(kernel):
             self._split_formula(equation, kernel)
         else:
             raise _Unsplit
+
+    def _transform(self, equation: Equation) -> None:
+        """A Fourier transform of whole numbers, one axis at a time; NumPy, too, takes the last one first."""
+        (atom,), source = equation.inputs, equation.source
+        if equation.primitive.kernel == "fourier" and not _is_complex(atom):
+            parts = [self.shaped(a, _real_aval(atom.aval), source) for a in (atom, Literal(0.0))]
+            atom = self.bind(complex_from_parts, parts, source)
+        self.whole(atom, source)
+        axes = equation.params.get("axes", (0,))
+        for axis in axes[:0:-1]:
+            atom = self.bind(equation.primitive, [atom], source, **{**equation.params, "axes": (axis,)})
+        params = {**equation.params, "axes": axes[:1]} if "axes" in equation.params else equation.params
+        self.equations.append(Equation(equation.primitive, [atom], params, equation.outputs, source))
 
     def _split_formula(self, equation: Equation, kernel: Callable[..., Any]) -> None:
         source, (out,) = equation.source, equation.outputs
@@ -302,7 +317,8 @@ def _split_inside(program: Program) -> Program:
             inputs.append(var)
     splitter.run(program)
     outputs = _expanded(splitter, [splitter.known(a) for a in program.outputs], None)
-    if any(_is_complex(a) for e in splitter.equations for a in (*e.inputs, *e.outputs) if a not in program.constants):
+    others = [e for e in splitter.equations if e.primitive.name not in PARTS and e.primitive.kernel not in TRANSFORMS]
+    if any(_is_complex(a) for e in others for a in (*e.inputs, *e.outputs) if a not in program.constants):
         raise _Unsplit  # what is left to Python in a loop takes the whole loop with it
     return splitter.program(program, inputs, outputs)
 

@@ -149,5 +149,7 @@ def peak_memory(outline: Outline, segments: dict[int, Written]) -> int:
         if not isinstance(step, HostOutline):
             now -= sum(out.aval.nbytes for out, _ in segments[step.number].reused)
         highest = max(highest, now + (0 if isinstance(step, HostOutline) else segments[step.number].arena_size))
-        now -= sum(known_bytes(v.aval) for v, end in last.items() if end == number and isinstance(v, Var) and v not in kept)
+        now -= sum(
+            known_bytes(v.aval) for v, end in last.items() if end == number and isinstance(v, Var) and v not in kept
+        )
     return highest
