@@ -6,7 +6,7 @@ This module is light: the compiler itself is imported when the first Program is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,7 +57,7 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
     from fad.compiler.execution import compile_program
 
     try:
-        return compile_program(program, infs, runs_next)
+        return compile_program(program, infs, runs_next, _way_of)
     except FadError:
         raise
     except Exception as error:
@@ -121,6 +121,43 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
         return native(*args)
     except NativeFailure:
         return evaluate(program, *args)
+
+
+_PYTHON_NUMBERS = frozenset([bool, int, float, complex])
+
+
+def _way_of(program: Program) -> Callable[..., Sequence[Any]]:
+    """What runs a Program many times, in a loop that Python turns: its code, where that is all of it."""
+    native = compiled_program(program)
+    placed = None if native is None else native.only_segment()
+    if placed is None:
+        return _with_own_scalars(program, lambda *args: run_program(program, args))
+    segment, positions = placed
+    numbers = [number for _, number in sorted((place, number) for number, place in enumerate(positions) if place >= 0)]
+
+    def direct(*args: Any) -> Sequence[Any]:
+        try:
+            return segment(*[args[k] for k in numbers])
+        except NativeFailure:
+            return evaluate(program, *args)
+
+    return _with_own_scalars(program, direct)
+
+
+def _with_own_scalars(program: Program, way: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+    """Give Python's numbers the dtype that the Program has for them: native calls look at types only."""
+    scalars = [(k, v.aval.dtype.type) for k, v in enumerate(program.inputs) if not v.aval.shape and not v.aval.weak]
+    if not scalars:
+        return way
+
+    def typed(*args: Any) -> Sequence[Any]:
+        values = list(args)
+        for k, dtype in scalars:
+            if type(values[k]) in _PYTHON_NUMBERS:
+                values[k] = dtype(values[k])
+        return way(*values)
+
+    return typed
 
 
 def _compiled_with_tests(program: Program, infs: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from fad.compiler.code import Code, code_of
 from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
 from fad.compiler.finite_flags import flagged
 from fad.compiler.foreign import ForeignKernel
-from fad.compiler.host_loops import run_on_host
+from fad.compiler.host_loops import Way, run_on_host
 from fad.compiler.llvm.caller import is_checked, make_caller
 from fad.compiler.llvm.pool import limited_threads
 from fad.compiler.llvm.spare_time import use_spare_time
@@ -142,6 +142,8 @@ class CompiledProgram:
         What to compile.
     runs_next : bool
         Whether it is compiled because it is about to run, so that memory for its results is needed.
+    way_of : callable, optional
+        Gives what runs a Program inside a loop that Python turns; such loops are evaluated without it.
 
     Attributes
     ----------
@@ -153,8 +155,9 @@ class CompiledProgram:
         Why operations are left to Python, by their names.
     """
 
-    def __init__(self, program: Program, runs_next: bool = False):
+    def __init__(self, program: Program, runs_next: bool = False, way_of: Callable[[Program], Way] | None = None):
         self.program = program
+        self._way_of = way_of
         fetched = fetched_arrays([(v.aval.shape, v.aval.dtype) for v in program.outputs]) if runs_next else None
         with _without_collection():
             self._flat = body_program(program)
@@ -208,16 +211,20 @@ class CompiledProgram:
             if isinstance(step, NativeSegment):
                 env.update(zip(step.program.outputs, step(*values), strict=True))
             else:
-                env.update(zip(step.equation.outputs, run_on_host(step.equation, values), strict=True))
+                env.update(zip(step.equation.outputs, run_on_host(step.equation, values, self._way_of), strict=True))
             del values
             for var in dead:
                 del env[var]
         return [env[v] for v in self._flat.outputs]
 
 
-def compile_program(program: Program, infs: bool | None, runs_next: bool) -> CompiledProgram:
+def compile_program(
+    program: Program, infs: bool | None, runs_next: bool, way_of: Callable[[Program], Way]
+) -> CompiledProgram:
     """Compile a Program; with ``infs`` its last result tells whether a NaN, or if it is true an infinity, may have been made."""
-    return CompiledProgram(program if infs is None else flagged(program, infs), runs_next)
+    if infs is not None:
+        return CompiledProgram(flagged(program, infs), runs_next)
+    return CompiledProgram(program, runs_next, way_of)
 
 
 def donated_inputs(program: Program, flat: Program, steps: Sequence[Any]) -> tuple[int, ...]:
