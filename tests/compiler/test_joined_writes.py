@@ -9,6 +9,7 @@ from fad.compiler.passes.joined_writes import join_writes
 from fad.compiler.passes.redundancy import remove_dead
 from fad.compiler.passes.verifier import verify
 from fad.core.program import evaluate
+from tests.compiler.compiled_programs import check_compiled
 
 X = np.linspace(-1.0, 2.0, 24)
 
@@ -155,3 +156,19 @@ def test_a_thousand_writes_and_the_sums_of_their_gradients():
         assert not [e for e in joined.equations if e.primitive.name == "dynamic_update_slice"]
         for found, expected in zip(evaluate(joined, x), evaluate(program, x), strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_many_small_values_of_their_own_are_stored_one_by_one():
+    def columns(x):
+        made = [fnp.sin(x[:, k : k + 1]) * (k + 1.0) for k in range(12)]
+        return fnp.concatenate([*made[:6], x, *made[6:]], axis=1)
+
+    check_compiled(columns, np.linspace(0.0, 1.0, 36).reshape(3, 12))
+
+    def filled(x):
+        values = [x[0]]
+        for k in range(1, 150):
+            values.append(x[k] * 2.0 + x[k] * x[k - 1] - values[-1] * 0.5)
+        return fnp.stack(values)
+
+    check_compiled(filled, np.linspace(0.0, 1.0, 150))

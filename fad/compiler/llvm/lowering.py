@@ -57,6 +57,8 @@ _LEAST_WORK = 3
 """The work of one element, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
 _SHORT = 10
 """Steps of a segment whose calls are written without tables."""
+_LONG = 1000
+"""Instructions without a loop around them for which LLVM would choose registers, in a time that is quadratic in how many there are."""
 _FEW = 16
 """Equations on small values that are not worth LLVM's time."""
 
@@ -560,6 +562,7 @@ def _lowered(
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes
     passes = "" if is_cold else "all" if has_loops(lowering.emitter.function) else "few"
-    source = Source(module_text(lowering.module), 0 if is_cold else 2, passes)
+    is_long = passes == "few" and sum(len(b.instructions) for b in lowering.emitter.function.blocks) > _LONG
+    source = Source(module_text(lowering.module), 0 if is_cold or is_long else 2, passes)
     take(name, source, likely_symbols(lowering.module, False))
     return lowering

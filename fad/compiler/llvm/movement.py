@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fad.compiler.llvm.elements import Memory
+from fad.compiler.llvm.elements import Memory, Registers
 from fad.compiler.llvm.emission import Ix
 from fad.core.program import Equation
 
@@ -20,11 +20,22 @@ def write_concatenate(lowering: Any, equation: Equation) -> None:
     start: Ix = 0
     for number, atom in enumerate(equation.inputs):
         n = atom.aval.shape[axis]
-        if atom.aval.size:
+        held = lowering.elements.storage.get(atom)
+        if isinstance(held, Registers):
+            _store_each(lowering, held, out, axis, start)
+        elif atom.aval.size:
             place = lowering.place(atom)
             if lowering.part_numbers.get(place.pointer) != (whole, number):
                 _copy_runs(lowering, place, out, axis, start)
         start = emitter.add(start, emitter.size(n))
+
+
+def _store_each(lowering: Any, source: Registers, target: Memory, axis: int, start: Ix) -> None:
+    """The same of values in registers, one by one: through memory, LLVM would take a time that is quadratic in how many there are."""
+    emitter, elements = lowering.emitter, lowering.elements
+    for index, value in source.values.items():
+        at = (*index[:axis], emitter.add(start, index[axis]), *index[axis + 1 :])
+        elements.store(emitter.scalar.astype(value, target.dtype), target, at)
 
 
 def _copy_runs(lowering: Any, source: Memory, target: Memory, axis: int, start: Ix) -> None:
