@@ -13,34 +13,41 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from fad.compiler.access import REDUCTIONS, Access, Axis, accesses, domain_of, identity_index
 from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, joins_rows, rule_of
+from fad.compiler.precedence import first_equations, is_unrolled
 from fad.compiler.recomputation import Readers, compute_again, is_much_larger
 from fad.compiler.size_classes import LONG, is_small, least_size, rows_are_short
 from fad.core.program import Atom, Equation, Program, Var
 
 __all__ = ["Group", "Member", "Opaque", "Plan", "Straight", "plan_steps"]
 
-_MOST_UNROLLED = 64
 _MOST_MEMBERS = 1000
 _MOST_ARRAYS = 8
 """Loops that have nothing to do with each other become one up to so many arrays: equal places in more of them would share one set of a cache."""
-_MOST_WRITTEN = 2000
-"""The most elements that one turn of a loop computes one after another."""
+_MOST_WRITTEN, _MOST_ALONE = 2000, 600
+"""The most elements that one turn of a loop computes one after another, and code without a loop."""
+
+
+class _OuterLoop(NamedTuple):
+    """A group's outer loop."""
+
+    prefix: tuple[int, ...]
+    written_out: bool
 
 
 class Member:
-    """An equation in a group: its loop's domain, and its level inside one turn of the outer loop."""
+    """An equation in a group: its loop's domain, its level inside one turn of the outer loop, and what its coming makes of that loop."""
 
-    __slots__ = ("domain", "equation", "is_global", "level")
+    __slots__ = ("domain", "equation", "is_global", "level", "loop")
 
-    def __init__(self, equation: Equation, domain: tuple[int, ...], level: int, is_global: bool):
-        self.equation, self.domain, self.level, self.is_global = equation, domain, level, is_global
+    def __init__(self, equation: Equation, domain: tuple[int, ...], level: int, is_global: bool, loop: _OuterLoop):
+        self.equation, self.domain, self.level, self.is_global, self.loop = equation, domain, level, is_global, loop
 
     @property
     def is_reduction(self) -> bool:
@@ -105,13 +112,13 @@ class Group:
 
     def may_be_written_out(self, lead: int, domain: tuple[int, ...]) -> bool:
         """Whether one turn of a loop over the first axes, with one more domain in it, is a few elements of short rows."""
-        if not 0 < lead <= len(self.prefix) or domain[:lead] != self.prefix[:lead] or not rows_are_short(domain, lead):
+        if lead > len(self.prefix) or domain[:lead] != self.prefix[:lead] or not rows_are_short(domain, lead):
             return False
         seen, elements = self._elements.get(lead, (0, 0))
         for member in islice(self.members.values(), seen, None):
             elements += math.prod(member.domain[lead:]) if rows_are_short(member.domain, lead) else _MOST_WRITTEN + 1
         self._elements[lead] = (len(self.members), elements)
-        return elements + math.prod(domain[lead:]) <= _MOST_WRITTEN
+        return elements + math.prod(domain[lead:]) <= (_MOST_WRITTEN if lead else _MOST_ALONE)
 
 
 class Straight:
@@ -185,7 +192,7 @@ class Plan:
 def plan_steps(program: Program) -> Plan:
     """Place every equation of a Program."""
     planner = _Planner(program)
-    early = _known_at_once(program, planner.deferred)
+    early = first_equations(program, planner.deferred)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
     planner.find_in_place()
@@ -212,7 +219,7 @@ class _Planner:
         out = equation.outputs[0] if equation.outputs else None
         if out is not None and out in self.deferred:
             plan.virtual.add(out)
-        elif _is_unrolled(equation):
+        elif is_unrolled(equation):
             self._place_straight(equation)
         elif out is not None and is_view(equation) and out not in self.in_memory:
             plan.virtual.add(out)
@@ -402,22 +409,6 @@ class _Planner:
                 group.scratch.add(access.var)
 
 
-def _known_at_once(program: Program, deferred: set[Var]) -> dict[int, Equation]:
-    """The operations on small values that follow from the inputs alone, by identity: done first, they part no loops."""
-    found: dict[int, Equation] = {}
-    later: set[Var] = set()
-    for equation in program.equations:
-        if (
-            deferred.isdisjoint(equation.outputs)
-            and _is_unrolled(equation)
-            and later.isdisjoint([a for a in equation.inputs if isinstance(a, Var)])
-        ):
-            found[id(equation)] = equation
-        else:
-            later.update(equation.outputs)
-    return found
-
-
 def _needed_in_memory(program: Program) -> set[Var]:
     """Variables that an operation reads as a whole, not element by element, and outputs."""
     found = {v for v in program.outputs if isinstance(v, Var)}
@@ -427,15 +418,6 @@ def _needed_in_memory(program: Program) -> set[Var]:
         if rule_of(equation) is None and not by_element:
             found.update(a for a in equation.inputs if isinstance(a, Var))
     return found
-
-
-def _is_unrolled(equation: Equation) -> bool:
-    """Whether an operation is written out element by element."""
-    if not equation.outputs or not all(is_small(v.aval.shape) for v in equation.outputs):
-        return False
-    if equation.primitive.kernel in REDUCTIONS:
-        return is_small(equation.inputs[0].aval.shape, _MOST_UNROLLED)
-    return rule_of(equation) is not None
 
 
 def _has_short_rows(group: Group) -> bool:
@@ -458,30 +440,43 @@ def _fit(group: Group, equation: Equation, domain: tuple[int, ...], reads: list[
     reduction = equation.primitive.kernel in REDUCTIONS
     axes = sorted(equation.params["axes"]) if reduction else []
     is_global = bool(axes) and axes[0] == 0 or (reduction and not axes)
-    found = _new_loop(group, equation, domain, axes, is_global)
-    if found is None:
-        return None
-    prefix, written_out = found
+    loop = _new_loop(group, equation, domain, axes, is_global)
+    level = None if loop is None else _level_in(group, loop, domain, reads)
+    if level is None and _may_stand_alone(group, equation, domain):
+        loop = _OuterLoop((), True)
+        level = _level_in(group, loop, domain, reads)
+    return None if loop is None or level is None else Member(equation, domain, level, is_global, loop)
+
+
+def _level_in(group: Group, loop: _OuterLoop, domain: tuple[int, ...], reads: list[Access]) -> int | None:
+    """The level of a member that reads this, ``None`` if the group has not what it reads when it needs it."""
     level = 0
+    fixed = group.fixed or loop.written_out or loop.prefix != group.prefix
     for access in reads:
         producer = group.members.get(access.var)
         if producer is None:
             continue
-        needed = _needed_level(prefix, producer, access, domain, group.fixed or written_out or prefix != group.prefix)
+        needed = _needed_level(loop.prefix, producer, access, domain, fixed)
         if needed is None:
             return None
         level = max(level, needed)
-    return Member(equation, domain, level, is_global)
+    return level
+
+
+def _may_stand_alone(group: Group, equation: Equation, domain: tuple[int, ...]) -> bool:
+    """Whether all of a group is so little that it can be written out without any loop, so that its members read each other anywhere."""
+    members = [m.equation for m in group.members.values()]
+    return group.may_be_written_out(0, domain) and not any(map(is_costly, [equation, *members]))
 
 
 def _new_loop(
     group: Group, equation: Equation, domain: tuple[int, ...], axes: list[int], is_global: bool
-) -> tuple[tuple[int, ...], bool] | None:
-    """The group's prefix after the equation joined, and whether all inside of it is written out; ``None`` if it cannot join."""
+) -> _OuterLoop | None:
+    """The group's outer loop after the equation joined, ``None`` if it cannot join."""
     prefix = None if group.written_out else _new_prefix(group, domain, axes, is_global)
     joins = equation.primitive.kernel == "concatenate" and joins_rows(equation)
     if prefix is not None and not joins and not _would_be_scalar(group, equation, domain, prefix):
-        return prefix, False
+        return _OuterLoop(prefix, False)
     if prefix is None or joins:
         lead = next((k for k, (n, m) in enumerate(zip(group.prefix, domain, strict=False)) if n != m), None)
         lead = min(len(group.prefix), len(domain)) if lead is None else lead
@@ -490,7 +485,7 @@ def _new_loop(
         elif axes and not is_global:
             lead = min(lead, axes[0])
         prefix = domain[:lead]
-    return (prefix, True) if group.may_be_written_out(len(prefix), domain) else None
+    return _OuterLoop(prefix, True) if group.may_be_written_out(len(prefix), domain) else None
 
 
 def _would_be_scalar(group: Group, equation: Equation, domain: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
@@ -547,10 +542,7 @@ def _needed_level(
 
 
 def _join(group: Group, member: Member, reads: set[Var]) -> None:
-    axes = sorted(member.equation.params["axes"]) if member.is_reduction else []
-    found = _new_loop(group, member.equation, member.domain, axes, member.is_global)
-    assert found is not None
-    prefix, group.written_out = found
+    prefix, group.written_out = member.loop
     group.fixed = group.fixed or group.written_out or prefix != group.prefix or member.domain != prefix
     group.prefix = prefix
     group.members[member.output] = member

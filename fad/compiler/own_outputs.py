@@ -6,7 +6,7 @@ from fad.core.avals import ShapedArray
 from fad.core.primitive import Primitive
 from fad.core.program import Equation, Literal, Program, Var
 
-__all__ = ["copy_p", "with_own_outputs"]
+__all__ = ["copy_p", "stored_p", "with_own_outputs"]
 
 copy_p = Primitive(
     "copy",
@@ -19,6 +19,19 @@ copy_p = Primitive(
     samples=[],
     register=False,
     doc="A value of its own.",
+)
+
+stored_p = Primitive(
+    "stored",
+    impl=lambda xp, x: xp.array(x),
+    shape=lambda x: ShapedArray(x.shape, x.dtype),
+    jvp=None,
+    vjp=None,
+    batch=None,
+    kernel="stored",
+    samples=[],
+    register=False,
+    doc="A view of an array, in memory in its own order.",
 )
 
 

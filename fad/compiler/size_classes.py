@@ -68,16 +68,12 @@ def is_small(shape: tuple[int, ...], most: int = MOST_REGISTERS) -> bool:
 
 @lru_cache(4096)
 def rows_are_short(shape: tuple[int, ...], lead: int) -> bool:
-    """Whether an array holds, for each of many indices of its first ``lead`` axes, a few elements, of a known number that does not fill vectors."""
+    """Whether an array holds few elements, of a known number, for each of many indices of its first ``lead`` axes; not if they fill vectors."""
     rest = shape[lead:]
-    if (
-        not all(n <= LARGEST_STATIC for n in rest)
-        or math.prod(rest) > _MOST_IN_ROW
-        or (rest and _fills_vectors(rest[-1]))
-    ):
+    if not all(n <= LARGEST_STATIC for n in rest) or math.prod(rest) > _MOST_IN_ROW:
         return False
-    return lead > 0 and shape[lead - 1] > LARGEST_STATIC and math.prod(map(least_size, shape[:lead])) >= LONG
-
-
-def _fills_vectors(n: int) -> bool:
-    return n >= 8 and n % 4 == 0
+    if lead == 0:
+        return True
+    fills_vectors = bool(rest) and rest[-1] >= 8 and rest[-1] % 4 == 0
+    many = shape[lead - 1] > LARGEST_STATIC and math.prod(map(least_size, shape[:lead])) >= LONG
+    return many and not fills_vectors

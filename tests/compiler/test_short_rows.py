@@ -161,3 +161,36 @@ def test_more_than_a_turn_can_hold():
 def test_the_number_of_rows_is_an_argument():
     pair = [(rotated, [rows(n, 3), rows(n)]) for n in (150, 163)]
     assert count_equal(*pair) == 1
+
+
+def neighbours(x, y):
+    for _ in range(3):
+        x = fnp.concatenate([x[:1], x[1:] * x[:-1]]) * 0.5 + y
+    z = y
+    for _ in range(3):
+        z = fnp.pad(z[1:] * y[1:], (0, 1)) - x[::-1]
+    return x, z, fnp.cumsum(z), fnp.sum(z * x)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i4"])
+@pytest.mark.parametrize("count", [9, 12, 15, 16, 17])
+def test_a_few_elements_need_no_loop(count, dtype):
+    args = rows(count, dtype=dtype), rows(count, dtype=dtype)
+    compiled = check_compiled(neighbours, *args, tolerance=rounding(dtype))
+    assert (len(kernels(compiled)) == 1) == (10 <= count <= 16)  # eight elements are registers
+
+
+@pytest.mark.parametrize("count", [9, 12, 16, 33])
+def test_turns_of_a_few_elements(count):
+    def solve(x):
+        def turn(y, _):
+            k = fnp.concatenate([x[:1], x[1:] * y[:-1]])
+            m = fnp.concatenate([x[:1], x[1:] * (y + 0.05 * k)[:-1]])
+            return y + 0.1 * fnp.tanh(m), fnp.sum(m)
+
+        end, sums = fad.scan(turn, fnp.zeros(x.shape), None, length=7)
+        return fnp.sum(end * end) + fnp.sum(sums)
+
+    check_compiled(solve, rows(count))
+    check_compiled(fad.grad(solve), rows(count))
+    check_compiled(fad.hessian(solve), rows(count), tolerance=1e-11)

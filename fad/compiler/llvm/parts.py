@@ -14,7 +14,7 @@ from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import likely_symbols, new_module
-from fad.compiler.llvm.widening import widen_loops
+from fad.compiler.llvm.widening import has_loops, widen_loops
 
 __all__ = ["Parts", "Take", "make_cold"]
 
@@ -44,7 +44,7 @@ class Parts:
     def finish(self, emitter: Emitter, label: str, user: ir.Module) -> ir.Function:
         """Hand over a written function; gives its declaration in the module that calls it."""
         function = emitter.function
-        passes = "few" if widen_loops(function, emitter.most_turns) else "all"
+        passes = "few" if widen_loops(function, emitter.most_turns) and has_loops(function) else "all"
         text = module_text(function.module)
         name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
         if name not in self._taken:

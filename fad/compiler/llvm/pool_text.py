@@ -258,7 +258,8 @@ place:
   %word_at = getelementptr i64, ptr %own, i64 %number
   store ptr %address, ptr %word_at
   %all = mul i64 %chunks, %stride
-  %offset_next = add i64 %offset, %all
+  %apart = add i64 %all, @APART@
+  %offset_next = add i64 %offset, %apart
   %next = add i64 %k, 1
   br label %row
 ready:
@@ -315,7 +316,8 @@ measured:
   %m_row = getelementptr i64, ptr %rows, i64 %m_offset
   %stride = call i64 @fad_stride(ptr %m_row)
   %all = mul i64 %stride, %chunks
-  %total_next = add i64 %total, %all
+  %apart = add i64 %all, @APART@
+  %total_next = add i64 %total, %apart
   %m_next = add i64 %m, 1
   br label %measure
 allocate:
@@ -357,7 +359,8 @@ result:
   %g_row = getelementptr i64, ptr %rows, i64 %g_offset
   %g_stride = call i64 @fad_stride(ptr %g_row)
   %g_all = mul i64 %g_stride, %chunks
-  %g_place_next = add i64 %g_place, %g_all
+  %g_apart = add i64 %g_all, @APART@
+  %g_place_next = add i64 %g_place, %g_apart
   %g_combine_at = getelementptr i64, ptr %g_row, i64 2
   %g_combine = load ptr, ptr %g_combine_at
   %scratch = icmp eq ptr %g_combine, null
@@ -386,7 +389,13 @@ finish:
 """
 
 
+_APART = 320
+"""Bytes between the memory of different results: at equal places of different pages, reading one would wait for what was just written to another."""
+
+
 def pool_source(grain: int, most_chunks: int) -> str:
     """The pool's text, for chunks of at least ``grain`` units of work."""
     text = _SOURCE.replace("@WAITING@", waiting_source("fad_pool_mutex"))
-    return text.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks))
+    return (
+        text.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks)).replace("@APART@", str(_APART))
+    )

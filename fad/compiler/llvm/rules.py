@@ -77,7 +77,8 @@ def joins_in_loops(equation: Equation) -> bool:
 
 def joins_rows(equation: Equation) -> bool:
     """Whether a concatenation is one of short rows, which are written out."""
-    return rows_are_short(equation.outputs[0].aval.shape, equation.params["axis"])
+    axis = equation.params["axis"]
+    return axis > 0 and rows_are_short(equation.outputs[0].aval.shape, axis)
 
 
 def reads_rows(equation: Equation) -> bool:
@@ -400,6 +401,7 @@ RULES: dict[str, Rule] = {
     "elementwise": _ELEMENTWISE,
     "broadcast": Rule(_broadcast_sources, _first),
     "identity": Rule(_broadcast_sources, _first),
+    "stored": Rule(_broadcast_sources, _first),
     "convert": Rule(_broadcast_sources, _convert),
     "transpose": Rule(_transpose_sources, _first),
     "reshape": Rule(_reshape_sources, _first),

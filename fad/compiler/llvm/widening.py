@@ -17,6 +17,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
+from fad.compiler.llvm.loop_values import VARIES, Unsuited, root_of, step_of_arithmetic, terms_of
 from fad.compiler.llvm.math_library import definitions
 from fad.compiler.llvm.vector_writer import (
     NEUTRAL,
@@ -29,18 +30,14 @@ from fad.compiler.llvm.vector_writer import (
 
 __all__ = ["has_loops", "widen_loops"]
 
-VARIES = None
-"""The step of a value that is different in each turn."""
 _UNKNOWN = 1 << 40
 _FEW, _MANY = 10, 24
 """A loop of few instructions takes several vectors at once, to hide how long they take one after another; one of many would run out of registers."""
+_MOST_TWICE, _FEW_ALIVE = 80, 5
+"""So many instructions that need so few registers take two vectors where each turn waits for the sum or extreme of those before."""
 
 
-class _Unsuited(Exception):
-    """A loop that is left to LLVM."""
-
-
-class _Kept(_Unsuited):
+class _Kept(Unsuited):
     """A loop that LLVM can do nothing about either: a function that it calls does the work, or it writes to places that data say."""
 
 
@@ -64,7 +61,7 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
         for head, latch, nested in _innermost(function, most_turns):
             with suppress(_Kept):
                 loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN), nested))
-    except _Unsuited:
+    except Unsuited:
         return False
     for loop in loops:
         loop.write()
@@ -91,7 +88,7 @@ def _innermost(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> Ite
         if isinstance(first, ir.PhiInstr) and any(_is_head(block, source) for _, source in first.incomings):
             heads[block] = first.incomings[0][1]
         elif block.name.startswith("repeat"):
-            raise _Unsuited
+            raise Unsuited
     bodies = {head: {head} if head is latch else set(_body(head, latch, before)) for head, latch in heads.items()}
     for head, latch in heads.items():
         if most_turns.get(head) == 0:
@@ -139,17 +136,17 @@ class _Reduction:
             combined = uses[id(before)][0] if len(uses.get(id(before), ())) == 1 else None
             name = "" if combined is None else _combination(combined)
             if not name or (self.links and name != self.name):
-                raise _Unsuited
+                raise Unsuited
             operands = combined.args if isinstance(combined, ir.CallInstr) else combined.operands
             others = [o for o in operands if o is not before]
             if len(others) != 1:
-                raise _Unsuited
+                raise Unsuited
             if not self.links:
                 self.name, self.combined, self.value = name, combined, others[0]
             self.links[id(combined)] = others[0]
             before = combined
         if not self.links or len(uses[id(before)]) != 1:
-            raise _Unsuited
+            raise Unsuited
 
 
 def _combination(instruction: Any) -> str:
@@ -203,7 +200,7 @@ class _Body:
             if isinstance(way, ir.Branch) and way.operands == [end]:
                 return block
             if not isinstance(way, ir.ConditionalBranch):
-                raise _Unsuited
+                raise Unsuited
             chosen, inside, after = way.operands
             both = chosen
             if condition is not None:
@@ -213,7 +210,7 @@ class _Body:
             meeting = after.instructions[0]
             known = {id(b): value for value, b in getattr(meeting, "incomings", ())}
             if known.keys() != {id(last), id(block)} or isinstance(after.instructions[1], ir.PhiInstr):
-                raise _Unsuited
+                raise Unsuited
             self.choices[id(meeting)] = chosen, known[id(last)], known[id(block)]
             block = after
 
@@ -221,7 +218,7 @@ class _Body:
         if isinstance(instruction, ir.LoadInstr):
             self.masks[id(instruction)] = condition
         elif isinstance(instruction, ir.StoreInstr) or instruction.opname in ("udiv", "sdiv", "urem", "srem"):
-            raise _Unsuited
+            raise Unsuited
 
     def _forward(self) -> None:
         """Let what is read from a variable after it was written be what was written."""
@@ -308,7 +305,7 @@ class _Loop:
                 self.steps[id(instruction)] = self._step_of(instruction)
         for reduction in self.reductions:
             if any(self.step(value) not in (0, VARIES) for value in reduction.links.values()):
-                raise _Unsuited
+                raise Unsuited
         self._check_memory()
         self._full = 0
         self.lanes = self._lanes()
@@ -337,7 +334,7 @@ class _Loop:
         if not written:
             return False
         if len(uses) != 2:
-            raise _Unsuited
+            raise Unsuited
         reduction = _Reduction(instruction, written[0], self._uses)
         self.reductions.append(reduction)
         self._parts |= {id(reduction.read), id(reduction.written), *reduction.links}
@@ -348,7 +345,7 @@ class _Loop:
         steps = [self.step(o) for o in self.operands(instruction)]
         if isinstance(instruction, ir.StoreInstr):
             if steps[1] == 0:
-                raise _Unsuited
+                raise Unsuited
             if steps[1] is VARIES:
                 raise _Kept
             return 0
@@ -356,24 +353,24 @@ class _Loop:
             return 0 if steps[0] == 0 and id(instruction) not in self.masks else VARIES
         if isinstance(instruction, ir.GEPInstr):
             if any(s != 0 for s in steps) and (steps[0] != 0 or len(steps) != 2):
-                raise _Unsuited
+                raise Unsuited
             return steps[-1]
         if isinstance(instruction, ir.CallInstr):
             if intrinsic_of(instruction) is None and math_function(instruction) is None:
-                raise _Unsuited
+                raise Unsuited
         elif isinstance(instruction.type, ir.PointerType | ir.VoidType):
-            raise _Unsuited
+            raise Unsuited
         elif isinstance(instruction, ir.PhiInstr) and id(instruction) not in self.choices:
-            raise _Unsuited
+            raise Unsuited
         if all(s == 0 for s in steps):
             return 0
-        return _arithmetic(instruction, steps)
+        return step_of_arithmetic(instruction, steps)
 
     def _check_memory(self) -> None:
         """No turn reads or writes what another one writes."""
-        stored = {id(_root(r.place)) for r in self.reductions}
+        stored = {id(root_of(r.place)) for r in self.reductions}
         if len(stored) < len(self.reductions):
-            raise _Unsuited
+            raise Unsuited
         places: dict[int, list[Any]] = {}
         written: set[int] = set()
         for instruction in self.body:
@@ -381,12 +378,12 @@ class _Loop:
                 continue
             pointer = instruction.operands[-1]
             if isinstance(instruction, ir.StoreInstr):
-                written.add(id(_root(pointer)))
+                written.add(id(root_of(pointer)))
             elif not (stored or written or self._writes_memory):
                 continue
-            places.setdefault(id(_root(pointer)), []).append(pointer)
+            places.setdefault(id(root_of(pointer)), []).append(pointer)
         if not stored.isdisjoint(places) or not all(self._are_apart(places[root]) for root in written):
-            raise _Unsuited
+            raise Unsuited
 
     @cached_property
     def _writes_memory(self) -> bool:
@@ -403,7 +400,7 @@ class _Loop:
             return False
         if any(p.operands[0] is not first.operands[0] or self.step(p) != step for p in others):
             return False
-        sums = [_terms(p.operands[1]) for p in known.values()]
+        sums = [terms_of(p.operands[1]) for p in known.values()]
         offsets = {s.pop(0, 0) for s in sums}
         return all(s == sums[0] for s in sums) and len({n % step for n in offsets}) == len(offsets)
 
@@ -420,16 +417,29 @@ class _Loop:
         places += [i.operands[1] for i in self.body if isinstance(i, ir.StoreInstr) and id(i) not in self._parts]
         if self.count is not None:
             if self.count < 1:
-                raise _Unsuited
+                raise Unsuited
             if self.count in (8, 16, 32, 64) and not is_large:
                 return self.count
             return self.count if self.count <= full else min(_whole_power(self.count), full if is_large else 4 * full)
         if one_by_one or any(self.step(p) != 1 for p in places):
             return full
-        vectors = 4 if len(varying) <= _FEW else 2 if len(varying) <= _MANY else 1
+        waits = bool(self.reductions) and len(varying) <= _MOST_TWICE and self._most_alive() <= _FEW_ALIVE
+        vectors = 4 if len(varying) <= _FEW else 2 if len(varying) <= _MANY or waits else 1
         while vectors > 1 and self.most <= 4 * vectors * full:
             vectors //= 2
         return vectors * full
+
+    def _most_alive(self) -> int:
+        """How many different values of a turn are needed at the same time."""
+        last = {id(o): n for n, i in enumerate(self.body) for o in self.operands(i)}
+        alive: set[int] = set()
+        most = 0
+        for number, instruction in enumerate(self.body):
+            alive -= {id(o) for o in self.operands(instruction) if last[id(o)] == number}
+            if self.steps.get(id(instruction), 0) is VARIES:
+                alive.add(id(instruction))
+            most = max(most, len(alive))
+        return most
 
     def write(self) -> None:
         """Put vector code in the place of the loop."""
@@ -534,55 +544,3 @@ def _put(block: ir.Block, instruction: Any) -> Any:
 def _end(block: ir.Block, terminator: Any) -> None:
     block.instructions.append(terminator)
     block.terminator = terminator
-
-
-def _arithmetic(instruction: Any, steps: list[Any]) -> Any:
-    """The step of a number computed from others, which are not all fixed."""
-    if VARIES in steps or not isinstance(instruction.type, ir.IntType):
-        return VARIES
-    if instruction.opname == "add":
-        return (
-            steps[0] + steps[1]
-            if all(isinstance(s, int) for s in steps)
-            else steps[0]
-            if steps[1] == 0
-            else steps[1]
-            if steps[0] == 0
-            else VARIES
-        )
-    if instruction.opname == "sub" and steps[1] == 0:
-        return steps[0]
-    if instruction.opname == "mul" and 0 in steps:
-        factor, step = (instruction.operands[0], steps[1]) if steps[0] == 0 else (instruction.operands[1], steps[0])
-        if isinstance(step, int) and isinstance(factor, ir.Constant):
-            return step * factor.constant
-        return factor if step == 1 else VARIES
-    return VARIES
-
-
-def _terms(value: Any) -> dict[int, int]:
-    """An integer as a sum: how many times it has other values, by their identity; 0 stands for the number 1."""
-    if isinstance(value, ir.Constant):
-        return {0: value.constant}
-    name = getattr(value, "opname", "")
-    if name in ("add", "sub"):
-        found = _terms(value.operands[0])
-        for key, n in _terms(value.operands[1]).items():
-            found[key] = found.get(key, 0) + (n if name == "add" else -n)
-        return {key: n for key, n in found.items() if n}
-    if name == "mul":
-        for factor, other in (value.operands, value.operands[::-1]):
-            if isinstance(factor, ir.Constant):
-                return {key: n * factor.constant for key, n in _terms(other).items()}
-    return {id(value): 1}
-
-
-def _root(pointer: Any) -> Any:
-    """The array that an address lies in; it overlaps with no other."""
-    while isinstance(pointer, ir.GEPInstr | ir.CastInstr):
-        pointer = pointer.operands[0]
-    if isinstance(pointer, ir.Argument) and "noalias" in pointer.attributes:
-        return pointer
-    if isinstance(pointer, ir.AllocaInstr):
-        return pointer
-    raise _Unsuited

@@ -15,7 +15,7 @@ __all__ = ["Line", "group_lines", "index_letters", "whole"]
 
 _LETTERS = "ijklmnpqrst"
 _MOST_AXES = 6
-_EXPANDED = frozenset("broadcast identity convert transpose reshape slice flip full iota concatenate".split())
+_EXPANDED = frozenset("broadcast identity stored convert transpose reshape slice flip full iota concatenate".split())
 _LONGEST = 56
 _OPERATION = 8
 """About how many characters an operation or an operand takes."""
