@@ -18,6 +18,7 @@ import fad
 import fad.numpy as fnp
 from fad.compiler import code
 from fad.compiler.llvm import blas_threads, pool, symbols
+from fad.compiler.llvm.library_calls import blas_library
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.core.locks import Lock
 from tests.transforms import pickled_functions as functions
@@ -245,23 +246,44 @@ def test_a_child_of_a_child():
     in_child(work)
 
 
+LIBRARIES = [library for kind in ("products", "lapack") if (library := blas_library(kind)) is not None]
+
+
 @forks
-@pytest.mark.skipif(blas_threads.scipy_openblas() is None, reason="SciPy's BLAS has no setting of threads")
+@pytest.mark.skipif(not LIBRARIES, reason="BLAS has no setting of threads")
 def test_the_threads_of_blas_are_what_they_were():
-    library = blas_threads.scipy_openblas()
-    f = fad.jit(lambda x: x @ x)
+    f = fad.jit(lambda x: fnp.linalg.solve(x @ x + 100.0 * fnp.eye(len(x)), x))
     f(X)
-    before = library.scipy_openblas_get_num_threads()
+
+    def threads():
+        return [library.setting("get")() for library in LIBRARIES]
+
+    before = threads()
 
     def work():
-        assert library.scipy_openblas_get_num_threads() == before
+        assert threads() == before
         f(X)
-        assert library.scipy_openblas_get_num_threads() == before
+        assert threads() == before
 
     with Background(lambda: f(X), lambda: f(X)):
         for _ in range(15):
             in_child(work)
-    assert library.scipy_openblas_get_num_threads() == before
+    assert threads() == before
+
+
+@pytest.mark.parametrize("kind", ["products", "lapack"])
+def test_libraries_keep_to_one_thread_while_compiled_code_runs(kind, monkeypatch):
+    library = blas_library(kind)
+    if library is None:
+        pytest.skip("BLAS has no setting of threads")
+    source = blas_threads.guard_source(kind)
+    assert f"@fad_{kind}_set_threads(i32 1)" in source
+    # Both kinds in one library: one guard counts for both.
+    monkeypatch.setattr(blas_threads, "blas_library", lambda kind: library)
+    assert ("call void @fad_lapack_enter()" in blas_threads.guard_source(kind)) == (kind == "products")
+    assert (blas_threads.guard_addresses(kind) == {}) == (kind == "products")
+    monkeypatch.setattr(blas_threads, "blas_library", lambda kind: None)
+    assert "call" not in blas_threads.guard_source(kind)
 
 
 @forks

@@ -89,8 +89,8 @@ class Family(NamedTuple):
         Whether its inputs must lie in memory.
     sharing : callable
         How threads share the work, ``None`` if they do not.
-    uses_blas : bool
-        Whether it calls BLAS or LAPACK.
+    uses_lapack : bool
+        Whether it calls SciPy's BLAS or LAPACK.
     """
 
     write: Callable[[Any, Equation], None]
@@ -98,7 +98,7 @@ class Family(NamedTuple):
     scratch: Callable[[Equation], list[tuple[tuple[int, ...], np.dtype]]] = _nothing
     whole: bool = False
     sharing: Callable[[Equation], Sharing | None] = _alone
-    uses_blas: bool = False
+    uses_lapack: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -117,18 +117,18 @@ FAMILIES: dict[str, Family] = {
     "linear_recurrence": Family(write_recurrence),
     "argmax": Family(write_argument),
     "argmin": Family(write_argument),
-    "cholesky": Family(write_cholesky, linear_refusal, sharing=linear_sharing, uses_blas=True),
-    "solve": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_blas=True),
-    "inverse": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_blas=True),
+    "cholesky": Family(write_cholesky, linear_refusal, sharing=linear_sharing, uses_lapack=True),
+    "solve": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_lapack=True),
+    "inverse": Family(write_solve, linear_refusal, system_scratch, sharing=linear_sharing, uses_lapack=True),
     "solve_triangular": Family(
-        write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_blas=True
+        write_solve_triangular, linear_refusal, whole=True, sharing=linear_sharing, uses_lapack=True
     ),
-    "lu": Family(write_lu, linear_refusal, lu_scratch, sharing=linear_sharing, uses_blas=True),
+    "lu": Family(write_lu, linear_refusal, lu_scratch, sharing=linear_sharing, uses_lapack=True),
     "row_order": Family(write_row_order),
     "determinant": Family(write_determinant, linear_refusal, determinant_scratch, False, linear_sharing, True),
     "slogdet": Family(write_slogdet, linear_refusal, determinant_scratch, False, linear_sharing, True),
     "cofactors": Family(write_cofactors, linear_refusal, cofactors_scratch, False, linear_sharing, True),
-    "qr": Family(write_qr, linear_refusal, qr_scratch, sharing=linear_sharing, uses_blas=True),
+    "qr": Family(write_qr, linear_refusal, qr_scratch, sharing=linear_sharing, uses_lapack=True),
     **{
         name: Family(write_fourier, fourier_refusal, whole=True, sharing=fourier_sharing)
         for name in ("fourier", "fourier_from_real", "fourier_to_real")

@@ -1,24 +1,27 @@
-"""Functions of other libraries by address: BLAS and LAPACK from SciPy, Fourier transforms from NumPy."""
+"""Functions of other libraries by address: matrix products and Fourier transforms from NumPy, BLAS and LAPACK from SciPy."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = [
     "NUMPY_LOOPS",
-    "blas_symbol",
+    "OpenBLAS",
+    "blas_library",
     "lapack_symbol",
     "library_address",
     "numpy_loop",
     "numpy_symbol",
-    "scipy_openblas",
+    "product_symbol",
 ]
 
 NUMPY_LOOPS = {
@@ -31,22 +34,51 @@ NUMPY_LOOPS = {
 """NumPy's ufuncs for Fourier transforms, with the types of their loops in double precision."""
 
 
-@lru_cache(maxsize=1)
-def scipy_openblas() -> Any:
-    """The BLAS library that SciPy brought along, ``None`` if it uses another one.
+class OpenBLAS(NamedTuple):
+    """A library, and what follows the names of its functions."""
 
-    It is found by its file: importing ``scipy.linalg`` for it would take longer than compiling most functions.
+    library: Any
+    suffix: str
+
+    def function(self, name: str) -> Any:
+        """A function of BLAS or LAPACK."""
+        return getattr(self.library, f"scipy_{name}_{self.suffix}")
+
+    def setting(self, name: str) -> Any:
+        """``get`` or ``set`` the number of threads."""
+        return getattr(self.library, f"scipy_openblas_{name}_num_threads{self.suffix}")
+
+
+def _libraries(package: str) -> Iterator[Path]:
+    """The OpenBLAS libraries in a package's wheel.
+
+    They are found by their files: importing ``scipy.linalg`` for them would take longer than compiling most functions.
     """
-    spec = find_spec("scipy")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    root = Path(next(iter(spec.submodule_search_locations)))
-    for folder in (root.parent / "scipy.libs", root / ".dylibs"):
-        for path in sorted(folder.glob("libscipy_openblas*")):
-            library = ctypes.CDLL(str(path))
-            if hasattr(library, "scipy_dgemm_") and hasattr(library, "scipy_openblas_set_num_threads"):
-                return library
+    spec = find_spec(package)
+    if spec is not None and spec.submodule_search_locations:
+        root = Path(next(iter(spec.submodule_search_locations)))
+        for folder in (root.parent / f"{package}.libs", root / ".dylibs"):
+            yield from sorted(folder.glob("libscipy_openblas*"))
+
+
+@lru_cache(maxsize=2)
+def _openblas(package: str, suffix: str) -> OpenBLAS | None:
+    for path in _libraries(package):
+        library = ctypes.CDLL(str(path))
+        if hasattr(library, f"scipy_dgemm_{suffix}") and hasattr(library, f"scipy_openblas_set_num_threads{suffix}"):
+            return OpenBLAS(library, suffix)
     return None
+
+
+@lru_cache(maxsize=2)
+def blas_library(kind: str) -> OpenBLAS | None:
+    """The OpenBLAS that compiled code calls for ``"products"`` or for ``"lapack"``; ``None`` if it is another library of SciPy's.
+
+    NumPy's is loaded already, and usually the newer one: its products are up to a third faster. Its integers have 64 bits, SciPy's 32; code
+    that passes the addresses of integers serves both where the low half comes first.
+    """
+    found = _openblas("numpy", "64_") if kind == "products" and sys.byteorder == "little" else None
+    return found or _openblas("scipy", "")
 
 
 def _capsule_address(module: str, name: str) -> int:
@@ -58,9 +90,9 @@ def _capsule_address(module: str, name: str) -> int:
     return get_pointer(capsule, get_name(capsule))
 
 
-def blas_symbol(name: str) -> str:
-    """The symbol under which compiled code finds a function of BLAS, such as ``dgemm``."""
-    return f"fad_blas_{name}"
+def product_symbol(name: str) -> str:
+    """The symbol under which compiled code finds a matrix product, ``dgemm`` or ``sgemm``."""
+    return f"fad_products_{name}"
 
 
 def lapack_symbol(name: str) -> str:
@@ -73,10 +105,10 @@ def library_address(symbol: str) -> int:
     _, kind, name = symbol.split("_", 2)
     if kind == "numpy":
         return numpy_loop(name[2:], name[0]) or 0
-    library = scipy_openblas()
+    library = blas_library("products" if kind == "products" else "lapack")
     if library is None:
-        return _capsule_address(f"scipy.linalg.cython_{kind}", name)
-    return ctypes.cast(getattr(library, f"scipy_{name}_"), ctypes.c_void_p).value or 0
+        return _capsule_address(f"scipy.linalg.cython_{'lapack' if kind == 'lapack' else 'blas'}", name)
+    return ctypes.cast(library.function(name), ctypes.c_void_p).value or 0
 
 
 def numpy_symbol(name: str, real: str) -> str:

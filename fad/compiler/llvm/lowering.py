@@ -29,7 +29,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source, called_symbols
-from fad.compiler.llvm.modules import add_blas_guard, likely_symbols, new_module
+from fad.compiler.llvm.modules import add_guards, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument, stored
@@ -130,7 +130,7 @@ class Lowering:
         self._shared: dict[Hashable, ir.Function] = {}
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
-        self.uses_blas = False
+        self.libraries: set[str] = set()
         # Whether the segment's function itself does more than prepare and call kernels.
         self.computes = False
 
@@ -556,8 +556,8 @@ def _lowered(
     lowering.write_program(program, outputs, plan)
     lowering.emitter.finish(ir.Constant(I64, 0))
     drop_casts(lowering.emitter.function)
-    if lowering.uses_blas:
-        make_cold(add_blas_guard(lowering.module, lowering.emitter.function, name))
+    if lowering.libraries:
+        make_cold(add_guards(lowering.module, lowering.emitter.function, name, lowering.libraries))
     else:
         lowering.emitter.function.name = name
     is_cold = lowering.calls_kernels and not lowering.computes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import llvmlite.binding as binding
@@ -10,7 +11,7 @@ import llvmlite.ir as ir
 from fad.compiler.llvm.emission import I64
 from fad.compiler.llvm.math_library import definitions
 
-__all__ = ["add_blas_guard", "likely_symbols", "new_module"]
+__all__ = ["add_guards", "likely_symbols", "new_module"]
 
 
 @cache
@@ -33,14 +34,17 @@ def likely_symbols(module: ir.Module, loops: bool) -> list[str]:
     return [*math.symbols(loops), *[n for n in named if n.startswith("fad_")]]
 
 
-def add_blas_guard(module: ir.Module, body: ir.Function, name: str) -> ir.Function:
-    """Add a function ``name`` that runs ``body`` with BLAS kept to one thread, see :mod:`fad.compiler.llvm.blas_threads`."""
+def add_guards(module: ir.Module, body: ir.Function, name: str, libraries: Iterable[str]) -> ir.Function:
+    """Add a function ``name`` that runs ``body`` with some libraries kept to one thread, see :mod:`fad.compiler.llvm.blas_threads`."""
     function = ir.Function(module, body.function_type, name)
     builder = ir.IRBuilder(function.append_basic_block())
     nothing = ir.FunctionType(ir.VoidType(), [])
-    builder.call(ir.Function(module, nothing, "fad_blas_enter"), [])
+    kinds = sorted(libraries)
+    for kind in kinds:
+        builder.call(ir.Function(module, nothing, f"fad_{kind}_enter"), [])
     code = builder.call(body, function.args)
-    builder.call(ir.Function(module, nothing, "fad_blas_leave"), [])
+    for kind in kinds:
+        builder.call(ir.Function(module, nothing, f"fad_{kind}_leave"), [])
     assert code.type == I64
     builder.ret(code)
     return function

@@ -223,7 +223,8 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     kernel.finish(error_place.pointer)
     function = lowering.parts.finish(kernel.emitter, equation.primitive.kernel, lowering.module)
     lowering.calls_kernels = True
-    lowering.uses_blas = lowering.uses_blas or family.uses_blas
+    if family.uses_lapack:
+        lowering.libraries.add("lapack")
     passed = [Argument(value) for value, _ in inputs.values()]
     passed += [_shared_argument(lowering, p, sharing, (sharing and sharing.reduction) or None) for p in outs]
     passed += [_shared_argument(lowering, p, sharing, "") for p in scratch]

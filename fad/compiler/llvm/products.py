@@ -7,13 +7,14 @@ a batched one into its matrices, and the thread pool shares them; BLAS itself wo
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
-from fad.compiler.llvm.library_calls import blas_symbol
+from fad.compiler.llvm.library_calls import product_symbol
 from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
 from fad.compiler.llvm.parts import make_cold
 from fad.compiler.llvm.scalar_value import llvm_type
@@ -26,6 +27,8 @@ _MOST_IN_BLOCK = 256
 """Rows or columns of one block at most."""
 _IN_KERNEL = 8
 """Rows or columns that BLAS computes at once: blocks are multiples of it."""
+_LOW_FIRST = sys.byteorder == "little"
+"""Whether the address of an integer of 64 bits is that of its low 32 bits too, which is all that some libraries read."""
 _COPY = 12
 """The work of copying an element, where a product of two numbers is one."""
 
@@ -73,7 +76,7 @@ def write_product(lowering: Any, equation: Equation) -> None:
     shapes = [*product[2:], *[p.shape for p in places]]
     key = (product.left, product.right, lowering.canonical.encode(shapes), *[p.skip for p in places], out.dtype)
     function = lowering.shared_function(key, lambda: _function(lowering, product, places))
-    lowering.uses_blas = True
+    lowering.libraries.add("products")
     _call(lowering, function, product, [Argument(p.pointer) for p in places])
 
 
@@ -227,12 +230,12 @@ def _by_values(module: ir.Module, name: str, kind: ir.FunctionType, dtype: Any) 
     emitter = Emitter(function, function.args[0], {})
     right, left, *numbers, second, first, result = function.args
     columns, rows, inner, second_step, first_step, stride = [
-        _placed(emitter, emitter.builder.trunc(n, I32)) for n in numbers
+        _placed(emitter, n if _LOW_FIRST else emitter.builder.trunc(n, I32)) for n in numbers
     ]
     one, zero = [_placed(emitter, ir.Constant(llvm_type(dtype), value)) for value in (1.0, 0.0)]
     letters = [_placed(emitter, letter) for letter in (right, left)]
     arguments = [*letters, columns, rows, inner, one, second, second_step, first, first_step, zero, result, stride]
-    symbol = blas_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
+    symbol = product_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
     blas = ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
     emitter.builder.call(blas, arguments)
     emitter.finish()

@@ -30,9 +30,11 @@ from fad.core.locks import ForkingLock
 __all__ = ["compile_ahead", "compile_symbol_ahead", "link", "link_coming", "link_helper", "linked_part", "prepare"]
 
 _RARELY = "_huge"
-_IN_TURN = (_RARELY, "_pool_run")
+_IN_TURN = (_RARELY, "_pool_run", "_lapack_enter")
 _DECLARED = re.compile(rf"^declare .*@(fad_\w*(?:{'|'.join(_IN_TURN)}))\(", re.MULTILINE)
-"""What helpers call in turn: functions for rare arguments, the pool."""
+"""What helpers call in turn: functions for rare arguments, the pool, a guard."""
+
+_GUARDS = ("_products_enter", "_products_leave", "_lapack_enter", "_lapack_leave")
 
 _provided: set[str] = set()
 _parts: dict[str, bytes] = {}
@@ -155,9 +157,10 @@ def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
         return symbol, lambda: Source(pool_source(together=True), 0)
     if symbol.startswith("fad_pool_"):
         return "fad_pool_dispatch", lambda: Source(pool_source(), 0)
-    if symbol in ("fad_blas_enter", "fad_blas_leave"):
-        return "fad_blas_enter", lambda: Source(guard_source(), 0)
-    if symbol.startswith(("fad_blas_", "fad_lapack_", "fad_numpy_")):
+    if symbol.endswith(_GUARDS):
+        kind = symbol.split("_")[1]
+        return f"fad_{kind}_enter", lambda: Source(guard_source(kind), 0)
+    if symbol.startswith(("fad_products_", "fad_blas_", "fad_lapack_", "fad_numpy_")):
         return None
     if symbol.startswith("fad_sort_"):
         return symbol, lambda: _sort(symbol)
@@ -173,8 +176,8 @@ def _provide(symbol: str) -> None:
     helper = _helper(symbol)
     if helper is None:
         binding.add_symbol(symbol, library_address(symbol))
-    elif helper[0] == "fad_blas_enter":
-        _provide_guard(helper[1])
+    elif helper[0].endswith(_GUARDS):
+        _provide_guard(*helper)
     else:
         is_new = helper[0] not in _provided
         link_helper(*helper)
@@ -183,13 +186,14 @@ def _provide(symbol: str) -> None:
     _provided.add(symbol)
 
 
-def _provide_guard(write: Callable[[], Source]) -> None:
-    for name, address in guard_addresses().items():
-        binding.add_symbol(name, address)
-    link_helper("fad_blas_enter", write)
-    _provided.add("fad_blas_leave")
+def _provide_guard(name: str, write: Callable[[], Source]) -> None:
+    kind = name.split("_")[1]
+    for symbol, address in guard_addresses(kind).items():
+        binding.add_symbol(symbol, address)
+    link_helper(name, write)
+    _provided.add(f"fad_{kind}_leave")
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=CFUNCTYPE(None)(engine().address("fad_blas_after_fork")))
+        os.register_at_fork(after_in_child=CFUNCTYPE(None)(engine().address(f"fad_{kind}_after_fork")))
 
 
 def _sort(symbol: str) -> Source:
