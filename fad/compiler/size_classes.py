@@ -36,8 +36,10 @@ MOST_REGISTERS = 16
 _TINY = 8
 _MOST_IN_ROW = 32
 
-_BOUNDS = (LARGEST_STATIC + 1, LONG)
-"""The first size of each class: enough to fill any vector register, long."""
+_MANY = 2048
+
+_BOUNDS = (LARGEST_STATIC + 1, LONG, _MANY)
+"""The first size of each class: enough to fill any vector register, long, worth much code."""
 
 _UNBOUNDED = 1 << 40
 
@@ -75,5 +77,5 @@ def rows_are_short(shape: tuple[int, ...], lead: int) -> bool:
     if lead == 0:
         return True
     fills_vectors = bool(rest) and rest[-1] >= 8 and rest[-1] % 4 == 0
-    many = shape[lead - 1] > LARGEST_STATIC and math.prod(map(least_size, shape[:lead])) >= LONG
+    many = shape[lead - 1] > LARGEST_STATIC and math.prod(map(least_size, shape[:lead])) >= _MANY
     return many and not fills_vectors

@@ -245,7 +245,7 @@ def short_rows(size: Size) -> tuple[Callable, list[Any]]:
             fnp.pad(turned, ((1, 2), (4, 5))),
         )
 
-    n = 16 * size("n")
+    n = 256 * size("n")
     return f, [numbers(n, 3), numbers(n)]
 
 

@@ -8,7 +8,7 @@ import fad.numpy as fnp
 from tests.compiler.compiled_programs import check_compiled, kernels
 from tests.compiler.test_shared_code import count_equal
 
-ROWS = (128, 129, 131, 143, 1003)
+ROWS = (2048, 2049, 2051, 2063, 5003)
 RNG = np.random.default_rng(0)
 
 
@@ -51,7 +51,7 @@ def test_vectors_of_three(count, dtype):
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i4", "i8", "u2", "i1", "?"])
 @pytest.mark.parametrize("inner", [(1,), (2,), (3,), (5,), (11,), (15,), (2, 3), (3, 1), (2, 2, 2), (2, 15)], ids=str)
 def test_any_row(inner, dtype):
-    count = 150
+    count = 2150
     x, y = rows(count, *inner, dtype=dtype), rows(count, *inner, dtype=dtype)
     number = fnp.sum(x[..., :1], axis=tuple(range(1, x.ndim)))
 
@@ -68,7 +68,7 @@ def test_any_row(inner, dtype):
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_extremes_and_special_values(dtype):
-    x = rows(200, 3, dtype=dtype)
+    x = rows(2100, 3, dtype=dtype)
     x[::7, 1], x[::11, 2], x[::13, 0], x[::17] = np.nan, np.inf, -0.0, -np.inf
 
     def f(x):
@@ -85,7 +85,7 @@ def test_extremes_and_special_values(dtype):
 
 
 def test_complex_rows():
-    x = rows(150, 3, dtype=complex) * (1 + 2j)
+    x = rows(2150, 3, dtype=complex) * (1 + 2j)
 
     def f(x):
         y = fnp.concatenate([x[:, 1:] * 1j, fnp.conj(x[:, :1])], axis=1)
@@ -96,7 +96,7 @@ def test_complex_rows():
 
 
 def test_rows_of_rows_and_of_several_axes():
-    x, w = rows(20, 9, 3), rows(20, 9)
+    x, w = rows(130, 17, 3), rows(130, 17)
 
     def f(x, w):
         outer = x[..., :, None] * x[..., None, :] * w[..., None, None]
@@ -113,7 +113,7 @@ def test_rows_of_rows_and_of_several_axes():
 
 
 def test_rows_are_read_in_any_order():
-    x = rows(300, 3)
+    x = rows(2300, 3)
 
     def f(x):
         y = fnp.sin(x) * fnp.sum(x, axis=1, keepdims=True)
@@ -139,7 +139,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 def test_given_memory_is_taken_and_read_first():
-    x, w = rows(400, 3), rows(400)
+    x, w = rows(2400, 3), rows(2400)
     expected = [np.asarray(y) for y in rotated(fad.Array(x), fad.Array(w))]
     found = fad.jit(rotated, donate_argnums=(0, 1))(fad.Array(x), fad.Array(w))
     for a, b in zip(found, expected, strict=True):
@@ -147,7 +147,7 @@ def test_given_memory_is_taken_and_read_first():
 
 
 def test_more_than_a_turn_can_hold():
-    x = rows(200, 2, 15)
+    x = rows(2100, 2, 15)
 
     def f(x):
         parts = [x]
@@ -159,7 +159,7 @@ def test_more_than_a_turn_can_hold():
 
 
 def test_the_number_of_rows_is_an_argument():
-    pair = [(rotated, [rows(n, 3), rows(n)]) for n in (150, 163)]
+    pair = [(rotated, [rows(n, 3), rows(n)]) for n in (2150, 2163)]
     assert count_equal(*pair) == 1
 
 

@@ -17,7 +17,7 @@ from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
-from fad.compiler.size_classes import LARGEST_STATIC, LONG, least_size, most_size
+from fad.compiler.size_classes import LONG, MOST_AT_EDGE, least_size, most_size
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]
@@ -151,7 +151,7 @@ class KernelWriter:
         count, outermost = emitter.product(sizes), outermost and nest.first == 0
         least = math.prod(map(least_size, sizes))
         lanes, part = self._lanes(least), None if outermost else nest.part_of(run)
-        if (inner and not outermost and nest.is_chosen_from(run)) or (not inner and nest.has_short_edges(run)):
+        if inner and not outermost and nest.is_chosen_from(run):
             # What depends on the number is known beforehand in each of the few turns.
             for value in range(sizes[0]):
                 self._write_runs(nest, inner, [*index[: run[0]], value, *index[run[0] + 1 :]], False)
@@ -407,15 +407,9 @@ class _Nest(NamedTuple):
         found = self.patterns.divisors.get(self.first + run[0], set()) if len(run) == 1 else set()
         return next(iter(found)) if len(found) == 1 else None
 
-    def has_short_edges(self, run: list[int]) -> bool:
-        """Whether most of a short axis would be turns near an edge of an array."""
-        short = len(run) == 1 and self.sizes[run[0]] <= LARGEST_STATIC
-        few = 0 < len(self.sums) <= _FEW and not any(m.is_reduction for m in self.sums)
-        return short and few and self.patterns.edged
-
     def is_chosen_from(self, run: list[int]) -> bool:
         """Whether it depends on the index of a short axis which array is read."""
-        short = len(run) == 1 and self.sizes[run[0]] <= LARGEST_STATIC
+        short = len(run) == 1 and self.sizes[run[0]] <= MOST_AT_EDGE
         return short and self.first + run[0] in self.patterns.chosen and len(self.sums) <= _FEW
 
 
