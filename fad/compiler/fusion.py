@@ -465,8 +465,9 @@ def _level_in(group: Group, loop: _OuterLoop, domain: tuple[int, ...], reads: li
 
 def _may_stand_alone(group: Group, equation: Equation, domain: tuple[int, ...]) -> bool:
     """Whether all of a group is so little that it can be written out without any loop, so that its members read each other anywhere."""
-    members = [m.equation for m in group.members.values()]
-    return group.may_be_written_out(0, domain) and not any(map(is_costly, [equation, *members]))
+    if is_costly(equation) or not group.may_be_written_out(0, domain):
+        return False
+    return not any(is_costly(m.equation) for m in group.members.values())
 
 
 def _new_loop(

@@ -58,6 +58,24 @@ def in_branches(x, v):
     )
 
 
+def results_of_other_operations(x, v):
+    ends, sums = fad.scan(lambda c, row: (c + row, c * row), v, x)
+    chosen = fad.cond(v[0] < 0, lambda x: x * 2, fnp.cos, x)
+    turned = fad.fori_loop(0, 3, lambda _, x: x * 0.5 + 1, x)
+    places = fnp.arange(40) % 7
+    parts = [
+        sums,
+        chosen,
+        x @ fnp.outer(v, v),
+        turned,
+        x[places],
+        fnp.sort(x, axis=1),
+        x.at[places].add(1.0),
+        fnp.cumsum(x, 0),
+    ]
+    return fnp.concatenate([*parts, ends[None]]), fnp.concatenate([fnp.linalg.inv(x[:40] + 9 * fnp.eye(40)), x])
+
+
 def of_other_types(x, v):
     return fnp.concatenate([fnp.sin(x), (x * 3).astype("f4"), x > 0]), fnp.concatenate([x[:0] * 2, x + 1, x[:0]])
 
