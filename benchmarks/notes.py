@@ -17,14 +17,14 @@ NOTES: dict[str, str] = {
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
-        "call: it touches 64 MB of new memory, which takes 6 ms where the machine has the pages at hand and 45 to 85 ms where it must get them back; "
-        "LLVM works for 6 ms on the loop, and beside it for 8 ms on the thread pool, which the first large loop of a process compiles."
+        "call: it touches 64 MB of new memory, which takes 12 ms of processor time where the machine has the pages at hand and 75 to 125 ms where it must get "
+        "them back; a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's). The thread pool is compiled in spare time before."
     ),
     "tanh/exp chain 2e6": (
         "On one thread 6.7 ns an element against JAX's 7.0. What remains is accuracy: JAX's tanh is one rational function, "
-        "fad's stays within 2 ULP and costs 2.4 ns where JAX's costs 1.9. First call: 31 to 38 ms pass before the code runs, with 30 ms of "
-        "processor time for LLVM's work on the loop, tanh, exp, what calls them and the thread pool, on two threads, and 10 ms for Python's; the run "
-        "itself takes 10 to 15 ms, in a warm start too, where it alone is a third of JAX's first call."
+        "fad's stays within 2 ULP and costs 2.4 ns where JAX's costs 1.9. First call: 22 to 30 ms pass before the code runs, with 23 ms of "
+        "processor time for LLVM's work on the loop, tanh, exp and what calls them, on two threads, and 10 ms for Python's; the run itself takes 9 to "
+        "12 ms, in a warm start too, where it alone is a third of JAX's first call."
     ),
     "tanh/exp chain 2e6, gradient": (
         "Arithmetic alone: on one thread, bound to one core, 7.9 ns an element against JAX's 6.5; neither side sees a "
@@ -74,7 +74,7 @@ NOTES: dict[str, str] = {
         " " + _PARTS.format("32 pieces", 302, 528)
     ),
     "GradBench lse, n = 1280000": (
-        "First call: LLVM's work on six kernels, exp, what calls them and the thread pool, some 75 ms of processor time on two threads."
+        "First call: LLVM's work on six kernels, exp and what calls them, some 65 ms of processor time on two threads."
     ),
     "GradBench kmeans, n = 10000, k = 100": (
         "Gradient over primal: the loss alone went from 1.7 to 0.9 ms when its loops got vectors, the whole from 4.4 to 3.4 to 6 ms; not looked into yet. "

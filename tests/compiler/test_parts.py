@@ -126,9 +126,9 @@ def test_a_helper_that_was_compiled_ahead_is_not_compiled_again(monkeypatch):
     monkeypatch.setattr(symbols, "_provided", set())
     monkeypatch.setattr(symbols, "_coming", {})
     with fad.config.using(disk_cache=False):
-        symbols.compile_symbol_ahead(name)
+        symbols.compile_ahead(name)
         (coming,) = symbols._coming.values()
-        symbols.compile_symbol_ahead(name)
+        symbols.compile_ahead(name)
         assert list(symbols._coming.values()) == [coming]
         with Workers() as workers:
             symbols.prepare([name], workers)

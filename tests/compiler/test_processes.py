@@ -189,8 +189,8 @@ def test_locks_of_other_threads_are_free_in_the_child():
 
 
 @forks
-def test_a_fork_waits_for_what_is_compiled_ahead():
-    started = threading.Event()
+def test_a_fork_waits_for_what_is_compiled_ahead(monkeypatch):
+    started, name = threading.Event(), "fad_ahead_of_a_fork"
 
     def write():
         started.set()
@@ -198,11 +198,11 @@ def test_a_fork_waits_for_what_is_compiled_ahead():
         return Source("define i64 @fad_ahead_of_a_fork() { ret i64 7 }")
 
     def ask():
-        assert symbols.link_helper("fad_ahead_of_a_fork", lambda: pytest.fail("compiled twice"))
+        assert symbols.link_helper(name, lambda: pytest.fail("compiled twice"))
 
+    monkeypatch.setattr(symbols, "_helper", lambda symbol: (symbol, write))
     with fad.config.using(disk_cache=False):
-        context = copy_context()
-        thread = threading.Thread(target=context.run, args=(symbols.compile_ahead, "fad_ahead_of_a_fork", write))
+        thread = threading.Thread(target=copy_context().run, args=(symbols.compile_ahead, name))
         thread.start()
         started.wait()
         in_child(ask)

@@ -31,6 +31,10 @@ def module_text(module: ir.Module) -> str:
     return "\n".join([*head, *map(str, module.metadata), ""])
 
 
+_LOCAL = (ir.Instruction, ir.Argument, ir.Block)
+"""What has a name in its function; names here have no letters that need care."""
+
+
 class _Writer:
     """Writes instructions, and remembers how types and values are written."""
 
@@ -83,7 +87,8 @@ class _Writer:
     def _value(self, value: Any) -> str:
         found = self._values.get(id(value))
         if found is None:
-            found = self._values[id(value)] = value.get_reference()
+            found = f'%"{value.name}"' if isinstance(value, _LOCAL) else value.get_reference()
+            self._values[id(value)] = found
         return found
 
     def _typed(self, value: Any) -> str:

@@ -21,12 +21,12 @@ import numpy as np
 from fad.compiler.llvm.caller_text import caller_source
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.result_memory import LEAST, large_memory
-from fad.compiler.llvm.symbols import compile_ahead, link_helper
+from fad.compiler.llvm.symbols import link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray
 
-__all__ = ["compile_caller_ahead", "is_checked", "layout_is_known", "make_caller"]
+__all__ = ["is_checked", "layout_is_known", "make_caller"]
 
 
 _METH_FASTCALL = 0x0080
@@ -103,18 +103,8 @@ def _native_function() -> int | None:
         binding.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
     binding.add_symbol("fad_new_array", _numpy_function(_NEW_FROM_DESCR))
     binding.add_symbol("fad_set_memory", _numpy_function(_SET_HANDLER))
-    return link_helper(*_helper())
-
-
-def _helper() -> tuple[str, Callable[[], Source], str]:
     offset = _buffer_offset() or 0
-    return "fad_call", lambda: Source(caller_source(offset), 0), str(offset)
-
-
-def compile_caller_ahead() -> None:
-    """Compile the native caller for those who will ask for one."""
-    if layout_is_known():
-        compile_ahead(*_helper())
+    return link_helper("fad_call", lambda: Source(caller_source(offset), 0), str(offset))
 
 
 def _numpy_function(number: int) -> int:

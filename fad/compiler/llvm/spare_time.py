@@ -1,7 +1,6 @@
 """What most processes need sooner or later, compiled while they do something else.
 
-The thread pool is needed by the first large loop, and the native caller by the second call of a function. Once per machine, as a rule: later
-processes find both on disk.
+That is the thread pool, which the first large loop needs. Once per machine, as a rule: later processes find it on disk.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ import threading
 from contextlib import suppress
 from contextvars import copy_context
 
-from fad.compiler.llvm.caller import compile_caller_ahead
 from fad.compiler.llvm.parallel import DISPATCH
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
-from fad.compiler.llvm.symbols import compile_symbol_ahead
+from fad.compiler.llvm.symbols import compile_ahead
 
 __all__ = ["use_spare_time"]
 
@@ -22,7 +20,7 @@ _begun = threading.Event()
 
 
 def use_spare_time() -> None:
-    """Compile these helpers in a thread of their own, once per process; where only one thread may work, there is no spare time."""
+    """Compile it in a thread of its own, once per process; where only one thread may work, there is no spare time."""
     if not _begun.is_set():
         _begun.set()
         if thread_count() > 1 and is_side_by_side():
@@ -30,7 +28,6 @@ def use_spare_time() -> None:
 
 
 def _compile() -> None:
-    # Whoever needs them meets the error, if there is one.
+    # Whoever needs it meets the error, if there is one.
     with suppress(Exception):
-        compile_symbol_ahead(DISPATCH)
-        compile_caller_ahead()
+        compile_ahead(DISPATCH)

@@ -27,7 +27,7 @@ from fad.compiler.llvm.pool import start_pool
 from fad.compiler.llvm.workers import Workers, compile_for
 from fad.core.locks import ForkingLock
 
-__all__ = ["compile_ahead", "compile_symbol_ahead", "link", "link_coming", "link_helper", "linked_part", "prepare"]
+__all__ = ["compile_ahead", "link", "link_coming", "link_helper", "linked_part", "prepare"]
 
 _RARELY = "_huge"
 _IN_TURN = (_RARELY, "_pool_run", "_lapack_enter")
@@ -97,23 +97,18 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
         return engine().address(name)
 
 
-def compile_ahead(name: str, write: Callable[[], Source], version: str = "") -> None:
-    """Compile a helper that is neither here nor on disk, for who will need it; others compile and link meanwhile."""
+def compile_ahead(symbol: str) -> None:
+    """Compile the helper that defines a symbol, if it is neither here nor on disk, for who will need it; others compile and link meanwhile."""
+    helper = _helper(symbol)
     with _AHEAD_LOCK:
         with LLVM_LOCK:
-            if _is_under_way(name) or _is_kept(name, version):
+            if helper is None or _is_under_way(helper[0]) or _is_kept(helper[0]):
                 return
+            name, write = helper
             future: Future[bytes] = Future()
             _coming[name] = future.result
-        keep = partial(_keep, current_cache(), _helper_key(name, version))
+        keep = partial(_keep, current_cache(), _helper_key(name))
         compile_for(future, lambda: engine().compile_held(write()), keep)
-
-
-def compile_symbol_ahead(symbol: str) -> None:
-    """The same for the helper that defines a symbol."""
-    helper = _helper(symbol)
-    if helper is not None:
-        compile_ahead(*helper)
 
 
 def _is_under_way(name: str) -> bool:
@@ -144,9 +139,9 @@ def _helper_key(name: str, version: str = "") -> str:
     return cache_key("helper", f"{name} {version}")
 
 
-def _is_kept(name: str, version: str = "") -> bool:
+def _is_kept(name: str) -> bool:
     cache = current_cache()
-    return cache is not None and os.path.exists(cache.path(_helper_key(name, version)))
+    return cache is not None and os.path.exists(cache.path(_helper_key(name)))
 
 
 def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:

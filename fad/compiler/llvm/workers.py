@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -16,6 +16,8 @@ from fad.compiler.llvm.side_by_side import is_side_by_side
 __all__ = ["Workers", "compile_for"]
 
 _MOST = 8
+_UNOPTIMISED = 0.2
+"""What code costs that is not optimised, if a letter of optimised code costs 1."""
 _INTERVAL = 0.0002
 """Seconds after which the thread that writes lets another one go on: those that compile need Python for a moment between LLVM's steps."""
 
@@ -30,7 +32,8 @@ class Workers:
     def __init__(self) -> None:
         count = min(thread_count(), _MOST) if is_side_by_side() else 1
         self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
-        self._waiting: deque[tuple[Future[bytes], Callable[[], None]]] = deque()
+        self._waiting: list[tuple[float, Future[bytes], Callable[[], None]]] = []
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Workers:
         LLVM_LOCK.__enter__()
@@ -42,7 +45,7 @@ class Workers:
     def __exit__(self, kind: Any, *error: Any) -> None:
         try:
             while (piece := self._taken()) is not None:
-                future, work = piece
+                _, future, work = piece
                 work() if kind is None else future.cancel()
             if self._threads is not None:
                 self._threads.shutdown(wait=True)
@@ -58,7 +61,9 @@ class Workers:
         """
         engine().compiled += 1
         future: Future[bytes] = Future()
-        self._waiting.append((future, partial(compile_for, future, partial(engine().compile_held, source), keep)))
+        piece = (_cost(source), future, partial(compile_for, future, partial(engine().compile_held, source), keep))
+        with self._lock:
+            self._waiting.append(piece)
         if self._threads is None:
             self._next()
         else:
@@ -70,19 +75,24 @@ class Workers:
             pass
         return future.result()
 
-    def _taken(self) -> tuple[Future[bytes], Callable[[], None]] | None:
-        """The piece that waits for longest."""
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
+    def _taken(self) -> tuple[float, Future[bytes], Callable[[], None]] | None:
+        """The piece that takes longest, so that no thread is left alone with it at the end."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            return self._waiting.pop(max(range(len(self._waiting)), key=lambda k: self._waiting[k][0]))
 
     def _next(self) -> bool:
         """Compile a piece, if one waits."""
         piece = self._taken()
         if piece is not None:
-            piece[1]()
+            piece[2]()
         return piece is not None
+
+
+def _cost(source: Source) -> float:
+    """About how long a piece takes to compile."""
+    return len(source.text) * (1.0 if source.level else _UNOPTIMISED)
 
 
 def compile_for(future: Future[bytes], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
