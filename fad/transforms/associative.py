@@ -1,7 +1,8 @@
-"""``associative_scan``: all prefixes of an associative operation in a logarithmic number of vectorised steps.
+"""``associative_scan``: all prefixes of an associative operation in vectorised steps.
 
-The recursion combines neighbours, scans the half-length result and fills in the other half (Blelloch, "Prefix sums and their applications",
-CMU-CS-90-190, 1990).
+What is evaluated at once takes a logarithmic number of them: combine neighbours, scan the half-length result, fill in the other half (Blelloch, "Prefix sums
+and their applications", CMU-CS-90-190, 1990). In a Program each of these steps would be code of its own. There long arrays are taken in about as many pieces as
+a piece has elements, side by side: a loop finds the prefixes within all pieces, another one those of the pieces' totals, and one step joins them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.core.array import wrap
-from fad.core.avals import shape_of
+from fad.core.avals import dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.pytrees import flatten, unflatten
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.slicing import concatenate, flip, slice_axis
-from fad.primitives.structural import move_axis, reshape
+from fad.primitives.structural import broadcast_to, move_axis, reshape
 from fad.transforms.arguments import as_function, as_operand, function_name
+from fad.transforms.scanning import scan
 
 __all__ = ["associative_scan"]
+
+Combine = Callable[[list[Any], list[Any]], list[Any]]
+_LONG = 64
+"""From so many elements on, Programs hold loops."""
 
 
 def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
@@ -83,14 +90,75 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
         return [move_axis(as_operand(leaf), a, 0) for leaf, a in zip(out_leaves, axes, strict=True)]
 
     fronted = [move_axis(o, a, 0) for o, a in zip(operands, axes, strict=True)]
+    in_pieces = CURRENT.get().base is not EVAL and min(sizes) >= _LONG and _keeps_types(combine, fronted)
+    find = _prefixes_in_pieces if in_pieces else _prefixes
     if reverse:
-        fronted = [flip(o, (0,)) for o in _prefixes(combine, [flip(o, (0,)) for o in fronted])]
+        fronted = [flip(o, (0,)) for o in find(combine, [flip(o, (0,)) for o in fronted])]
     else:
-        fronted = _prefixes(combine, fronted)
+        fronted = find(combine, fronted)
     return unflatten(treedef, [wrap(move_axis(o, 0, a)) for o, a in zip(fronted, axes, strict=True)])
 
 
-def _prefixes(combine: Callable[[list[Any], list[Any]], list[Any]], elems: list[Any]) -> list[Any]:
+def _keeps_types(combine: Combine, elems: list[Any]) -> bool:
+    """Whether combined elements have the shape and the dtype that elements have, so that a loop can carry them."""
+    pair = [[slice_axis(e, 0, k, k + 1) for e in elems] for k in range(2)]
+    kinds = [(shape_of(x), dtype_of(x)) for x in combine(*pair)]
+    return kinds == [(shape_of(x), dtype_of(x)) for x in pair[0]]
+
+
+def _prefixes_in_pieces(combine: Combine, elems: list[Any]) -> list[Any]:
+    """The prefixes of long arrays in a Program; what does not fill a piece follows one after another."""
+    size = shape_of(elems[0])[0]
+    count = 1 << (size.bit_length() // 2)
+    length = size // count
+    whole = [slice_axis(e, 0, 0, count * length) for e in elems]
+    beside = [move_axis(reshape(e, (count, length, *shape_of(e)[1:])), 0, 1) for e in whole]
+    within = _one_after_another(combine, [_row(b, 0) for b in beside], [_rows(b, 1) for b in beside])
+    totals = [_row(w, length - 1) for w in within]
+    singles = [reshape(t, (count, 1, *shape_of(t)[1:])) for t in totals]
+    before = _one_after_another(
+        combine, [_row(t, 0) for t in singles], [slice_axis(t, 0, 1, count - 1) for t in singles]
+    )
+    spread = [
+        broadcast_to(reshape(b, (count - 1, *shape_of(b)[2:])), (length, count - 1, *shape_of(b)[2:])) for b in before
+    ]
+    later = [slice_axis(w, 1, 1, count) for w in within]
+    flat = [[reshape(x, (length * (count - 1), *shape_of(x)[2:])) for x in side] for side in (spread, later)]
+    joined = [reshape(j, shape_of(x)) for j, x in zip(combine(*flat), later, strict=True)]
+    together = [concatenate([slice_axis(w, 1, 0, 1), j], 1) for w, j in zip(within, joined, strict=True)]
+    found = [reshape(move_axis(t, 0, 1), shape_of(e)) for t, e in zip(together, whole, strict=True)]
+    if size == count * length:
+        return found
+    rest = [slice_axis(e, 0, count * length, size) for e in elems]
+    last = [slice_axis(f, 0, count * length - 1, count * length) for f in found]
+    following = _one_after_another(combine, last, [reshape(r, (shape_of(r)[0], 1, *shape_of(r)[1:])) for r in rest])
+    after = [reshape(f, (shape_of(f)[0], *shape_of(f)[2:])) for f in following]
+    return [concatenate([f, _rows(a, 1)], 0) for f, a in zip(found, after, strict=True)]
+
+
+def _row(x: Any, number: int) -> Any:
+    return reshape(slice_axis(x, 0, number, number + 1), shape_of(x)[1:])
+
+
+def _rows(x: Any, first: int) -> Any:
+    return slice_axis(x, 0, first, shape_of(x)[0])
+
+
+def _one_after_another(combine: Combine, start: list[Any], rows: list[Any]) -> list[Any]:
+    """The prefixes of rows, from ``start`` on and with it."""
+
+    def turn(carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        found = [wrap(x) for x in combine([as_operand(c) for c in carry], [as_operand(r) for r in row])]
+        return found, found
+
+    _, stacks = scan(turn, [wrap(s) for s in start], [wrap(r) for r in rows])
+    return [
+        concatenate([reshape(s, (1, *shape_of(s))), as_operand(stack)], 0)
+        for s, stack in zip(start, stacks, strict=True)
+    ]
+
+
+def _prefixes(combine: Combine, elems: list[Any]) -> list[Any]:
     size = shape_of(elems[0])[0]
     if size < 2:
         return elems

@@ -205,3 +205,58 @@ def test_associative_scan_of_a_recurrence():
     np.testing.assert_allclose(f(a, b), expected, rtol=1e-12)
     np.testing.assert_allclose(fad.jit(fad.vmap(f))(a[None], b[None])[0], expected, rtol=1e-12)
     check_grads(f, (a, b))
+
+
+def _compose(p, q):
+    """Two affine maps, which do not commute."""
+    return p[0] * q[0], q[0] * p[1] + q[1]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("size", [63, 64, 130])
+def test_associative_scan_of_long_arrays_in_programs(size, reverse):
+    rng = np.random.default_rng(size)
+    a, b = rng.normal(size=(2, 3, size))
+
+    def f(a, b):
+        return fad.associative_scan(_compose, (a, b), reverse=reverse, axis=1)
+
+    def loss(a, b):
+        return fnp.sum(fnp.sin(f(a, b)[1]))
+
+    for function in (f, fad.grad(loss, argnums=(0, 1)), lambda a, b: fad.jvp(f, (a, b), (b, a))):
+        for seen, expected in zip(
+            fad.tree.leaves(fad.jit(function)(a, b)), fad.tree.leaves(function(a, b)), strict=True
+        ):
+            np.testing.assert_allclose(seen, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_associative_scan_of_long_arrays_under_other_transforms():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 4, 70)) * 0.7
+
+    def last(a, b):
+        return fad.associative_scan(_compose, (a, b))[1][-1]
+
+    np.testing.assert_allclose(fad.jit(fad.vmap(last))(a, b), fad.vmap(last)(a, b), rtol=1e-12)
+    np.testing.assert_allclose(
+        fad.jit(fad.hessian(last))(a[0], b[0]), fad.hessian(last)(a[0], b[0]), rtol=1e-9, atol=1e-12
+    )
+    blocks = rng.normal(size=(100, 2, 2)) * 0.8
+    product = fad.jit(lambda m: fad.associative_scan(lambda p, q: p @ q, m)[-1])
+    np.testing.assert_allclose(product(blocks), np.linalg.multi_dot(blocks), rtol=1e-10, atol=1e-20)
+
+
+def test_associative_scan_whose_function_changes_types_in_a_program():
+    x = np.arange(100)
+    seen = fad.jit(lambda x: fad.associative_scan(lambda a, b: a + b * 1.0, x))(x)
+    np.testing.assert_array_equal(seen, np.cumsum(x))
+    assert seen.dtype == float
+
+
+def test_associative_scan_of_long_arrays_is_little_code():
+    def equations(size):
+        program = fad.make_program(lambda a, b: fad.associative_scan(_compose, (a, b)))(np.ones(size), np.ones(size))
+        return len(program.equations)
+
+    assert equations(100_000) == equations(130)
