@@ -253,3 +253,8 @@ def test_dtypes_out_of_a_pickle_are_numpys_own():
     assert holds(x.dtype)
     assert not holds(x.dtype.newbyteorder())
     check_compiled(lambda x: fnp.sin(x) * 2.0, x)
+
+
+def test_products_over_no_elements_compile():
+    check_compiled(lambda a: fnp.einsum("abc,dec->abde", a, a), np.ones((12, 9, 0)))
+    check_compiled(lambda a: a.reshape(0, 5).sum(0) + 1.0, np.ones((12, 0, 10)))

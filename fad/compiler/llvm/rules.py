@@ -190,6 +190,8 @@ def _reshape_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     (x,) = equation.inputs
     shape, target = x.aval.shape, equation.outputs[0].aval.shape
     source: list[Ix] = [0] * len(shape)
+    if 0 in shape:  # nothing is ever read
+        return [(x, tuple(source))]
     for left, right in reshape_groups(shape, target):
         left = [a for a in left if shape[a] != 1]
         right = [a for a in right if target[a] != 1]
