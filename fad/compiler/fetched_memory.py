@@ -53,6 +53,8 @@ class FetchedArrays:
 
 
 def fetched_arrays(types: Sequence[tuple[tuple[int, ...], np.dtype]]) -> FetchedArrays | None:
-    """Arrays of these types; ``None`` where none is large, or only one thread may work."""
+    """Arrays of these types; ``None`` where none is large, a size is known only at run time, or only one thread may work."""
+    if any(type(n) is not int for shape, _ in types for n in shape):
+        return None
     large = [t for t in types if np.prod(t[0], dtype=np.int64) * t[1].itemsize >= LEAST]
     return FetchedArrays(types) if large and thread_count() > 1 else None

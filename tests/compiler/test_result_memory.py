@@ -201,3 +201,11 @@ def test_fetched_arrays_are_left_alone_once_they_are_taken():
             a.fill(1)
         assert all((a == 1).all() for a in found)
     assert "fad-memory" not in {t.name for t in threading.enumerate()}
+
+
+def test_results_of_unknown_size_are_not_fetched():
+    def power(x):
+        return fad.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x))[1]
+
+    # What reverse mode stacks has its size at run time only.
+    assert float(fad.grad(fad.jit(power))(2.0)) == 32.0
