@@ -258,3 +258,4 @@ def test_dtypes_out_of_a_pickle_are_numpys_own():
 def test_products_over_no_elements_compile():
     check_compiled(lambda a: fnp.einsum("abc,dec->abde", a, a), np.ones((12, 9, 0)))
     check_compiled(lambda a: a.reshape(0, 5).sum(0) + 1.0, np.ones((12, 0, 10)))
+    check_compiled(lambda a, c: fnp.einsum("abc,c->ab", a, c).sum(0), np.ones((9, 0, 2), "f2"), np.ones(2, "f2"))

@@ -96,9 +96,9 @@ class KernelWriter:
                 self._finish_global(member)
 
     def _write_empty(self, members: Sequence[Member]) -> None:
-        """Reductions of nothing; everything else has no elements."""
+        """Reductions of nothing; everything else has no elements, and some of it no memory."""
         for member in members:
-            if member.is_reduction:
+            if member.is_reduction and member.output in self.elements.storage:
                 self._fill(member, ())
 
     def _read_inside_turn(self) -> None:
