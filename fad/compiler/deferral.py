@@ -41,8 +41,7 @@ class _Deferral:
                     self._readers.setdefault(atom, []).append(equation)
         self._again: dict[Var, int] = {}
         """How many operations it takes to compute results anew from what is in memory."""
-        self.found: set[Var] = set()
-        self.found |= {e.outputs[0] for e in program.equations if self._is_row_read(e)}
+        self.found = {e.outputs[0] for e in program.equations if self._is_row_read(e)}
         if not any(_moves(e) or _adds_rows(e) for e in program.equations):
             return
         candidates = [e.outputs[0] for e in program.equations if callable(e.primitive.kernel) and self._may_wait(e)]

@@ -13,7 +13,7 @@ from typing import Any
 from fad.compiler.access import identity_index
 from fad.compiler.fusion import Group, Opaque, Plan
 from fad.compiler.size_classes import is_small
-from fad.core.program import Atom, Equation, Var
+from fad.core.program import Atom, Var
 
 __all__ = ["reused_memory"]
 
@@ -22,7 +22,7 @@ def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
     """The argument whose memory each result takes, for those that take one."""
     last = dict.fromkeys(donated, -1)
     for number, step in enumerate(plan.steps):
-        for var in _memory_of(plan, [a for e in _equations(step) for a in e.inputs]):
+        for var in _memory_of(plan, [a for e in step.equations for a in e.inputs]):
             if var in last:
                 last[var] = number
     returned = set(plan.program.outputs)
@@ -42,12 +42,6 @@ def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
             if taken is not None:
                 found[out] = candidates.pop(taken)
     return found
-
-
-def _equations(step: Any) -> list[Equation]:
-    if isinstance(step, Group):
-        return [m.equation for m in step.members.values()]
-    return [step.equation] if isinstance(step, Opaque) else step.equations
 
 
 def _memory_of(plan: Plan, atoms: Sequence[Atom]) -> set[Var]:

@@ -87,6 +87,11 @@ class Group:
         self._rows: dict[tuple[int, ...], tuple[int, int, bool]] = {}
         self._elements: dict[int, tuple[int, int]] = {}
 
+    @property
+    def equations(self) -> list[Equation]:
+        """The operations, in order."""
+        return [m.equation for m in self.members.values()]
+
     def takes(self, domain: tuple[int, ...], cluster: Cluster) -> bool:
         """Whether an operation of a cluster may join the loop though it shares nothing with it."""
         if self.written_out:
@@ -133,6 +138,11 @@ class Opaque:
 
     def __init__(self, equation: Equation):
         self.equation = equation
+
+    @property
+    def equations(self) -> list[Equation]:
+        """The only one, as for the other kinds of steps."""
+        return [self.equation]
 
 
 Step = Group | Straight | Opaque
@@ -329,8 +339,7 @@ class _Planner:
                 for member in step.members.values():
                     self._store_reads(number, step, member)
             else:
-                equations = step.equations if isinstance(step, Straight) else [step.equation]
-                for equation in equations:
+                for equation in step.equations:
                     for atom in equation.inputs:
                         whole.update(self._read_leaves(equation, atom))
         plan.stored |= whole

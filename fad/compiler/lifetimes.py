@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fad.compiler.fusion import Group, Plan, Straight
+from fad.compiler.fusion import Plan
 from fad.core.program import Atom, Var
 
 __all__ = ["last_steps"]
@@ -30,11 +30,7 @@ def last_steps(plan: Plan) -> dict[int, list[Var]]:
                     pending += plan.producers[v].inputs
 
     for number, step in enumerate(plan.steps):
-        if isinstance(step, Group):
-            equations = [m.equation for m in step.members.values()]
-        else:
-            equations = step.equations if isinstance(step, Straight) else [step.equation]
-        for equation in equations:
+        for equation in step.equations:
             for atom in (*equation.inputs, *equation.outputs):
                 use(atom, number)
     for atom in plan.program.outputs:

@@ -8,31 +8,25 @@ from fad.core.program import Equation, Literal, Program, Var
 
 __all__ = ["copy_p", "stored_p", "with_own_outputs"]
 
-copy_p = Primitive(
-    "copy",
-    impl=lambda xp, x: xp.array(x),
-    shape=lambda x: ShapedArray(x.shape, x.dtype),
-    jvp=None,
-    vjp=None,
-    batch=None,
-    kernel="identity",
-    samples=[],
-    register=False,
-    doc="A value of its own.",
-)
 
-stored_p = Primitive(
-    "stored",
-    impl=lambda xp, x: xp.array(x),
-    shape=lambda x: ShapedArray(x.shape, x.dtype),
-    jvp=None,
-    vjp=None,
-    batch=None,
-    kernel="stored",
-    samples=[],
-    register=False,
-    doc="A view of an array, in memory in its own order.",
-)
+def _copying(name: str, kernel: str, doc: str) -> Primitive:
+    """An operation that gives its argument, for the compiler's own use: it has no derivatives."""
+    return Primitive(
+        name,
+        impl=lambda xp, x: xp.array(x),
+        shape=lambda x: ShapedArray(x.shape, x.dtype),
+        jvp=None,
+        vjp=None,
+        batch=None,
+        kernel=kernel,
+        samples=[],
+        register=False,
+        doc=doc,
+    )
+
+
+copy_p = _copying("copy", "identity", "A value of its own.")
+stored_p = _copying("stored", "stored", "A view of an array, in memory in its own order.")
 
 
 def with_own_outputs(program: Program) -> Program:

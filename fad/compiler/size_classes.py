@@ -13,6 +13,7 @@ from functools import lru_cache
 __all__ = [
     "LARGEST_STATIC",
     "LONG",
+    "MOST_AT_EDGE",
     "MOST_REGISTERS",
     "is_small",
     "least_size",

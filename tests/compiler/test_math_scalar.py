@@ -213,11 +213,27 @@ def complex_samples(dtype: str, seed: int) -> np.ndarray:
     return z.astype(dtype)
 
 
+class RealBuilder:
+    """The scalar builder, with what formulas ask besides of a builder of real operations."""
+
+    def __init__(self, k):
+        self._k = k
+
+    def __getattr__(self, name):
+        return getattr(self._k, name)
+
+    def constant_like(self, like, value):
+        return self._k.constant(value, like.dtype)
+
+    def limits(self, like):
+        return np.finfo(like.dtype)
+
+
 def on_pairs(name: str):
     """The formula as a loop's body that takes and gives complex numbers."""
 
     def body(k, *operands):
-        found = FORMULAS[name](k, *map(scalar_complex.parts, operands))
+        found = FORMULAS[name](RealBuilder(k), *map(scalar_complex.parts, operands))
         return found if isinstance(found, Value) else scalar_complex.join(*found)
 
     return body

@@ -248,6 +248,12 @@ class Emitter:
         """A place for one value, which LLVM turns into a register."""
         return self._entry.alloca(kind)
 
+    def placed(self, value: ir.Value) -> ir.Value:
+        """The address of a value: what C and Fortran functions want of numbers."""
+        place = self.variable(value.type)
+        self.builder.store(value, place)
+        return place
+
     def small_array(self, dtype: np.dtype, count: int) -> ir.Value:
         """A pointer to a few elements on the stack."""
         count *= 2 if dtype.kind == "c" else 1

@@ -9,6 +9,7 @@ from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I64, POINTER, Ix
 from fad.compiler.llvm.library_calls import NUMPY_LOOPS, numpy_loop, numpy_symbol
 from fad.compiler.llvm.outlined import Outlined, Sharing
+from fad.compiler.llvm.parallel import stored
 from fad.compiler.size_classes import is_small
 from fad.core.avals import real_dtype
 from fad.core.program import Equation
@@ -80,8 +81,8 @@ class _Rows:
         length = target.shape[axis] if self._name == "fourier_to_real" else source.shape[axis]
         self._length = self._emitter.size(length)
         self._inverse = self._name == "fourier_to_real" or equation.params.get("inverse", False)
-        self._factor = self._placed(self._scale(equation.params["norm"]))
-        self._direction = self._placed(ir.Constant(ir.IntType(8), int(not self._inverse)))
+        self._factor = self._place(self._scale(equation.params["norm"]))
+        self._direction = self._place(ir.Constant(ir.IntType(8), int(not self._inverse)))
 
     def call(self, block: Ix, first: Ix, count: Ix) -> None:
         """Transform rows of a block, which begin beside each other."""
@@ -107,9 +108,9 @@ class _Rows:
         (row_in, step_in), (row_out, step_out) = [
             [emitter.multiply(s, p.dtype.itemsize) for s in pair] for p, pair in zip(self._places, steps, strict=True)
         ]
-        arguments = self._array([builder.ptrtoint(p, I64) for p in (source, self._factor, target)])
-        dimensions = self._array([emitter.raw(n) for n in (count, *sizes)])
-        strides = self._array([emitter.raw(n) for n in (row_in, 0, row_out, step_in, step_out)])
+        arguments = stored(emitter, [builder.ptrtoint(p, I64) for p in (source, self._factor, target)])
+        dimensions = stored(emitter, [emitter.raw(n) for n in (count, *sizes)])
+        strides = stored(emitter, [emitter.raw(n) for n in (row_in, 0, row_out, step_in, step_out)])
         builder.call(self._function(), [arguments, dimensions, strides, self._direction])
 
     def _function(self) -> ir.Value:
@@ -136,13 +137,5 @@ class _Rows:
         scalars = self._emitter.multiply(position, 2 if place.dtype.kind == "c" else 1)
         return builder.bitcast(builder.gep(place.pointer, [self._emitter.raw(scalars)]), POINTER)
 
-    def _placed(self, value: ir.Value) -> ir.Value:
-        place = self._emitter.variable(value.type)
-        self._emitter.builder.store(value, place)
-        return self._emitter.builder.bitcast(place, POINTER)
-
-    def _array(self, values: list[ir.Value]) -> ir.Value:
-        builder, place = self._emitter.builder, self._emitter.small_array(_INDEX, len(values))
-        for k, value in enumerate(values):
-            builder.store(value, builder.gep(place, [ir.Constant(I64, k)]))
-        return builder.bitcast(place, POINTER)
+    def _place(self, value: ir.Value) -> ir.Value:
+        return self._emitter.builder.bitcast(self._emitter.placed(value), POINTER)

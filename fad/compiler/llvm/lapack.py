@@ -46,20 +46,15 @@ class Lapack:
     def integer(self, n: Ix) -> ir.Value:
         """The address of an integer."""
         emitter = self.emitter
-        return self._placed(emitter.builder.trunc(emitter.raw(n), I32))
+        return self.emitter.placed(emitter.builder.trunc(emitter.raw(n), I32))
 
     def letter(self, letter: str) -> ir.Value:
         """The address of an option."""
-        return self._placed(ir.Constant(POINTER.pointee, ord(letter)))
+        return self.emitter.placed(ir.Constant(POINTER.pointee, ord(letter)))
 
     def number(self, number: float) -> ir.Value:
         """The address of a constant of the matrix's dtype."""
-        return self._placed(ir.Constant(self._kind, number))
-
-    def _placed(self, value: ir.Value) -> ir.Value:
-        place = self.emitter.variable(value.type)
-        self.emitter.builder.store(value, place)
-        return place
+        return self.emitter.placed(ir.Constant(self._kind, number))
 
     def call(self, name: str, *addresses: ir.Value) -> None:
         """Call a function by its name without the letter of the dtype."""

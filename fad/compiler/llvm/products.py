@@ -230,10 +230,10 @@ def _by_values(module: ir.Module, name: str, kind: ir.FunctionType, dtype: Any) 
     emitter = Emitter(function, function.args[0], {})
     right, left, *numbers, second, first, result = function.args
     columns, rows, inner, second_step, first_step, stride = [
-        _placed(emitter, n if _LOW_FIRST else emitter.builder.trunc(n, I32)) for n in numbers
+        emitter.placed(n if _LOW_FIRST else emitter.builder.trunc(n, I32)) for n in numbers
     ]
-    one, zero = [_placed(emitter, ir.Constant(llvm_type(dtype), value)) for value in (1.0, 0.0)]
-    letters = [_placed(emitter, letter) for letter in (right, left)]
+    one, zero = [emitter.placed(ir.Constant(llvm_type(dtype), value)) for value in (1.0, 0.0)]
+    letters = [emitter.placed(letter) for letter in (right, left)]
     arguments = [*letters, columns, rows, inner, one, second, second_step, first, first_step, zero, result, stride]
     symbol = product_symbol("dgemm" if dtype.itemsize == 8 else "sgemm")
     blas = ir.Function(module, ir.FunctionType(ir.VoidType(), [a.type for a in arguments]), symbol)
@@ -244,13 +244,6 @@ def _by_values(module: ir.Module, name: str, kind: ir.FunctionType, dtype: Any) 
 
 def _at_least_one(n: Ix) -> Ix:
     return max(n, 1) if isinstance(n, int) else n
-
-
-def _placed(emitter: Emitter, value: ir.Value) -> ir.Value:
-    """The address of a value."""
-    place = emitter.variable(value.type)
-    emitter.builder.store(value, place)
-    return place
 
 
 def _letter(letter: str) -> ir.Value:

@@ -101,14 +101,6 @@ class ScalarBuilder:
         """One of the dtype of `like`."""
         return self.constant(1, like.dtype)
 
-    def constant_like(self, like: Value, value: float) -> Value:
-        """A number of the dtype of `like`."""
-        return self.constant(value, like.dtype)
-
-    def limits(self, like: Value) -> np.finfo:
-        """The limits of the dtype of `like`."""
-        return np.finfo(like.dtype)
-
     def join(self, real: Value, imaginary: Value) -> Value:
         """The complex number with these parts."""
         return scalar_complex.join(real, imaginary)

@@ -183,7 +183,7 @@ class _Writer:
         self._count += 1
         number = self._count
         if isinstance(step, Group):
-            equations = tuple([m.equation for m in step.members.values()])
+            equations = tuple(step.equations)
             lines = group_lines(step, plan, names, self._letters)
             writes = tuple([v for v, m in step.members.items() if v in plan.stored or m.is_global])
             reads = _reads(equations, plan, set(step.members))
