@@ -90,8 +90,9 @@ class _Interior:
 def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callable[[Index], None]) -> None:
     """A loop over ``start <= i < stop``, whose body is written twice.
 
-    The inner part runs over whole vectors of so many lanes; the last one starts early enough to fit, so that some elements are computed
-    twice. What remains before and after it is done element by element.
+    The inner part runs over whole vectors of so many lanes, which begin at multiples of it: stores across lines of the cache take twice as long.
+    The first one starts late and the last one early enough to fit, so that some elements are computed twice. What remains before and after it
+    is done element by element. ``start`` is such a multiple.
     """
     interior = _Interior(emitter)
     places = [emitter.variable(I64) for _ in range(2)]
@@ -102,13 +103,17 @@ def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callabl
         ends.extend(interior.limits(start, stop, lanes))
         for place, end in zip(places, ends, strict=True):
             interior.builder.store(end.value, place)
-        return emitter.divide(emitter.add(emitter.subtract(ends[1], ends[0]), lanes - 1), lanes)[0]
+        return emitter.divide(emitter.add(emitter.subtract(ends[1], aligned(ends[0])), lanes - 1), lanes)[0]
+
+    def aligned(first: Ix) -> Ix:
+        return emitter.multiply(emitter.divide(first, lanes)[0], lanes)
 
     with emitter.loop(0, blocks, plain=True) as number:
         # What holds here only must not be computed or remembered outside.
         before, emitter.floor = emitter.floor, emitter.depth
         first, last = [Index(emitter.builder.load(place), emitter.depth) for place in places]
-        begin = emitter.smaller(emitter.add(first, emitter.multiply(number, lanes)), emitter.subtract(last, lanes))
+        begin = emitter.add(aligned(first), emitter.multiply(number, lanes))
+        begin = emitter.larger(first, emitter.smaller(begin, emitter.subtract(last, lanes)))
         with emitter.loop(0, lanes) as lane:
             interior.index = emitter.add(begin, lane)  # type: ignore[assignment]
             emitter.granted = interior.take
