@@ -1,9 +1,11 @@
 """Segments as parts that are compiled side by side."""
 
+import gc
 import os
 import sys
 import threading
 
+import llvmlite.ir as ir
 import numpy as np
 import pytest
 
@@ -13,8 +15,9 @@ from fad.compiler.canonical import program_form
 from fad.compiler.llvm import side_by_side, spare_time, symbols
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import Source, called_symbols, engine
-from fad.compiler.llvm.lowering import lower_segment
-from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
+from fad.compiler.llvm.lowering import compile_segment, lower_segment
+from fad.compiler.llvm.math_library import FUNCTIONS, host_target, symbol_in_loops, variant_source
+from fad.compiler.llvm.modules import expected_symbols
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.nested import body_program
 from fad.compiler.segments import split
@@ -44,6 +47,42 @@ def test_equal_kernels_of_a_segment_are_written_once():
     x, y = RNG.normal(size=40), RNG.normal(size=40)
     for found, expected in zip(fad.jit(f)(x, y), (np.cumsum(x) * 2, np.cumsum(y) * 2), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_math_functions_are_expected_before_code_is_written():
+    vector = symbol_in_loops("exp", "f32")
+    cases = [
+        (lambda x: fnp.sin(x) * fnp.exp(-x), 1.0, {"fad_sin_f64", "fad_exp_f64"}),
+        (lambda x: fnp.exp(x) + fnp.sqrt(x), fnp.ones(4000, "float32"), {vector}),
+        (lambda x: x * 2.0, 1.0, set()),
+        (lambda x: fad.fori_loop(0, 9, lambda i, y: fnp.tanh(y), x), 1.0, {"fad_tanh_f64"}),
+    ]
+    for function, argument, expected in cases:
+        program = body_program(program_of(function, argument))
+        assert set(expected_symbols(program)) == expected
+        objects = compile_segment("fad_seen_early", program, program_form(program))[2].values()
+        assert expected <= set().union(*map(called_symbols, objects))
+
+
+def test_compiling_leaves_no_instructions_to_the_cycle_collector():
+    program = body_program(program_of(lambda x: fad.grad(lambda y: fnp.sum(fnp.exp(y) ** 2))(x), np.arange(4000.0)))
+    gc.collect()
+    gc.disable()
+    try:
+        compile_segment("fad_seen_once", program, program_form(program))
+        assert not [o for o in gc.get_objects(generation=0) if isinstance(o, ir.StoreInstr)]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("reduce", "expected"), [(fnp.sum, np.sum), (fnp.max, np.max), (fnp.prod, np.prod)])
+def test_chunks_are_combined_into_single_numbers_and_rows(reduce, expected):
+    x = 1 + RNG.normal(size=(300_000, 3)) * 1e-4
+    for axis in (None, 0):
+        for threads in (1, 3):
+            with fad.config.using(threads=threads):
+                found = fad.jit(lambda x, axis=axis: reduce(x * 1.0, axis=axis))(x)
+            np.testing.assert_allclose(found, expected(x, axis=axis), rtol=1e-10)
 
 
 def test_what_only_calls_kernels_is_not_optimised():

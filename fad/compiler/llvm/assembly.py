@@ -9,7 +9,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-__all__ = ["module_text"]
+__all__ = ["dismantle", "module_text"]
 
 
 def module_text(module: ir.Module) -> str:
@@ -29,6 +29,24 @@ def module_text(module: ir.Module) -> str:
         else:
             head.append(str(value))
     return "\n".join([*head, *map(str, module.metadata), ""])
+
+
+def dismantle(module: ir.Module) -> None:
+    """Undo the circles of references in a module that nobody needs any more: Python's cycle collector takes as long as writing its text did."""
+    for function in module.functions:
+        for block in function.blocks:
+            for instruction in block.instructions:
+                if not isinstance(instruction, ir.PhiInstr):
+                    break
+                instruction.incomings.clear()
+            block.instructions.clear()
+            block.terminator = None
+        function.blocks.clear()
+        function.args = ()
+    for node in module.metadata:
+        node.operands = ()
+    module.globals.clear()
+    module.metadata.clear()
 
 
 _LOCAL = (ir.Instruction, ir.Argument, ir.Block)

@@ -20,7 +20,7 @@ from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
 from fad.compiler.joined_in_place import Part, parts_of
 from fad.compiler.lifetimes import last_steps
-from fad.compiler.llvm.assembly import module_text
+from fad.compiler.llvm.assembly import dismantle, module_text
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
@@ -29,7 +29,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source, called_symbols
-from fad.compiler.llvm.modules import add_guards, likely_symbols, new_module
+from fad.compiler.llvm.modules import add_guards, expected_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
 from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument, stored
@@ -474,9 +474,9 @@ def most_work(group: Group) -> int:
 def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:
     """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
-    likely = [DISPATCH] if _may_share_loops(program) else []
+    likely = [*([DISPATCH] if _may_share_loops(program) else []), *expected_symbols(program)]
     with Workers() as workers:
-        prepare(likely, workers)  # the pool takes longest: beside the writing of the kernels
+        prepare(likely, workers)  # beside the writing of the kernels
 
         def take(part: str, source: Source, symbols: list[str]) -> None:
             coming[part] = linked_part(part) or workers.compile(source)
@@ -484,6 +484,7 @@ def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[
             likely.extend(symbols)
 
         lowering = lower_segment(name, program, canonical, take)
+        dismantle(lowering.module)
         link_coming(likely)
         objects = {part: code if isinstance(code, bytes) else code() for part, code in coming.items()}
         symbols = outside_symbols(name, objects)

@@ -9,9 +9,14 @@ import llvmlite.binding as binding
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.emission import I64
-from fad.compiler.llvm.math_library import definitions
+from fad.compiler.llvm.math_library import FUNCTIONS, definitions, symbol_in_loops
+from fad.compiler.nested import nested_programs
+from fad.compiler.size_classes import is_small
+from fad.core.program import Program
 
-__all__ = ["add_guards", "likely_symbols", "new_module"]
+__all__ = ["add_guards", "expected_symbols", "likely_symbols", "new_module"]
+
+_DTYPES = {"float32": "f32", "float64": "f64"}
 
 
 @cache
@@ -25,6 +30,25 @@ def new_module(name: str) -> ir.Module:
     module.triple = _triple()
     definitions(module, external=True)
     return module
+
+
+def expected_symbols(program: Program, nested: bool = False) -> list[str]:
+    """The math functions that a Program needs, as far as its operations tell before any code is written: their compilation need not wait for it.
+
+    What a ``nested`` Program does with arrays of more than a few elements is decided later.
+    """
+    found: dict[str, None] = {}
+    for equation in program.equations:
+        name, aval = equation.primitive.name, equation.outputs[0].aval if equation.outputs else None
+        if aval is not None and FUNCTIONS.get(name, (None, 0))[1] == 1 and aval.dtype.name in _DTYPES:
+            dtype = _DTYPES[aval.dtype.name]
+            if is_small(aval.shape):
+                found[f"fad_{name}_{dtype}"] = None
+            elif not nested:
+                found[symbol_in_loops(name, dtype)] = None
+        for inner in nested_programs(equation):
+            found.update(dict.fromkeys(expected_symbols(inner, True)))
+    return list(found)
 
 
 def likely_symbols(module: ir.Module, loops: bool) -> list[str]:

@@ -66,7 +66,7 @@ def call_kernel(
     for number, argument in enumerate(arguments):
         if argument.dtype is not None:
             size = emitter.multiply(argument.count, argument.dtype.itemsize)
-            combining = _combining_address(lowering, argument.reduction, argument.dtype)
+            combining = _combining_address(lowering, argument.reduction, argument.dtype, argument.count == 1)
             rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
     words = lowering.words_of(values)
     table = stored(emitter, rows)
@@ -105,28 +105,30 @@ def thunk(module: ir.Module, function: ir.Function) -> ir.Function:
     return caller
 
 
-def _combining_address(lowering: Any, reduction: str, dtype: np.dtype) -> ir.Value:
-    """The address of the function that combines partial results, 0 for scratch memory."""
+def _combining_address(lowering: Any, reduction: str, dtype: np.dtype, single: bool) -> ir.Value:
+    """The address of the function that combines partial results, which may be a ``single`` number each; 0 for scratch memory."""
     if not reduction:
         return ir.Constant(I64, 0)
-    emitter = _combining_function(lowering.parts, reduction, dtype, memory_type(dtype).as_pointer())
+    emitter = _combining_function(lowering.parts, reduction, dtype, single)
     return lowering.parts.finish(emitter, "combine", lowering.module).ptrtoint(I64)
 
 
-def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, kind: ir.Type) -> Emitter:
+def _combining_function(parts: Parts, reduction: str, dtype: np.dtype, single: bool) -> Emitter:
+    kind = memory_type(dtype).as_pointer()
     function = parts.new([kind, POINTER, I64, I64, I64])
     total, partial, count, stride, chunks = function.args
     for pointer in (total, partial):
         pointer.add_attribute("noalias")
     emitter = Emitter(function, total, {})
     with ExitStack() as stack:
-        chunk = stack.enter_context(emitter.loop(0, Index(chunks, 0), plain=True))
+        chunk = stack.enter_context(emitter.loop(0, Index(chunks, 0), plain=True, short=single))
         row = emitter.builder.gep(partial, [emitter.raw(emitter.multiply(chunk, Index(stride, 0)))])
         row = emitter.builder.bitcast(row, kind)
-        i = stack.enter_context(emitter.loop(0, Index(count, 0)))
+        # For a few numbers there is nothing to gain from vectors, which take LLVM longer than a whole small kernel.
+        i = emitter.raw(0 if single else stack.enter_context(emitter.loop(0, Index(count, 0))))
         k = emitter.scalar
-        at = k.builder.gep(total, [i.value], inbounds=True)
-        value = k.load(k.builder.gep(row, [i.value], inbounds=True), dtype)
+        at = k.builder.gep(total, [i], inbounds=True)
+        value = k.load(k.builder.gep(row, [i], inbounds=True), dtype)
         k.store(combine(reduction, k, k.load(at, dtype), value), at)
     emitter.finish()
     return emitter

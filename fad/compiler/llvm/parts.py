@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import llvmlite.ir as ir
 
-from fad.compiler.llvm.assembly import module_text
+from fad.compiler.llvm.assembly import dismantle, module_text
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import likely_symbols, new_module
@@ -51,8 +51,9 @@ class Parts:
             self._taken.add(name)
             source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=passes)
             self._take(name, source, likely_symbols(function.module, True))
-        found = user.globals.get(name)
-        return ir.Function(user, function.ftype, name) if found is None else found
+        found, kind = user.globals.get(name), function.ftype
+        dismantle(function.module)
+        return ir.Function(user, kind, name) if found is None else found
 
 
 def make_cold(function: ir.Function) -> None:
