@@ -16,14 +16,14 @@ import numpy as np
 from fad.compiler.nested import body_program
 from fad.compiler.passes.redundancy import literal_key
 from fad.compiler.size_classes import LARGEST_STATIC, size_class
-from fad.core.avals import ShapedArray
+from fad.core.avals import DynamicSize, ShapedArray
 from fad.core.primitive import Primitive
 from fad.core.program import Equation, Literal, Program, Var
 
 __all__ = ["Canonical", "program_form"]
 
 _SIMPLE = frozenset({0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0})
-_LASTING = frozenset({str, bool, type(None), complex, bytes})
+_LASTING = frozenset({str, bool, type(None), complex, bytes, DynamicSize})
 _OWN = ("fad.primitives.", "fad.compiler.")
 _SIZES = frozenset(
     {

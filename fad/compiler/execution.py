@@ -110,10 +110,9 @@ class NativeSegment:
 
 
 def _is_long(program: Program) -> bool:
-    work = sum(a.aval.size for e in program.equations for a in (*e.inputs, *e.outputs))
-    return work > _LONG_WORK or any(
-        e.primitive.higher_order or isinstance(e.primitive.kernel, ForeignKernel) for e in program.equations
-    )
+    if any(e.primitive.higher_order or isinstance(e.primitive.kernel, ForeignKernel) for e in program.equations):
+        return True
+    return sum(a.aval.size for e in program.equations for a in (*e.inputs, *e.outputs)) > _LONG_WORK
 
 
 def native_buffer(value: Any, dtype: np.dtype) -> np.ndarray:

@@ -60,10 +60,37 @@ def _known_runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
 
 def _runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
     """The numbers of equations that run together, in order; why equations cannot be compiled, by their numbers."""
-    from fad.compiler.llvm.support import refusal
+    from fad.compiler.llvm.support import UNSIZED, refusal
 
     found = ((k, refusal(e)) for k, e in enumerate(program.equations))
     reasons = {k: reason for k, reason in found if reason is not None}
+    while True:
+        runs = _alternating(program, reasons)
+        torn = _torn(program, runs).difference(reasons)
+        if not torn:
+            return runs, reasons
+        reasons.update(dict.fromkeys(torn, UNSIZED))
+
+
+def _torn(program: Program, runs: list[list[int]]) -> set[int]:
+    """The numbers of equations that make or read what has no known size, where these do not run together."""
+    places = {number: place for place, run in enumerate(runs) for number in run}
+    users: dict[Atom, list[int]] = {}
+    for number, equation in enumerate(program.equations):
+        for atom in (*equation.inputs, *equation.outputs):
+            if not atom.aval.is_sized:
+                users.setdefault(atom, []).append(number)
+    outside = {*program.inputs, *program.outputs}
+    return {
+        number
+        for atom, numbers in users.items()
+        if atom in outside or len({places[k] for k in numbers}) > 1
+        for number in numbers
+    }
+
+
+def _alternating(program: Program, reasons: dict[int, str]) -> list[list[int]]:
+    """The numbers of equations that run together, native ones and those with a reason why not in turn."""
     pending = list(enumerate(program.equations))
     known: set[Var] = {*program.inputs, *program.constants}
     runs: list[list[int]] = []
@@ -83,7 +110,7 @@ def _runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
         if taken:
             runs.append(taken)
         pending, native = rest, not native
-    return runs, reasons
+    return runs
 
 
 def _reads_everything(program: Program) -> bool:

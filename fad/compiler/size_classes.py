@@ -66,7 +66,7 @@ def most_size(n: int) -> int:
 @lru_cache(4096)
 def is_small(shape: tuple[int, ...], most: int = MOST_REGISTERS) -> bool:
     """Whether a value of this shape is kept in registers, one for each element."""
-    return all(n <= _TINY for n in shape) and math.prod(shape) <= most
+    return all(type(n) is int and n <= _TINY for n in shape) and math.prod(shape) <= most
 
 
 @lru_cache(4096)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 __all__ = [
+    "DYNAMIC",
     "PYTHON_SCALARS",
+    "DynamicSize",
     "ShapedArray",
     "aval_of",
     "bfloat16",
@@ -52,6 +54,19 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+class DynamicSize:
+    """The unknown leading size of what a loop of unknown length has stacked."""
+
+    def __repr__(self) -> str:
+        return "?"
+
+    def __reduce__(self) -> str:
+        return "DYNAMIC"
+
+
+DYNAMIC = DynamicSize()
+
+
 class ShapedArray:
     """The type of an array value: its shape and dtype.
 
@@ -88,6 +103,11 @@ class ShapedArray:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether all sizes are known: what a loop of unknown length stacks has none along its first axis."""
+        return all(type(n) is int for n in self.shape)
 
     @property
     def nbytes(self) -> int:

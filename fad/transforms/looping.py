@@ -1,6 +1,6 @@
 """``while_loop`` and ``fori_loop``: loops whose length is known only at run time, differentiable in both modes.
 
-``while_p`` can also collect the carry before each turn, stacked along an axis of size :data:`DYNAMIC`. Reverse mode collects it and then
+``while_p`` can also collect the carry before each turn, stacked along an axis of size :data:`~fad.core.avals.DYNAMIC`. Reverse mode collects it and then
 scans the stack backwards, differentiating the body at each collected carry. Only the carries are kept, not the body's intermediates.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import wrap
-from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.avals import DYNAMIC, ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.errors import DTypeError, TreeError
 from fad.core.loops import run_while
 from fad.core.primitive import Primitive
@@ -24,7 +24,6 @@ from fad.primitives.structural import broadcast_to, convert, iota, match, move_a
 from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.scanning import (
-    DYNAMIC,
     carry_fixpoint,
     carry_operands,
     check_carry,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import wrap
-from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.avals import DYNAMIC, ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.loops import run_scan
 from fad.core.primitive import Primitive
@@ -28,20 +28,7 @@ from fad.transforms.checkpointing import checkpoint_p
 from fad.transforms.programs import stage_function
 from fad.transforms.staging import RecordTrace, stage
 
-__all__ = ["DYNAMIC", "scan", "scan_p"]
-
-
-class DynamicSize:
-    """The unknown leading size of what a loop of unknown length has stacked."""
-
-    def __repr__(self) -> str:
-        return "?"
-
-    def __reduce__(self) -> str:
-        return "DYNAMIC"
-
-
-DYNAMIC = DynamicSize()
+__all__ = ["scan", "scan_p"]
 
 
 def is_recording() -> bool:

@@ -33,7 +33,7 @@ def check_compiled(function: Callable, *args: Any, tolerance: float = 1e-12, nat
     assert len(found) == len(expected)
     for seen, wanted in zip(found, expected, strict=True):
         assert seen.dtype == np.asarray(wanted).dtype
-        scale = max(1.0, np.max(np.abs(np.asarray(wanted, float)), initial=0.0, where=np.isfinite(wanted)))
+        scale = max(1.0, np.max(np.abs(np.asarray(wanted)).astype(float), initial=0.0, where=np.isfinite(wanted)))
         np.testing.assert_allclose(seen, wanted, rtol=tolerance, atol=tolerance * scale)
     if native:
         assert not compiled.reasons, compiled.reasons

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.elements import Memory, Registers
-from fad.compiler.llvm.emission import Ix
+from fad.compiler.llvm.emission import I64, Ix
+from fad.compiler.llvm.histories import History, counted, new_history, reserve, stored_history
 from fad.compiler.llvm.predicted import Assignment, predicted_choices, write_assignments
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type, memory_type
@@ -134,7 +135,7 @@ def row(lowering: Any, place: Memory, number: Ix) -> Memory:
 
 
 def write_scan(lowering: Any, equation: Equation) -> None:
-    """Write a scan of known length."""
+    """Write a scan; its length may be that of the histories it reads."""
     params, emitter, elements = equation.params, lowering.emitter, lowering.elements
     constants, carry = params["constants"], params["carry"]
     body = renamed(body_program(params["program"]), lowering)
@@ -149,8 +150,8 @@ def write_scan(lowering: Any, equation: Equation) -> None:
             _start_carry(lowering, v, a) for v, a in zip(body.inputs[state], equation.inputs[state], strict=True)
         ]
         xs = [lowering.place(a) for a in equation.inputs[constants + carry :]]
+        count = _scan_length(lowering, equation)
         ys = [elements.storage[v] for v in equation.outputs[carry:]]
-        count = emitter.size(params["length"])
         with emitter.loop(0, count, plain=True) as turn:
             number = emitter.subtract(emitter.subtract(count, 1), turn) if params["reverse"] else turn
             for var, c in zip(body.inputs[state], carried, strict=True):
@@ -163,6 +164,21 @@ def write_scan(lowering: Any, equation: Equation) -> None:
             _write_carry(lowering, body, body.outputs[:carry], carried)
         for out, c in zip(equation.outputs[:carry], carried, strict=True):
             _finish_carry(lowering, out, c)
+
+
+def _scan_length(lowering: Any, equation: Equation) -> Ix:
+    """The number of turns, and where that is known only now, memory for what they stack."""
+    params = equation.params
+    stacked = equation.outputs[params["carry"] :]
+    if isinstance(params["length"], int):
+        return lowering.emitter.size(params["length"])
+    xs = equation.inputs[params["constants"] + params["carry"] :]
+    count = next(lowering.lengths[x] for x in xs if x in lowering.lengths)
+    for var in stacked:
+        history = new_history(lowering, var.aval)
+        reserve(lowering, history, count.value)
+        lowering.elements.storage[var], lowering.lengths[var] = stored_history(lowering, history), count
+    return count
 
 
 def _write_no_turns(lowering: Any, equation: Equation, constants: int, carry: int) -> None:
@@ -185,6 +201,7 @@ def write_while(lowering: Any, equation: Equation) -> None:
     for var, atom in zip(body.inputs[:second], equation.inputs[first : first + second], strict=True):
         bind_atom(lowering, var, atom)
     state = equation.inputs[first + second :]
+    histories, turns = _new_histories(lowering, equation, len(state))
     with lowering.holding():
         carried = [_start_carry(lowering, v, a) for v, a in zip(body.inputs[second:], state, strict=True)]
         with emitter.repeat() as leave_unless:
@@ -194,10 +211,44 @@ def write_while(lowering: Any, equation: Equation) -> None:
             leave_unless(lowering.elements.element(condition.outputs[0], ()).value.ir)
             for var, c in zip(body.inputs[second:], carried, strict=True):
                 _read_carry(lowering, var, c)
+            _append(lowering, histories, turns, body.inputs[second:])
             lowering.write_program(body, _next_places(lowering, body.outputs, carried))
             _write_carry(lowering, body, body.outputs, carried)
-        for out, c in zip(equation.outputs, carried, strict=True):
+        for out, c in zip(equation.outputs, carried, strict=False):
             _finish_carry(lowering, out, c)
+    for number, history in histories.items():
+        var = equation.outputs[len(state) + number]
+        lowering.elements.storage[var] = stored_history(lowering, history)
+        lowering.lengths[var] = counted(lowering, turns)
+
+
+def _new_histories(lowering: Any, equation: Equation, carry: int) -> tuple[dict[int, History], ir.Value | None]:
+    """Places for the carried values before each turn, for those that are read later, and the variable that counts the turns."""
+    emitter = lowering.emitter
+    wanted = {k: v.aval for k, v in enumerate(equation.outputs[carry:]) if v in lowering.read_histories}
+    if not wanted:
+        return {}, None
+    turns = emitter.variable(I64)
+    emitter.builder.store(ir.Constant(I64, 0), turns)
+    return {k: new_history(lowering, aval) for k, aval in wanted.items()}, turns
+
+
+def _append(lowering: Any, histories: dict[int, History], turns: Any, state: Sequence[Var]) -> None:
+    """Write the present carried values behind those of the turns before."""
+    if not histories:
+        return
+    emitter, elements = lowering.emitter, lowering.elements
+    number = counted(lowering, turns)
+    after = emitter.builder.add(number.value, ir.Constant(I64, 1))
+    for k, history in histories.items():
+        reserve(lowering, history, after)
+        target, held = row(lowering, stored_history(lowering, history), number), elements.storage[state[k]]
+        if isinstance(held, Registers):
+            for index, value in held.values.items():
+                elements.store(value, target, index)
+        else:
+            lowering.copy(held, target)
+    emitter.builder.store(after, turns)
 
 
 def write_cond(lowering: Any, equation: Equation) -> None:

@@ -83,6 +83,8 @@ class Emitter:
         self.may_leave = False
         # How many turns a loop may make at most, by its block, where that is known to be few.
         self.most_turns: dict[ir.Block, int] = {}
+        self._leaving: list[tuple[ir.IRBuilder, ir.Value]] = []
+        self._owned: list[ir.Value] = []
 
     @property
     def depth(self) -> int:
@@ -107,10 +109,12 @@ class Emitter:
     def finish(self, result: ir.Value | None = None) -> None:
         """Close the function."""
         self._entry.branch(self._body)
-        if result is None:
-            self.builder.ret_void()
-        else:
-            self.builder.ret(result)
+        for builder, code in [*self._leaving, (self.builder, result)]:
+            self._free(builder)
+            if code is None:
+                builder.ret_void()
+            else:
+                builder.ret(code)
         drop_unused(self.function)
 
     # -- sizes and index arithmetic -----------------------------------------------------------------------------------
@@ -239,7 +243,7 @@ class Emitter:
         leave = self.function.append_basic_block("leave")
         following = self.function.append_basic_block("following")
         self.builder.cbranch(self.builder.icmp_signed("!=", code, ir.Constant(code.type, 0)), leave, following)
-        ir.IRBuilder(leave).ret(code)
+        self._leaving.append((ir.IRBuilder(leave), code))
         self.builder.position_at_end(following)
 
     # -- temporaries ----------------------------------------------------------------------------------------------------
@@ -247,6 +251,25 @@ class Emitter:
     def variable(self, kind: ir.Type) -> ir.Value:
         """A place for one value, which LLVM turns into a register."""
         return self._entry.alloca(kind)
+
+    def counter(self) -> ir.Value:
+        """A variable for an integer that is 0 when the function begins."""
+        place = self.variable(I64)
+        self._entry.store(ir.Constant(I64, 0), place)
+        return place
+
+    def owned_memory(self) -> ir.Value:
+        """A variable for the address of memory of the C library's, which is given back when the function returns."""
+        place = self.variable(POINTER)
+        self._entry.store(ir.Constant(POINTER, None), place)
+        self._owned.append(place)
+        return place
+
+    def _free(self, builder: ir.IRBuilder) -> None:
+        module = self.function.module
+        for place in self._owned:
+            free = module.globals.get("free") or ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "free")
+            builder.call(free, [builder.load(place)])
 
     def placed(self, value: ir.Value) -> ir.Value:
         """The address of a value: what C and Fortran functions want of numbers."""

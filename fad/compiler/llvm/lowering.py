@@ -130,6 +130,9 @@ class Lowering:
         self._shared: dict[Hashable, ir.Function] = {}
         self.constant_places: dict[Var, Memory] = {}
         self.held: list[Block | None] = []
+        # What is stacked by loops of unknown length: what of it is read, and how long it is.
+        self.read_histories: set[Atom] = set()
+        self.lengths: dict[Var, Index] = {}
         self.libraries: set[str] = set()
         # Whether the segment's function itself does more than prepare and call kernels.
         self.computes = False
@@ -237,6 +240,7 @@ class Lowering:
         """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
         plan = plan_steps(program) if plan is None else plan
         self.elements.producers.update(plan.producers)
+        self.read_histories.update(a for e in program.equations if e.primitive.kernel == "scan" for a in e.inputs)
         self.joined.update(parts_of(plan))
         last = last_steps(plan)
         # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.
@@ -292,7 +296,7 @@ class Lowering:
         for var in step.equation.outputs:
             if var in plan.in_place:
                 self._take_over(var, plan.in_place[var])
-            else:
+            elif var.aval.is_sized:
                 self.result_place(var, outputs)
         kernel = step.equation.primitive.kernel
         if kernel in FAMILIES:
@@ -498,7 +502,7 @@ def _may_share_loops(program: Program) -> bool:
         math.prod(map(most_size, v.aval.shape)) * _LEAST_WORK >= 2 * GRAIN
         for e in program.equations
         for v in (*e.inputs, *e.outputs)
-        if e.primitive.kernel != "dot_general"
+        if e.primitive.kernel != "dot_general" and v.aval.is_sized
     )
 
 

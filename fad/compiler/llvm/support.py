@@ -13,7 +13,9 @@ from fad.compiler.passes.narrow_floats import MOVES
 from fad.core.avals import bfloat16
 from fad.core.program import Equation
 
-__all__ = ["refusal"]
+__all__ = ["UNSIZED", "refusal"]
+
+UNSIZED = "its size is known only at run time"
 
 
 def refusal(equation: Equation) -> str | None:
@@ -24,8 +26,8 @@ def refusal(equation: Equation) -> str | None:
     for atom in (*equation.inputs, *equation.outputs):
         if not holds(atom.aval.dtype) and equation.primitive.name not in PARTS and kernel not in TRANSFORMS:
             return f"native kernels do not hold {atom.aval.dtype}"
-        if any(type(n) is not int for n in atom.aval.shape):
-            return "its size is known only at run time"
+        if not atom.aval.is_sized and kernel not in ("scan", "while"):
+            return UNSIZED
     if isinstance(kernel, ForeignKernel):
         return kernel.refusal(equation)
     if kernel in ("scan", "while", "cond"):
@@ -50,8 +52,6 @@ def refusal(equation: Equation) -> str | None:
 
 def _inner_refusal(equation: Equation) -> str | None:
     """Why a loop or branch cannot be compiled: because of what is inside it."""
-    if equation.params.get("collect") or not isinstance(equation.params.get("length", 0), int):
-        return "its size is known only at run time"
     for program in nested_programs(equation):
         for inner in program.equations:
             reason = refusal(inner)

@@ -326,7 +326,7 @@ def _split_inside(program: Program) -> Program:
 def _with_split_programs(equation: Equation) -> Equation:
     """A loop or branch without complex arguments, whose inside may have complex numbers."""
     kernel, params = equation.primitive.kernel, equation.params
-    if kernel not in _LOOPS or params.get("collect"):
+    if kernel not in _LOOPS:
         return equation
     try:
         params = _split_params(params)
@@ -349,8 +349,6 @@ def _split_loop(counts: Sequence[str]) -> Callable[[_Splitter, Equation], None]:
     """How a loop or branch is split; ``counts`` names the parameters that count its first inputs."""
 
     def split(splitter: _Splitter, equation: Equation) -> None:
-        if equation.params.get("collect"):
-            raise _Unsplit
         params, source = _split_params(equation.params), equation.source
         first = 0
         for name in counts:

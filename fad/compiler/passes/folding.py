@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | list[E
     if same_type and (
         name in ("convert", "positive", "stop_gradient", "reshape", "broadcast_to")
         or equation.primitive.kernel == "identity"
+        or (name == "transpose" and _is_in_order(equation.params["axes"]))
     ):
         return first
     if name in _REDUCTIONS and all(first.aval.shape[a] == 1 for a in equation.params["axes"]):
@@ -105,7 +107,11 @@ def _without_neutral(equation: Equation, name: str) -> Atom | None:
     return None
 
 
-def _joined_views(equation: Equation, made: dict[Var, Equation]) -> list[Equation] | None:
+def _is_in_order(axes: Sequence[int]) -> bool:
+    return all(k == axis for k, axis in enumerate(axes))
+
+
+def _joined_views(equation: Equation, made: dict[Var, Equation]) -> Atom | list[Equation] | None:
     """A reshape of a reshape, a transpose of a transpose, a negation of a negation."""
     name = equation.primitive.name
     inner = made.get(equation.inputs[0]) if isinstance(equation.inputs[0], Var) else None
@@ -115,6 +121,8 @@ def _joined_views(equation: Equation, made: dict[Var, Equation]) -> list[Equatio
         params = equation.params
     elif name == "transpose":
         params = {"axes": tuple(inner.params["axes"][a] for a in equation.params["axes"])}
+        if _is_in_order(params["axes"]):
+            return inner.inputs[0]
     else:
         return None
     return [Equation(equation.primitive, inner.inputs, params, equation.outputs, equation.source)]

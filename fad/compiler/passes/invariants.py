@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fad.compiler.access import REDUCTIONS
 from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect
 
-__all__ = ["VIEWS", "Invariants", "OuterConstants", "unchanging_carries"]
+__all__ = ["VIEWS", "Invariants", "OuterConstants", "cannot_fail", "unchanging_carries"]
 
 VIEWS = frozenset({"broadcast_to", "reshape", "transpose", "static_slice", "flip", "full", "iota"})
 """Operations that only move elements or make them from nothing, by name."""
@@ -20,6 +21,14 @@ def unchanging_carries(body: Program, first: int, inputs: Sequence[Atom], output
         for k, (before, outer, after) in enumerate(zip(body.inputs[first:], inputs, outputs, strict=False))
         if body.outputs[k] is before and isinstance(outer, Var) and outer.aval == before.aval == after.aval
     ]
+
+
+def cannot_fail(equation: Equation) -> bool:
+    """Whether an equation raises nothing, whatever the values of its operands."""
+    name, kernel = equation.primitive.name, equation.primitive.kernel
+    if name == "power":
+        return equation.outputs[0].aval.dtype.kind in "fc"  # integers refuse negative exponents
+    return callable(kernel) or kernel in REDUCTIONS or name in VIEWS or name == "dot_general"
 
 
 class OuterConstants:

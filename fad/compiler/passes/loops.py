@@ -5,10 +5,11 @@ Reverse mode stacks residuals one by one as it meets them; many are the same val
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from fad.compiler.passes.invariants import Invariants, OuterConstants, unchanging_carries
+from fad.compiler.passes.invariants import Invariants, OuterConstants, cannot_fail, unchanging_carries
 from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
@@ -22,7 +23,7 @@ _BOUNDS = ("starts", "stops", "steps")
 
 
 def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -> Program:
-    """Narrow every scan of known length; ``simplified`` runs the other passes on a body."""
+    """Narrow every scan that may make a turn; ``simplified`` runs the other passes on a body."""
     if not any(_is_scan(e) for e in program.equations):
         return program
     kept = set(program.outputs)
@@ -46,9 +47,7 @@ def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -
 
 
 def _is_scan(equation: Equation) -> bool:
-    return (
-        equation.primitive.name == "scan" and type(equation.params["length"]) is int and equation.params["length"] > 0
-    )
+    return equation.primitive.name == "scan" and equation.params["length"] != 0
 
 
 def _slices_rows(equation: Equation) -> bool:
@@ -57,6 +56,14 @@ def _slices_rows(equation: Equation) -> bool:
         return False
     start, stop, step = (equation.params[k][0] for k in _BOUNDS)
     return (start, stop, step) == (0, equation.inputs[0].aval.shape[0], 1)
+
+
+def _handed_on(loop: Equation, stack: Atom) -> Atom | None:
+    """The value that a while loop hands on in every turn, for a history of its carry."""
+    body, first = loop.params["body"], loop.params["cond_constants"] + loop.params["body_constants"]
+    carry = len(body.outputs)
+    still = unchanging_carries(body, loop.params["body_constants"], loop.inputs[first:], loop.outputs)
+    return next((loop.inputs[first + k] for k in still if loop.outputs[carry + k] is stack), None)
 
 
 class _Narrowing:
@@ -84,7 +91,10 @@ class _Narrowing:
         self._first: list[Equation] = []
         """What a turn does before the rest."""
         count, carry = equation.params["constants"], equation.params["carry"]
-        self._invariants = Invariants(constants.of(body))
+        # A loop of unknown length may make no turn at all, and then must not raise what its body would.
+        self._is_sized = type(equation.params["length"]) is int
+        outer = constants.of(body)
+        self._invariants = Invariants(outer) if self._is_sized else Invariants(outer, cannot_fail)
         self.equations = self._invariants.equations
         # What each inner variable that does not change is outside the loop, and the stacked inputs that remain.
         self._outer = self._invariants.outer
@@ -132,6 +142,8 @@ class _Narrowing:
     def _repeated(self, var: Var, atom: Atom, made: dict[Atom, Equation]) -> Atom | None:
         """The value that a stacked input has in every turn, if it is a broadcast along the first axis."""
         equation = made.get(atom)
+        if equation is not None and equation.primitive.name == "while":
+            return _handed_on(equation, atom)
         if equation is None or equation.primitive.name not in ("broadcast_to", "full"):
             return None
         if equation.primitive.name == "full":
@@ -147,6 +159,15 @@ class _Narrowing:
         if isinstance(source, Literal):
             return None
         return self._add("broadcast_to", [source], var.aval.update(), shape=var.aval.shape)
+
+    def _measured(self, stacked: dict[Var, Atom]) -> dict[Var, Atom]:
+        """The stacked inputs that are read, and where the length is that of the inputs at least the smallest of them."""
+        if self._is_sized or stacked:
+            return stacked
+        equation = self._equation
+        stacks = equation.inputs[equation.params["constants"] + equation.params["carry"] :]
+        smallest = min(stacks, key=lambda a: math.prod(a.aval.shape[1:]) * a.aval.dtype.itemsize)
+        return {Var(ShapedArray(smallest.aval.shape[1:], smallest.aval.dtype)): smallest}
 
     # -- results ----------------------------------------------------------------------------------------------------------
 
@@ -174,7 +195,7 @@ class _Narrowing:
         needed = {a for e in used for a in e.inputs} | set(inner_outputs)
         constants = {v: a for v, a in self._outer.items() if v in needed and v not in body.constants}
         inner_constants, outer_constants = list(constants), list(constants.values())
-        stacked = {v: a for v, a in self._stacked.items() if v in needed}
+        stacked = self._measured({v: a for v, a in self._stacked.items() if v in needed})
         new_body = Program(
             [*inner_constants, *[v for v, _ in self._state], *stacked],
             used,
@@ -195,7 +216,7 @@ class _Narrowing:
     ) -> tuple[Var, Atom]:
         """What to stack instead of a slice: what it is a slice of, which is often stacked or computed anyway; slices come after the loop."""
         length = self._equation.params["length"]
-        while atom in views:
+        while atom in views and self._is_sized:
             view = views[atom]
             source = view.inputs[0]
             if (
@@ -217,7 +238,7 @@ class _Narrowing:
             return first[atom]
         if atom in self._stacked and self._stacked[atom].aval == var.aval:
             return self._stacked[atom]
-        if isinstance(atom, Literal) or atom in self._outer:
+        if self._is_sized and (isinstance(atom, Literal) or atom in self._outer):
             value = self._invariants.outside(atom)
             if var.aval.shape == value.aval.shape or value.aval.dtype != var.aval.dtype:
                 return None

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fad.compiler.access import REDUCTIONS
-from fad.compiler.passes.invariants import VIEWS, Invariants, OuterConstants, unchanging_carries
+from fad.compiler.passes.invariants import Invariants, OuterConstants, cannot_fail, unchanging_carries
 from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.program import Atom, Equation, Program, Var, used_equations
 
@@ -28,13 +27,6 @@ def simplify_whiles(program: Program, simplified: Callable[[Program], Program]) 
         equations += _narrowed(equation, simplified, constants, env) if is_loop else [equation]
     outputs = [substituted(a, env) for a in program.outputs]
     return remove_dead(rebuilt(program, equations, outputs, constants.values))
-
-
-def _cannot_fail(equation: Equation) -> bool:
-    name, kernel = equation.primitive.name, equation.primitive.kernel
-    if name == "power":
-        return equation.outputs[0].aval.dtype.kind in "fc"  # integers refuse negative exponents
-    return callable(kernel) or kernel in REDUCTIONS or name in VIEWS or name == "dot_general"
 
 
 def _narrowed(
@@ -78,7 +70,7 @@ def _without_invariants(
 ) -> tuple[Program, list[Atom], list[Equation]]:
     """A loop's condition or body that takes what does not change as constants, their values, and the equations that make them."""
     count = len(fixed)
-    invariants = Invariants(constants.of(program), _cannot_fail)
+    invariants = Invariants(constants.of(program), cannot_fail)
     outer = invariants.outer
     outer.update(zip(program.inputs[:count], fixed, strict=True))
     outer.update({program.inputs[count + k]: state[k] for k in still})

@@ -130,7 +130,7 @@ def held_bytes(program: Program) -> int:
 
 def known_bytes(aval: ShapedArray) -> int:
     """Bytes of a value; none where its size is known only at run time."""
-    return aval.nbytes if all(isinstance(n, int) for n in aval.shape) else 0
+    return aval.nbytes if aval.is_sized else 0
 
 
 def peak_memory(outline: Outline, segments: dict[int, Written]) -> int:

@@ -164,7 +164,7 @@ def host_cost(equation: Equation) -> Cost:
 
 
 def _known(atom: Atom) -> bool:
-    return all(isinstance(n, int) for n in atom.aval.shape)
+    return atom.aval.is_sized
 
 
 class _Writer:
@@ -216,7 +216,7 @@ class _Writer:
         lines += binding_lines(equation, names, self._letters)
         parts = [] if equation.params.get("length") == 0 else [self._body(p, names) for p in nested_programs(equation)]
         costs = [reduce(Cost.plus, [k.cost for k in kernels], NOTHING) for kernels in parts]
-        turns = equation.params["length"] if kernel == "scan" else None if kernel == "while" else 1
+        turns = _turns(equation)
         if kernel == "cond":
             cost = max(
                 costs, key=lambda c: c.flops + c.transcendentals + c.bytes_read + c.bytes_written, default=NOTHING
@@ -228,6 +228,14 @@ class _Writer:
 
     def _body(self, program: Program, names: dict[Var, str]) -> tuple[Kernel, ...]:
         return self.program(program, nested_names(program, names, self._letters))[0]
+
+
+def _turns(equation: Equation) -> int | None:
+    """How often what is inside runs, ``None`` where only the run itself shows it."""
+    if equation.primitive.kernel == "cond":
+        return 1
+    length = equation.params.get("length")
+    return length if isinstance(length, int) else None
 
 
 _FEW_ELEMENTS = frozenset({"gather", "dynamic_slice", "searchsorted"})

@@ -160,7 +160,7 @@ def _work(equation: Equation) -> int:
 
 
 def _known(atom: Any) -> bool:
-    return all(isinstance(n, int) for n in atom.aval.shape)
+    return atom.aval.is_sized
 
 
 def _bytes_of(timing: Timing, equations: Sequence[Equation]) -> list[int]:
