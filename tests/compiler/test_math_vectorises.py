@@ -1,11 +1,14 @@
 """Loops over the math library and the scalar builder become vector code."""
 
+import ctypes
 import re
 
 import numpy as np
 import pytest
 
+from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.math_library import FUNCTIONS, host_target
+from fad.compiler.llvm.symbols import link
 from fad.core.errors import DTypeError
 from tests.compiler.math_loops import Loop
 
@@ -92,3 +95,58 @@ def test_wrong_dtypes_are_explained():
         Loop(lambda k, x, y: k.add(x, y), ["f4", "f8"], "f8")
     with pytest.raises(AttributeError, match="no function 'no_such_function'"):
         Loop(lambda k, x: k.no_such_function(x), ["f8"], "f8")
+
+
+CALLS = """
+declare <{lanes} x {real}> @{symbol}({types})
+define void @{name}(ptr %out, ptr %x, ptr %y, i64 %count) {{
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %x_at = getelementptr {real}, ptr %x, i64 %i
+  %y_at = getelementptr {real}, ptr %y, i64 %i
+  %out_at = getelementptr {real}, ptr %out, i64 %i
+  %a = load <{lanes} x {real}>, ptr %x_at, align 4
+  %b = load <{lanes} x {real}>, ptr %y_at, align 4
+  %result = call <{lanes} x {real}> @{symbol}({arguments})
+  store <{lanes} x {real}> %result, ptr %out_at, align 4
+  %next = add i64 %i, {lanes}
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+"""
+
+
+def called_with_lanes(name: str, dtype: np.dtype, lanes: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What a function of the math library gives for so many lanes at once."""
+    short, real = ("f64", "double") if dtype.itemsize == 8 else ("f32", "float")
+    symbol, loop = f"fad_{name}_{short}_v{lanes}", f"fad_test_{name}_{short}_{lanes}"
+    vectors = [f"<{lanes} x {real}> %{v}" for v in "ab"[: FUNCTIONS[name][1]]]
+    types = ", ".join(v.rpartition(" ")[0] for v in vectors)
+    text = CALLS.format(lanes=lanes, real=real, symbol=symbol, name=loop, types=types, arguments=", ".join(vectors))
+    code = engine().compile(Source(text))
+    address = link([(loop, code)], [symbol], loop)
+    out = np.empty_like(x)
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64)
+    kind(address)(out.ctypes.data, x.ctypes.data, y.ctypes.data, x.size)
+    return out
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_two_registers_at_once_give_the_same_bits(name, dtype):
+    dtype = np.dtype(dtype)
+    rng = np.random.default_rng(5)
+    info = np.finfo(dtype)
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, info.max, -info.max, info.tiny, info.smallest_subnormal]
+    usual = np.concatenate([rng.normal(size=1000), rng.uniform(0, 20, 1000), 10 ** rng.uniform(-30, 30, 1000)])
+    x = rng.permutation(np.concatenate([usual, np.tile(special, 8)]))[:3072].astype(dtype)
+    y = rng.permutation(x)
+    one = host_target().vector_bits // (8 * dtype.itemsize)
+    found, expected = [called_with_lanes(name, dtype, n, x, y) for n in (2 * one, one)]
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    same = found.view(f"u{dtype.itemsize}") == expected.view(f"u{dtype.itemsize}")
+    assert np.all(same | np.isnan(found))

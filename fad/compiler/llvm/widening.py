@@ -420,7 +420,8 @@ class _Loop:
                 raise Unsuited
             if self.count in (8, 16, 32, 64) and not is_large:
                 return self.count
-            return self.count if self.count <= full else min(_whole_power(self.count), full if is_large else 4 * full)
+            most = 2 * full if one_by_one else full if is_large else 4 * full
+            return self.count if self.count <= full else min(_whole_power(self.count), most)
         if one_by_one or any(self.step(p) != 1 for p in places):
             return full
         waits = bool(self.reductions) and len(varying) <= _MOST_TWICE and self._most_alive() <= _FEW_ALIVE
