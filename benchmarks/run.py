@@ -96,6 +96,7 @@ def run_child(
             command += ["--shift", str(shift), "--peers", ",".join(p for p in peers if p not in crashed)]
             command += ["--quick"] if options.quick else []
             env = {**env, **cache_variables(caches or Path(folder))}
+            env.pop("PYTHONDONTWRITEBYTECODE", None)  # the other peers are installed, so their bytecode is on disk
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=options.timeout
