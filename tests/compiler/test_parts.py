@@ -85,6 +85,19 @@ def test_chunks_are_combined_into_single_numbers_and_rows(reduce, expected):
             np.testing.assert_allclose(found, expected(x, axis=axis), rtol=1e-10)
 
 
+def test_products_of_two_matrices_share_one_function():
+    x, y = RNG.normal(size=(40, 300)), RNG.normal(size=(300, 7))
+
+    def f(x, y):
+        return fnp.sin(x @ y) @ (y.T @ x.T) + x @ x.T, y.T @ y
+
+    *_, (_, segment, _) = parts_of(f, x, y)
+    assert segment.text.count('call void @"gemm8"') == 1
+    expected = np.sin(x @ y) @ (y.T @ x.T) + x @ x.T, y.T @ y
+    for found, wanted in zip(fad.jit(f)(x, y), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
 def test_what_only_calls_kernels_is_not_optimised():
     *kernels, (name, segment, _) = parts_of(lambda x: fnp.sum(fnp.exp(x)), np.arange(4000.0))
     assert name == "fad_seen"

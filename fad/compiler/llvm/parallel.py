@@ -19,11 +19,12 @@ from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
 
-__all__ = ["DISPATCH", "GRAIN", "Argument", "call_kernel", "declared", "stored", "thunk"]
+__all__ = ["DISPATCH", "GRAIN", "WORDS_TYPE", "Argument", "call_kernel", "declared", "dispatch", "stored", "thunk"]
 
 DISPATCH = "fad_pool_dispatch"
 """The function of the pool that calls a kernel."""
-_THUNK_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
+WORDS_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
+"""``void f(words, begin, end)``, where the words are the arguments of a kernel: what the pool calls."""
 
 
 class Argument(NamedTuple):
@@ -69,12 +70,25 @@ def call_kernel(
             combining = _combining_address(lowering, argument.reduction, argument.dtype, argument.count == 1)
             rows += [ir.Constant(I64, number), emitter.raw(size), combining, emitter.raw(argument.count)]
     words = lowering.words_of(values)
+    dispatch(lowering, thunk(module, function), words, len(values), turns, work, rows)
+
+
+def dispatch(
+    lowering: Any,
+    function: ir.Function,
+    words: ir.Value,
+    count: int,
+    turns: Ix,
+    work: Ix,
+    rows: Sequence[ir.Value] = (),
+) -> None:
+    """Have the pool call ``function(words, begin, end)`` for all turns; four of ``rows`` for each of the ``count`` words that chunks have of their own."""
+    emitter = lowering.emitter
     table = stored(emitter, rows)
-    words_function = thunk(module, function)
-    kind = ir.FunctionType(ir.VoidType(), [words_function.type, POINTER, I64, I64, I64, POINTER, I64])
-    dispatch = declared(module, DISPATCH, kind)
-    dispatch_arguments = [words_function, words, ir.Constant(I64, len(values)), emitter.raw(turns), emitter.raw(work)]
-    emitter.builder.call(dispatch, [*dispatch_arguments, table, ir.Constant(I64, len(rows) // 4)])
+    kind = ir.FunctionType(ir.VoidType(), [function.type, POINTER, I64, I64, I64, POINTER, I64])
+    dispatched = declared(lowering.module, DISPATCH, kind)
+    arguments = [function, words, ir.Constant(I64, count), emitter.raw(turns), emitter.raw(work)]
+    emitter.builder.call(dispatched, [*arguments, table, ir.Constant(I64, len(rows) // 4)])
 
 
 def stored(emitter: Emitter, words: Sequence[ir.Value]) -> ir.Value:
@@ -91,7 +105,7 @@ def thunk(module: ir.Module, function: ir.Function) -> ir.Function:
     name = f"{function.name}_words"
     if name in module.globals:
         return module.globals[name]
-    caller = ir.Function(module, _THUNK_TYPE, name)
+    caller = ir.Function(module, WORDS_TYPE, name)
     caller.linkage = "internal"
     make_cold(caller)
     builder = ir.IRBuilder(caller.append_basic_block())

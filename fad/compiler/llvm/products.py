@@ -11,11 +11,12 @@ import sys
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
+import numpy as np
 
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I32, I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.library_calls import product_symbol
-from fad.compiler.llvm.parallel import GRAIN, Argument, call_kernel
+from fad.compiler.llvm.parallel import GRAIN, WORDS_TYPE, Argument, call_kernel, dispatch
 from fad.compiler.llvm.parts import make_cold
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
@@ -31,6 +32,9 @@ _LOW_FIRST = sys.byteorder == "little"
 """Whether the address of an integer of 64 bits is that of its low 32 bits too, which is all that some libraries read."""
 _COPY = 12
 """The work of copying an element, where a product of two numbers is one."""
+
+
+_NORMAL, _TRANSPOSED = [ir.Constant(POINTER.pointee, ord(letter)) for letter in "NT"]
 
 
 class _Product(NamedTuple):
@@ -67,21 +71,108 @@ def _product_of(equation: Equation) -> _Product:
 
 
 def write_product(lowering: Any, equation: Equation) -> None:
-    """Write the product as a function of its own and call it."""
+    """Write the call of what does the product."""
     out = lowering.elements.storage[equation.outputs[0]]
     if 0 in out.shape:
         return
     product = _product_of(equation)
     places = [*[lowering.place(a) for a in equation.inputs], out]
-    shapes = [*product[2:], *[p.shape for p in places]]
-    key = (product.left, product.right, lowering.canonical.encode(shapes), *[p.skip for p in places], out.dtype)
-    function = lowering.shared_function(key, lambda: _function(lowering, product, places))
     lowering.libraries.add("products")
-    _call(lowering, function, product, [Argument(p.pointer) for p in places])
+    (_call_for_blocks if all(n == 1 for n in product.batch) else _call_for_batch)(lowering, product, places)
 
 
-def _function(lowering: Any, product: _Product, places: list[Memory]) -> ir.Function:
-    """The function of a product, for equal ones of a segment."""
+def _call_for_blocks(lowering: Any, product: _Product, places: list[Memory]) -> None:
+    """Call the function that all products of two matrices share."""
+    emitter, dtype = lowering.emitter, places[0].dtype
+    rows, columns, inner = _sizes(emitter, product)
+    turns = _blocks(emitter, emitter.larger(rows, columns))[0]
+    # BLAS copies both matrices first, and a block of a few rows the whole other one again.
+    pairs = ((rows, inner), (inner, columns), (rows, columns))
+    copied = functools.reduce(emitter.add, [emitter.multiply(x, y) for x, y in pairs])
+    work = emitter.multiply(emitter.multiply(rows, columns), inner)
+    work, _ = emitter.divide(emitter.add(work, emitter.multiply(copied, _COPY)), 2)
+    function = lowering.shared_function(
+        ("product", dtype), lambda: _for_blocks(lowering, places[0].pointer.type, dtype)
+    )
+    words = lowering.words_of([*[p.pointer for p in places], _written_sizes(emitter, product)])
+    if isinstance(work, int) and work < 2 * GRAIN:
+        emitter.builder.call(function, [words, ir.Constant(I64, 0), emitter.raw(turns)])
+    else:
+        dispatch(lowering, function, words, len(places) + 1, turns, work)
+
+
+def _written_sizes(emitter: Emitter, product: _Product) -> ir.Value:
+    """Rows, columns, how many are contracted; the steps of both matrices, and whether it is their free axis that has them. They are the same in all loops."""
+    matrices = ((product.x_shape, product.left), (product.y_shape, product.right))
+    steps = [_at_least_one(_leading(emitter, shape, matrix)) for shape, matrix in matrices]
+    sizes = [*_sizes(emitter, product), *steps, int(product.left.free_is_slow), int(product.right.free_is_slow)]
+    place, builder = emitter.small_array(np.dtype(np.int64), len(sizes)), emitter.scopes[0].builder
+    for number, size in enumerate(sizes):
+        builder.store(emitter.raw(size), builder.gep(place, [ir.Constant(I64, number)]))
+    return place
+
+
+def _for_blocks(lowering: Any, kind: ir.Type, dtype: np.dtype) -> ir.Function:
+    """The function of all products of two matrices: one gemm for the rows, or the columns if there are more of them, in blocks."""
+    function = ir.Function(lowering.module, WORDS_TYPE, lowering.module.get_unique_name(f"product{dtype.itemsize}"))
+    function.linkage = "internal"
+    make_cold(function)
+    emitter = Emitter(function, function.args[0], {})
+    builder = emitter.builder
+
+    def words(address: ir.Value, count: int) -> list[ir.Value]:
+        return [builder.load(builder.gep(address, [ir.Constant(I64, k)])) for k in range(count)]
+
+    *pointers, sizes = words(builder.bitcast(function.args[0], I64.as_pointer()), 4)
+    first, second, result = [builder.inttoptr(p, kind) for p in pointers]
+    numbers = [Index(n, 0) for n in words(builder.inttoptr(sizes, I64.as_pointer()), 7)]
+    rows, columns, inner, left, right, *slow = numbers
+    left_is_slow, right_is_slow = [builder.trunc(n.value, ir.IntType(1)) for n in slow]
+
+    def choose(condition: ir.Value, x: Ix, y: Ix) -> Ix:
+        return Index(builder.select(condition, emitter.raw(x), emitter.raw(y)), 0)
+
+    by_rows = builder.icmp_signed(">=", rows.value, columns.value)
+    extent = emitter.larger(rows, columns)
+    _, size = _blocks(emitter, extent)
+    start = emitter.smaller(emitter.multiply(Index(function.args[1], 0), size), extent)
+    stop = emitter.smaller(emitter.multiply(Index(function.args[2], 0), size), extent)
+    count = emitter.subtract(stop, start)
+    first = _moved(emitter, first, choose(by_rows, emitter.multiply(start, choose(left_is_slow, left, 1)), 0))
+    second = _moved(emitter, second, choose(by_rows, 0, emitter.multiply(start, choose(right_is_slow, right, 1))))
+    result = _moved(emitter, result, choose(by_rows, emitter.multiply(start, columns), start))
+    here = (choose(by_rows, count, rows), choose(by_rows, columns, count), inner)
+    letters = builder.select(left_is_slow, _NORMAL, _TRANSPOSED), builder.select(right_is_slow, _TRANSPOSED, _NORMAL)
+    is_any = builder.zext(builder.icmp_signed(">", emitter.raw(count), ir.Constant(I64, 0)), I64)
+    with emitter.choice(is_any, 2) as enter:
+        with enter(0):
+            pass
+        with enter(1):
+            _gemm(emitter, dtype, letters, (left, right, columns), (first, second, result), here)
+    emitter.finish()
+    return function
+
+
+def _call_for_batch(lowering: Any, product: _Product, places: list[Memory]) -> None:
+    """Call a function of the product's own, which equal ones of a segment share."""
+    shapes = [*product[2:], *[p.shape for p in places]]
+    key = (
+        product.left,
+        product.right,
+        lowering.canonical.encode(shapes),
+        *[p.skip for p in places],
+        places[0].dtype,
+    )
+    function = lowering.shared_function(key, lambda: _for_batch(lowering, product, places))
+    emitter = lowering.emitter
+    sizes = [emitter.product(shape) for shape in (product.rows, product.columns, product.inner, product.batch)]
+    work, _ = emitter.divide(functools.reduce(emitter.multiply, sizes), 2)
+    is_short = isinstance(work, int) and work < 2 * GRAIN
+    call_kernel(lowering, function, [Argument(p.pointer) for p in places], sizes[-1], work, not is_short)
+
+
+def _for_batch(lowering: Any, product: _Product, places: list[Memory]) -> ir.Function:
+    """One gemm for each of the matrices ``begin`` to ``end``."""
     kind = places[0].pointer.type
     name = lowering.module.get_unique_name(f"{lowering.name}_product")
     function_type = ir.FunctionType(ir.VoidType(), [kind, kind, kind, lowering.sizes.type, I64, I64])
@@ -91,31 +182,9 @@ def _function(lowering: Any, product: _Product, places: list[Memory]) -> ir.Func
     emitter = Emitter(function, function.args[3], lowering.canonical.symbols)
     begin, end = Index(function.args[4], 0), Index(function.args[5], 0)
     arrays = [p._replace(pointer=a, floor=0) for p, a in zip(places, function.args, strict=False)]
-    if all(n == 1 for n in product.batch):
-        _write_blocks(emitter, product, arrays, begin, end)
-    else:
-        _write_batch(emitter, product, arrays, begin, end)
+    _write_batch(emitter, product, arrays, begin, end)
     emitter.finish()
     return function
-
-
-def _call(lowering: Any, function: ir.Function, product: _Product, arguments: list[Argument]) -> None:
-    emitter = lowering.emitter
-    rows, columns, inner, batch = (
-        emitter.product(shape) for shape in (product.rows, product.columns, product.inner, product.batch)
-    )
-    turns = batch
-    if all(n == 1 for n in product.batch):
-        turns = _blocks(emitter, emitter.larger(rows, columns))[0]
-    work = emitter.multiply(emitter.multiply(emitter.multiply(rows, columns), inner), batch)
-    if turns is not batch:
-        # BLAS copies both matrices first, and a block of a few rows the whole other one again.
-        pairs = ((rows, inner), (inner, columns), (rows, columns))
-        copied = functools.reduce(emitter.add, [emitter.multiply(x, y) for x, y in pairs])
-        work = emitter.add(work, emitter.multiply(copied, _COPY))
-    work, _ = emitter.divide(work, 2)
-    is_short = isinstance(work, int) and work < 2 * GRAIN
-    call_kernel(lowering, function, arguments, turns, work, not is_short)
 
 
 def _blocks(emitter: Emitter, extent: Ix) -> tuple[Ix, Ix]:
@@ -132,58 +201,35 @@ def _sizes(emitter: Emitter, product: _Product) -> tuple[Ix, Ix, Ix]:
     return emitter.product(product.rows), emitter.product(product.columns), emitter.product(product.inner)
 
 
-def _write_blocks(emitter: Emitter, product: _Product, arrays: list[Memory], begin: Index, end: Index) -> None:
-    """One gemm for the rows, or the columns if there are more of them, in blocks ``begin`` to ``end``."""
-    rows, columns, inner = _sizes(emitter, product)
-    builder = emitter.builder
-    by_rows = builder.icmp_signed(">=", emitter.raw(rows), emitter.raw(columns))
-    extent = emitter.larger(rows, columns)
-    _, size = _blocks(emitter, extent)
-    start = emitter.smaller(emitter.multiply(begin, size), extent)
-    count = emitter.subtract(emitter.smaller(emitter.multiply(end, size), extent), start)
-
-    def choose(x: Ix, y: Ix) -> Ix:
-        return Index(builder.select(by_rows, emitter.raw(x), emitter.raw(y)), 0)
-
-    left_step = _leading(emitter, product.x_shape, product.left) if product.left.free_is_slow else 1
-    right_step = _leading(emitter, product.y_shape, product.right) if product.right.free_is_slow else 1
-    first = _moved(emitter, arrays[0], choose(emitter.multiply(start, left_step), 0))
-    second = _moved(emitter, arrays[1], choose(0, emitter.multiply(start, right_step)))
-    result = _moved(emitter, arrays[2], choose(emitter.multiply(start, columns), start))
-    with emitter.choice(
-        builder.zext(builder.icmp_signed(">", emitter.raw(count), ir.Constant(I64, 0)), I64), 2
-    ) as enter:
-        with enter(0):
-            pass
-        with enter(1):
-            sizes = (choose(count, rows), choose(columns, count), inner)
-            _gemm(emitter, product, arrays[0].dtype, (first, second, result), sizes, columns)
-
-
 def _write_batch(emitter: Emitter, product: _Product, arrays: list[Memory], begin: Index, end: Index) -> None:
-    """One gemm for each of the matrices ``begin`` to ``end``."""
     rows, columns, inner = _sizes(emitter, product)
+    left, right = product.left, product.right
+    steps = [
+        _at_least_one(_leading(emitter, *operand)) for operand in ((product.x_shape, left), (product.y_shape, right))
+    ]
+    letters = _NORMAL if left.free_is_slow else _TRANSPOSED, _TRANSPOSED if right.free_is_slow else _NORMAL
     with emitter.loop(begin, end, plain=True) as number:
         index: list[Ix] = []
         rest: Ix = number
         for n in reversed(product.batch):
             rest, i = emitter.divide(rest, emitter.size(n))
             index.insert(0, 0 if n == 1 else i)
-        first = _matrix_address(emitter, arrays[0], product.left, index)
-        second = _matrix_address(emitter, arrays[1], product.right, index)
-        result = _moved(emitter, arrays[2], emitter.multiply(number, emitter.multiply(rows, columns)))
-        _gemm(emitter, product, arrays[0].dtype, (first, second, result), (rows, columns, inner), columns)
+        first = _matrix_address(emitter, arrays[0], left, index)
+        second = _matrix_address(emitter, arrays[1], right, index)
+        result = _moved(emitter, arrays[2].pointer, emitter.multiply(number, emitter.multiply(rows, columns)))
+        pointers = (first, second, result)
+        _gemm(emitter, arrays[0].dtype, letters, (steps[0], steps[1], columns), pointers, (rows, columns, inner))
 
 
-def _moved(emitter: Emitter, place: Memory, offset: Ix) -> ir.Value:
-    return emitter.builder.gep(place.pointer, [emitter.raw(offset)], inbounds=True)
+def _moved(emitter: Emitter, pointer: ir.Value, offset: Ix) -> ir.Value:
+    return emitter.builder.gep(pointer, [emitter.raw(offset)], inbounds=True)
 
 
 def _matrix_address(emitter: Emitter, place: Memory, matrix: Matrix, index: list[Ix]) -> ir.Value:
     offset: Ix = 0
     for axis, i in zip(matrix.batch, index, strict=True):
         offset = emitter.add(offset, emitter.multiply(i, emitter.product(place.shape[axis + 1 :])))
-    return _moved(emitter, place, offset)
+    return _moved(emitter, place.pointer, offset)
 
 
 def _leading(emitter: Emitter, shape: tuple[int, ...], matrix: Matrix) -> Ix:
@@ -196,25 +242,16 @@ def _leading(emitter: Emitter, shape: tuple[int, ...], matrix: Matrix) -> Ix:
 
 def _gemm(
     emitter: Emitter,
-    product: _Product,
-    dtype: Any,
+    dtype: np.dtype,
+    letters: tuple[ir.Value, ir.Value],
+    steps: tuple[Ix, Ix, Ix],
     pointers: tuple[ir.Value, ir.Value, ir.Value],
     sizes: tuple[Ix, Ix, Ix],
-    stride: Ix,
 ) -> None:
     """Call gemm. BLAS counts in columns, so it computes the transposed product of the transposed operands."""
-    (first, second, result), (rows, columns, inner) = pointers, sizes
-    left, right = product.left, product.right
-    numbers = (
-        columns,
-        rows,
-        inner,
-        _at_least_one(_leading(emitter, product.y_shape, right)),
-        _at_least_one(_leading(emitter, product.x_shape, left)),
-        stride,
-    )
-    letters = [_letter("T" if right.free_is_slow else "N"), _letter("N" if left.free_is_slow else "T")]
-    arguments = [*letters, *[emitter.raw(n) for n in numbers], second, first, result]
+    (first, second, result), (left, right, stride), (rows, columns, inner) = pointers, steps, sizes
+    numbers = [emitter.raw(n) for n in (columns, rows, inner, right, left, stride)]
+    arguments = [letters[1], letters[0], *numbers, second, first, result]
     module = emitter.function.module
     name = f"gemm{dtype.itemsize}"
     kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
@@ -244,7 +281,3 @@ def _by_values(module: ir.Module, name: str, kind: ir.FunctionType, dtype: Any) 
 
 def _at_least_one(n: Ix) -> Ix:
     return max(n, 1) if isinstance(n, int) else n
-
-
-def _letter(letter: str) -> ir.Value:
-    return ir.Constant(POINTER.pointee, ord(letter))
