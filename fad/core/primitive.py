@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from fad.core.avals import aval_of
 from fad.core.errors import FadError, NonDifferentiableError
 from fad.core.trace import CURRENT, Tracer
 
-__all__ = ["REGISTRY", "BinaryPrimitive", "Primitive", "UnaryPrimitive", "linear", "no_rule"]
+__all__ = ["REGISTRY", "BinaryPrimitive", "FixedPrimitive", "Primitive", "UnaryPrimitive", "linear", "no_rule"]
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -199,6 +200,12 @@ class UnaryPrimitive(Primitive):
     __slots__ = ("pull_first",)
 
     pull_first: Callable[[Any, Any], tuple[Any, ...] | None]
+    params = MappingProxyType({})
+
+    @property
+    def general(self) -> Primitive:
+        """The operation itself, as of a :class:`FixedPrimitive`."""
+        return self
 
     def bind(self, x: Any) -> Any:  # type: ignore[override]
         """Hand the argument to the current trace."""
@@ -217,10 +224,46 @@ class BinaryPrimitive(Primitive):
     pull_second: Callable[[Any, Any, Any], tuple[Any, ...] | None]
     pull_both: Callable[[Any, Any, Any], tuple[Any, ...] | None]
     reads: tuple[tuple[bool, ...], ...]
+    params = MappingProxyType({})
+
+    @property
+    def general(self) -> Primitive:
+        """The operation itself, as of a :class:`FixedPrimitive`."""
+        return self
 
     def bind(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         """Hand the arguments to the current trace."""
         return CURRENT.get().binary(self, x, y)
+
+
+class FixedPrimitive:
+    """An operation on one or two arguments with its parameters fixed, so that it can take the traces' doors for those (``unary``, ``binary``).
+
+    Parameters
+    ----------
+    general : Primitive
+        The operation.
+    params : dict
+        Its parameters.
+    host_impl : callable
+        What it computes with these parameters from NumPy's arrays.
+    pull_first, pull_second, pull_both : callable
+        As those of :class:`UnaryPrimitive` and :class:`BinaryPrimitive`; the general ``pullback_from`` should be made of them.
+    """
+
+    __slots__ = ("general", "host_impl", "params", "pull_both", "pull_first", "pull_second")
+
+    def __init__(
+        self,
+        general: Primitive,
+        params: dict[str, Any],
+        host_impl: Callable[..., Any],
+        pull_first: Callable[..., tuple[Any, ...]],
+        pull_second: Callable[..., tuple[Any, ...]] | None = None,
+        pull_both: Callable[..., tuple[Any, ...]] | None = None,
+    ):
+        self.general, self.params, self.host_impl = general, params, host_impl
+        self.pull_first, self.pull_second, self.pull_both = pull_first, pull_second, pull_both
 
 
 def _lookup(name: str) -> Primitive:

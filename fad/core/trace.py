@@ -138,17 +138,17 @@ class Trace:
         raise NotImplementedError
 
     def unary(self, primitive: Any, x: Any) -> Any:
-        """Interpret an operation on one argument, without parameters: ``process`` for elementwise operations, which is most calls.
+        """Interpret an operation on one argument, whose parameters are fixed if it has any: ``process`` for most calls.
 
         A trace may have a shorter way, and has to do what ``process`` does.
         """
         trace = self.base if self.follows_data and not isinstance(x, Tracer) else self
-        return trace.process(primitive, (x,), {})
+        return trace.process(primitive.general, (x,), {**primitive.params})
 
     def binary(self, primitive: Any, x: Any, y: Any) -> Any:
-        """Interpret an operation on two arguments, without parameters."""
+        """Interpret an operation on two arguments, whose parameters are fixed if it has any."""
         trace = self.base if self.follows_data and not isinstance(x, Tracer) and not isinstance(y, Tracer) else self
-        return trace.process(primitive, (x, y), {})
+        return trace.process(primitive.general, (x, y), {**primitive.params})
 
     def describe(self) -> str:
         """The transform and the function it ran, for messages."""
@@ -322,24 +322,30 @@ class EvalTrace(Trace):
     def unary(self, primitive: Any, x: Any) -> Any:
         """Interpret an operation on one argument."""
         if type(x) not in _HOST_TYPES:
-            return _evaluate_other(primitive, (x,), {})
+            return _evaluate_other(primitive.general, (x,), primitive.params)
         try:
             return primitive.host_impl(x)
         except FadError:
             raise
         except Exception as error:
-            raise _explained(primitive, (x,), {}, error) from error
+            explained = _explained(primitive.general, (x,), primitive.params, error)
+            if explained is error:
+                raise
+            raise explained from error
 
     def binary(self, primitive: Any, x: Any, y: Any) -> Any:
         """Interpret an operation on two arguments."""
         if type(x) not in _HOST_TYPES or type(y) not in _HOST_TYPES:
-            return _evaluate_other(primitive, (x, y), {})
+            return _evaluate_other(primitive.general, (x, y), primitive.params)
         try:
             return primitive.host_impl(x, y)
         except FadError:
             raise
         except Exception as error:
-            raise _explained(primitive, (x, y), {}, error) from error
+            explained = _explained(primitive.general, (x, y), primitive.params, error)
+            if explained is error:
+                raise
+            raise explained from error
 
 
 _HOST_TYPES = frozenset(

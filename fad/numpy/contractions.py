@@ -12,11 +12,11 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import aval_of, canonical_dtype, dtype_of, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, ImmutableArrayError, ShapeError
-from fad.core.trace import Tracer
+from fad.core.trace import CURRENT, Tracer
 from fad.numpy.conversion import axis_number, axis_numbers, operand, operands, promoted
 from fad.numpy.einsum_plans import parse_subscripts, run_plan, subscripts_of_lists
 from fad.primitives.arithmetic import conj_if_complex, multiply
-from fad.primitives.contraction import dot_general_p, require_numbers
+from fad.primitives.contraction import dot_general_p, fixed_product, require_numbers
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import convert, move_axis, permute, reduce_sum, reshape
 
@@ -77,10 +77,8 @@ def matmul_operands(x: Any, y: Any, function: str = "matmul") -> Any:
     """The matrix product of two operands."""
     x_shape, y_shape = shape_of(x), shape_of(y)
     x_ndim, y_ndim = len(x_shape), len(y_shape)
-    if x_ndim == 2 and 1 <= y_ndim <= 2:
-        return dot_general_p.bind(x, y, contract=_LAST_FIRST, batch=_NONE)
-    if x_ndim == 1 and 1 <= y_ndim <= 2:
-        return dot_general_p.bind(x, y, contract=_FIRST_FIRST, batch=_NONE)
+    if 1 <= x_ndim <= 2 and 1 <= y_ndim <= 2:
+        return CURRENT.get().binary(fixed_product(x_ndim, y_ndim, _FIRST_FIRST if x_ndim == 1 else _LAST_FIRST), x, y)
     if x_ndim == 0 or y_ndim == 0:
         raise ShapeError(
             f"{function} needs arrays with at least one axis, got shapes {x_shape} and {y_shape}; use * to scale by a number"

@@ -15,11 +15,12 @@ import numpy as np
 
 from fad.core.avals import ShapedArray, dtype_of, is_bfloat16, result_dtype, shape_of, weak_operand
 from fad.core.errors import DTypeError, ShapeError
-from fad.core.primitive import Primitive
+from fad.core.primitive import FixedPrimitive, Primitive
 from fad.core.samples import b1, c64, c128, case, f32, f64, i64
+from fad.core.trace import CURRENT
 from fad.primitives.structural import broadcast_to, convert, inverse_permutation, move_axis, permute
 
-__all__ = ["dot_general", "dot_general_p", "mapped_front", "require_numbers"]
+__all__ = ["dot_general", "dot_general_p", "fixed_product", "mapped_front", "require_numbers"]
 
 Axes = tuple[int, ...]
 AxisPairs = tuple[Axes, Axes]
@@ -127,15 +128,19 @@ def _shape(x: ShapedArray, y: ShapedArray, *, contract: AxisPairs, batch: AxisPa
 class _Transpose:
     """How to form one cotangent: which factor comes first, along which axes they are multiplied, how the result is permuted."""
 
-    __slots__ = ("batch", "cotangent_first", "contract", "order")
+    __slots__ = ("cotangent_first", "order", "product", "what")
 
-    def __init__(self, cotangent_first: bool, contract: AxisPairs, batch: AxisPairs, order: Axes | None):
-        self.cotangent_first, self.contract, self.batch, self.order = cotangent_first, contract, batch, order
+    def __init__(self, cotangent_first: bool, what: tuple[int, int, AxisPairs, AxisPairs], order: Axes | None):
+        self.cotangent_first, self.what, self.order = cotangent_first, what, order
+        self.product: FixedPrimitive | None = None
 
-    def __call__(self, cotangent: Any, other: Any) -> Any:
+    def __call__(self, cotangent: Any, other: Any, dtype: np.dtype) -> Any:
+        product = self.product
+        if product is None:  # made late: the transposes of a transpose come back to where they started
+            product = self.product = fixed_product(*self.what)
         first, second = (cotangent, other) if self.cotangent_first else (other, cotangent)
-        product = dot_general_p.bind(first, second, contract=self.contract, batch=self.batch)
-        return product if self.order is None else permute(product, self.order)
+        found = CURRENT.get().binary(product, first, second)
+        return convert(found if self.order is None else permute(found, self.order), dtype)
 
 
 @lru_cache(maxsize=4096)
@@ -147,21 +152,28 @@ def _transposes(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs)
     x_places = tuple(range(len(lead), len(lead) + len(x_free)))
     y_places = tuple(range(len(lead) + len(x_free), len(lead) + len(x_free) + len(y_free)))
     return (
-        _transpose(x_free, batch[0], contract[0], (lead, batch[1]), (y_places, y_free), contract[1]),
-        _transpose(y_free, batch[1], contract[1], (lead, batch[0]), (x_places, x_free), contract[0]),
+        _transpose(y_ndim, x_free, batch[0], contract[0], (lead, batch[1]), (y_places, y_free), contract[1]),
+        _transpose(x_ndim, y_free, batch[1], contract[1], (lead, batch[0]), (x_places, x_free), contract[0]),
     )
 
 
 def _transpose(
-    free: Axes, batch: Axes, contracted: Axes, shared: AxisPairs, inner: AxisPairs, other_contracted: Axes
+    other_ndim: int,
+    free: Axes,
+    batch: Axes,
+    contracted: Axes,
+    shared: AxisPairs,
+    inner: AxisPairs,
+    other_contracted: Axes,
 ) -> _Transpose:
+    ndim = len(shared[0]) + len(free) + len(inner[0])
     # The other factor's contracted axes survive in ascending order; each belongs to one contracted axis of ours.
     partner = tuple(contracted[other_contracted.index(a)] for a in sorted(other_contracted))
     direct, swapped = (*batch, *free, *partner), (*batch, *partner, *free)
     if swapped == tuple(range(len(swapped))):
-        return _Transpose(False, (inner[1], inner[0]), (shared[1], shared[0]), None)
+        return _Transpose(False, (other_ndim, ndim, (inner[1], inner[0]), (shared[1], shared[0])), None)
     order = inverse_permutation(direct)
-    return _Transpose(True, inner, shared, None if order == tuple(range(len(order))) else order)
+    return _Transpose(True, (ndim, other_ndim, inner, shared), None if order == tuple(range(len(order))) else order)
 
 
 def _vjp(x: Any, y: Any, **params: Any) -> Any:
@@ -171,19 +183,38 @@ def _vjp(x: Any, y: Any, **params: Any) -> Any:
 
 def _pullback_from(out: Any, primals: Sequence[Any], active: Axes, params: dict[str, Any]) -> tuple[Any, ...]:
     x, y = primals
-    rules = _transposes(len(shape_of(x)), len(shape_of(y)), params["contract"], params["batch"])
+    fixed = fixed_product(len(shape_of(x)), len(shape_of(y)), params["contract"], params["batch"])
     if len(active) == 2:
-        return _pull_both, rules, x, y
-    (k,) = active
-    return _pull_one, rules[k], primals[1 - k], dtype_of(primals[k])
+        return fixed.pull_both(out, x, y)
+    return (fixed.pull_second if active[0] else fixed.pull_first)(out, x, y)
 
 
-def _pull_one(cotangent: Any, rule: _Transpose, other: Any, dtype: np.dtype) -> Any:
-    return convert(rule(cotangent, other), dtype)
+def _pull_both(cotangent: Any, rules: tuple[_Transpose, _Transpose], x: Any, y: Any) -> tuple[Any, Any]:
+    return rules[0](cotangent, y, dtype_of(x)), rules[1](cotangent, x, dtype_of(y))
 
 
-def _pull_both(cotangent: Any, rules: tuple[_Transpose, _Transpose], x: Any, y: Any) -> list[Any]:
-    return [_pull_one(cotangent, rules[0], y, dtype_of(x)), _pull_one(cotangent, rules[1], x, dtype_of(y))]
+@lru_cache(maxsize=4096)
+def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs = _NONE) -> FixedPrimitive:
+    """:func:`dot_general` of arguments of these ranks, for the door of operations on two arguments."""
+    compute = _compute_plan(x_ndim, y_ndim, contract, batch)
+    rules = _transposes(x_ndim, y_ndim, contract, batch)
+
+    def product(x: Any, y: Any) -> Any:
+        try:
+            if x.dtype.itemsize > 2 < y.dtype.itemsize:
+                return compute(np, x, y)
+        except AttributeError:  # a Python scalar
+            pass
+        return _impl(np, x, y, contract=contract, batch=batch)
+
+    return FixedPrimitive(
+        dot_general_p,
+        {"contract": contract, "batch": batch},
+        product,
+        lambda out, x, y: (rules[0], y, dtype_of(x)),
+        lambda out, x, y: (rules[1], x, dtype_of(y)),
+        lambda out, x, y: (_pull_both, rules, x, y),
+    )
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:

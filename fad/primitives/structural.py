@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, dtype_of, is_bfloat16, is_complex, is_inexact, shape_of
 from fad.core.errors import DTypeError, ShapeError
-from fad.core.primitive import Primitive, linear
+from fad.core.primitive import FixedPrimitive, Primitive, linear
 from fad.core.samples import Named, b1, c128, case, f32, f64, i64
 from fad.core.trace import CURRENT, EVAL
 
@@ -100,7 +100,7 @@ reshape_p = linear_unary(
     impl=lambda xp, x, *, shape: x.reshape(shape) if type(x) is np.ndarray else xp.reshape(x, shape),
     shape=_reshape_shape,
     transpose=lambda ct, aval, *, shape: reshape(ct, aval.shape),
-    pullback_from=lambda out, primals, active, params: (view, shape_of(primals[0])),
+    pullback_from=lambda out, primals, active, params: _pull_view(out, primals[0]),
     batch=lambda size, x, *, shape: reshape(x, (size, *shape)),
     kernel="reshape",
     samples=[
@@ -117,7 +117,16 @@ reshape_p = linear_unary(
 
 def reshape(x: Any, shape: tuple[int, ...]) -> Any:
     """``x`` with another shape, elements in C order; no operation where the shape is that already."""
-    return x if shape_of(x) == shape else reshape_p.bind(x, shape=shape)
+    return x if shape_of(x) == shape else CURRENT.get().unary(_reshape_to(shape), x)
+
+
+def _pull_view(out: Any, x: Any) -> tuple[Any, ...]:
+    return view, shape_of(x)
+
+
+@lru_cache(maxsize=4096)
+def _reshape_to(shape: tuple[int, ...]) -> FixedPrimitive:
+    return FixedPrimitive(reshape_p, {"shape": shape}, partial(reshape_p.host_impl, shape=shape), _pull_view)
 
 
 def view(x: Any, shape: tuple[int, ...]) -> Any:
@@ -272,7 +281,7 @@ reduce_sum_p = linear_unary(
     impl=_sum_impl,
     shape=_sum_shape,
     transpose=lambda ct, aval, *, axes: _spread(ct, aval.shape, axes),
-    pullback_from=lambda out, primals, active, params: (_spread, shape_of(primals[0]), params["axes"]),
+    pullback_from=lambda out, primals, active, params: _sum_over(params["axes"]).pull_first(out, primals[0]),
     batch=lambda size, x, *, axes: reduce_sum(x, tuple(a + 1 for a in axes)),
     kernel="reduce_sum",
     samples=[
@@ -290,7 +299,17 @@ reduce_sum_p = linear_unary(
 
 def reduce_sum(x: Any, axes: tuple[int, ...]) -> Any:
     """Sum over the given non-negative axes, in the dtype of ``x``."""
-    return reduce_sum_p.bind(x, axes=axes) if axes else x
+    return CURRENT.get().unary(_sum_over(axes), x) if axes else x
+
+
+@lru_cache(maxsize=4096)
+def _sum_over(axes: tuple[int, ...]) -> FixedPrimitive:
+    return FixedPrimitive(
+        reduce_sum_p,
+        {"axes": axes},
+        partial(reduce_sum_p.host_impl, axes=axes),
+        lambda out, x: (_spread, shape_of(x), axes),
+    )
 
 
 def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:

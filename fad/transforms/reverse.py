@@ -110,7 +110,14 @@ class VJPTrace(Trace):
         primal = x.primal
         out = self.parent.unary(primitive, primal)
         pull = primitive.pull_first(out, primal)
-        return out if pull is None else self.recorded(out, pull, x.index)
+        if pull is None:
+            return out
+        # What `recorded` does.
+        tracer = _new(VJPTracer)
+        tracer.interpreter, tracer.primal, tracer.index = self, out, len(self.tape)
+        self.tape.append(pull)
+        self.sources.append(x.index)
+        return tracer
 
     def binary(self, primitive: Any, x: Any, y: Any) -> Any:
         """Interpret an operation on two arguments."""
@@ -130,7 +137,14 @@ class VJPTrace(Trace):
             pull = primitive.pull_second(out, x, y)
         else:
             return Trace.binary(self, primitive, x, y)
-        return out if pull is None else self.recorded(out, pull, source)
+        if pull is None:
+            return out
+        # What `recorded` does.
+        tracer = _new(VJPTracer)
+        tracer.interpreter, tracer.primal, tracer.index = self, out, len(self.tape)
+        self.tape.append(pull)
+        self.sources.append(source)
+        return tracer
 
     def separated(self, args: Any) -> tuple[Sequence[Any], tuple[int, ...], tuple[int, ...]]:
         """Primals of the arguments; positions and tape indices of those that are this trace's own.
