@@ -26,7 +26,7 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
 
     To be called by the method of an operator, which tells for which operand it has found a reference count of ``LONE``.
     """
-    if not ((left_alone and _bytes(left) >= _LARGE) or (right_alone and _bytes(right) >= _LARGE)):
+    if _bytes(left if left_alone else right) < _LARGE and not (left_alone and right_alone and _bytes(right) >= _LARGE):
         return None
     caller = sys._getframe(2)
     temporary = operand_temporaries(caller.f_code, caller.f_lasti)

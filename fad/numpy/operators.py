@@ -11,6 +11,7 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
+from fad.core.primitive import BinaryPrimitive
 from fad.core.temporaries import LONE
 from fad.core.trace import CURRENT, EVAL, Tracer
 from fad.numpy.contractions import matmul_operands
@@ -19,6 +20,7 @@ from fad.numpy.in_place import into_temporary
 from fad.numpy.indexing import iterate
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.object_arrays import Element, check_stays_real
+from fad.transforms.reverse import VJPTracer
 
 __all__ = ["install"]
 
@@ -48,11 +50,15 @@ def _other(function: str, own: Any, value: Any) -> Any:
 def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """An operator and its reflection. These are the hottest lines of eager code, so nothing is factored out of them."""
     primitive, lone = getattr(bind, "__self__", None), LONE if symbol in _IN_PLACE else 0
+    direct = isinstance(primitive, BinaryPrimitive)  # spares the call of its `bind`
 
     def forward(self: Any, other: Any) -> Any:
-        if (_references(self) == lone or _references(other) == lone) and (
-            out := into_temporary(_references(self) == lone, _references(other) == lone, primitive, self, other)
-        ) is not None:
+        if (
+            lone
+            and (_references(self) == lone or _references(other) == lone)
+            and (out := into_temporary(_references(self) == lone, _references(other) == lone, primitive, self, other))
+            is not None
+        ):
             return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
@@ -65,21 +71,25 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
         elif kind is _ndarray:
             if other.dtype.kind not in "fiubc" or CURRENT.get() is not EVAL:
                 other = operand(other, symbol)
-        elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
+        elif not (kind is VJPTracer or kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)
             if other is NotImplemented:
                 return other
-        out = bind(own, other)
-        if type(out) is _ndarray:
+        out = CURRENT.get().binary(primitive, own, other) if direct else bind(own, other)
+        kind = type(out)
+        if kind is _ndarray:
             array = _new(Array)
             array._buffer = out
             return array
-        return out if isinstance(out, Tracer) else wrap(out)
+        return out if kind is VJPTracer or isinstance(out, Tracer) else wrap(out)
 
     def reflected(self: Any, other: Any) -> Any:
-        if (_references(self) == lone or _references(other) == lone) and (
-            out := into_temporary(_references(other) == lone, _references(self) == lone, primitive, other, self)
-        ) is not None:
+        if (
+            lone
+            and (_references(self) == lone or _references(other) == lone)
+            and (out := into_temporary(_references(other) == lone, _references(self) == lone, primitive, other, self))
+            is not None
+        ):
             return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
@@ -90,8 +100,13 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             other = _other(symbol, own, other)
             if other is NotImplemented:
                 return other
-        out = bind(other, own)
-        return out if isinstance(out, Tracer) else wrap(out)
+        out = CURRENT.get().binary(primitive, other, own) if direct else bind(other, own)
+        kind = type(out)
+        if kind is _ndarray:
+            array = _new(Array)
+            array._buffer = out
+            return array
+        return out if kind is VJPTracer or isinstance(out, Tracer) else wrap(out)
 
     return forward, reflected
 

@@ -13,6 +13,7 @@ from fad.numpy import ufunc_composites, ufunc_methods
 from fad.numpy.conversion import operand, operands, refuse_out
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.structural import convert, reshape
+from fad.transforms.reverse import VJPTracer
 
 __all__ = ["UFUNCS", "UFunc"]
 
@@ -141,7 +142,7 @@ class _Unary(UFunc):
         elif not isinstance(x, Tracer):
             x = operand(x, self.__name__)
         out = self.bind(x)
-        return out if isinstance(out, Tracer) else wrap(out)
+        return out if type(out) is VJPTracer else wrap(out)
 
 
 class _Binary(UFunc):
@@ -151,7 +152,9 @@ class _Binary(UFunc):
         """Apply the function elementwise to broadcast arguments."""
         if rest or keywords or y is None:
             return self._general((x, y, *rest) if y is not None else (x,), **keywords)
-        if type(x) is float:
+        if type(x) is VJPTracer and (type(y) is VJPTracer or (type(y) is float and x.dtype.kind != "V")):
+            pass  # what is differentiated, most of what is called under grad
+        elif type(x) is float:
             x, y = operands(self.__name__, x, y)  # a float yields to bfloat16
         else:
             x = x if isinstance(x, Tracer) else operand(x, self.__name__)
@@ -160,7 +163,7 @@ class _Binary(UFunc):
             elif is_bfloat16(dtype := dtype_of(x)):
                 y = dtype.type(y)
         out = self.bind(x, y)
-        return out if isinstance(out, Tracer) else wrap(out)
+        return out if type(out) is VJPTracer else wrap(out)
 
 
 def _wrap_results(out: Any) -> Any:

@@ -62,10 +62,10 @@ class VJPTracer(Tracer):
 class _Several:
     """The entry of an operation with several results: its pullback, and their types where missing cotangents are to become zeros."""
 
-    __slots__ = ("avals", "count", "pullback")
+    __slots__ = ("avals", "pullback")
 
-    def __init__(self, pullback: Callable[..., Any], count: int, avals: Any):
-        self.pullback, self.count, self.avals = pullback, count, avals
+    def __init__(self, pullback: Callable[..., Any], avals: Any):
+        self.pullback, self.avals = pullback, avals
 
 
 class VJPTrace(Trace):
@@ -186,7 +186,7 @@ class VJPTrace(Trace):
                     "value that is being differentiated, of which the rule knows nothing; pass it as an argument of the function"
                 )
         avals = [aval_of(o) for o in out]
-        entry: Any = _Several(pullback, len(out), None if primitive.keeps_missing else avals)
+        entry: Any = _Several(pullback, None if primitive.keeps_missing else avals)
         found = []
         for o, aval in zip(out, avals, strict=True):
             tracer = self.recorded(o, entry, indices)
@@ -254,21 +254,23 @@ def _noting(pullback: Callable[..., Any], operation: str) -> Callable[..., Any]:
 def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
     """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived.
 
-    ``cotangents`` holds one entry per tape entry and is used up. With ``consume`` the tape's entries are dropped on the way, so that
-    residuals are freed as soon as they have served.
+    ``cotangents`` holds one entry per tape entry and is used up. With ``consume`` so is the tape, so that residuals are freed as soon as they have
+    served.
     """
+    if not consume:
+        tape, sources = tape.copy(), sources.copy()
+    later: list[Any] = []  # cotangents of the results after the first one of an operation with several, last one first
     with np.errstate(all="ignore"):
-        for i in range(len(tape) - 1, inputs - 1, -1):
-            entry, cotangent = tape[i], cotangents[i]
-            if entry is None:
-                continue
-            if consume:
-                tape[i] = None
-            if type(entry) is _Several:
-                cotangent, entry = _of_several(entry, cotangents, i), (entry.pullback,)
+        for _ in range(len(tape) - inputs):
+            entry, source, cotangent = tape.pop(), sources.pop(), cotangents.pop()
+            if type(entry) is not tuple:
+                later.append(cotangent)
+                if entry is None:
+                    continue
+                cotangent, entry = _of_several(entry, later), (entry.pullback,)
+                later.clear()
             if cotangent is None:
                 continue
-            cotangents[i] = None
             if type(cotangent) is SumInPlace:
                 cotangent = cotangent.buffer
             count = len(entry)
@@ -278,31 +280,26 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                 found = entry[0](cotangent, entry[1], entry[2], entry[3])
             else:
                 found = entry[0](cotangent, *entry[1:])
-            source = sources[i]
             if type(source) is int:
-                seen = cotangents[source]
-                if seen is None and type(found) is not IndexedCotangent:
+                if cotangents[source] is None and type(found) is not IndexedCotangent:
                     cotangents[source] = found
                 elif found is not None:
-                    cotangents[source] = accumulate(seen, found)
+                    cotangents[source] = accumulate(cotangents[source], found)
             else:
                 for j, contribution in zip(source, found):
-                    seen = cotangents[j]
-                    if seen is None and type(contribution) is not IndexedCotangent:
+                    if cotangents[j] is None and type(contribution) is not IndexedCotangent:
                         cotangents[j] = contribution
                     elif contribution is not None:
-                        cotangents[j] = accumulate(seen, contribution)
-            # They may be all that holds a large array.
-            entry = cotangent = found = contribution = seen = None
-    return [settled(c) for c in cotangents[:inputs]]
+                        cotangents[j] = accumulate(cotangents[j], contribution)
+            found = contribution = None  # they may be all that holds a large array
+    return [settled(c) for c in cotangents]
 
 
-def _of_several(entry: _Several, cotangents: list[Any], i: int) -> list[Any] | None:
-    """The cotangents of an operation's results, which stand together; ``None`` if there is none at all."""
-    found = [settled(c) for c in cotangents[i : i + entry.count]]
+def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
+    """The cotangents of an operation's results, given from the last one to the first; ``None`` if there is none at all."""
+    found = [settled(c) for c in reversed(later)]
     if all(c is None for c in found):
         return None
-    cotangents[i : i + entry.count] = [None] * entry.count
     if entry.avals is None:
         return found
     return [zeros(a) if c is None else c for c, a in zip(found, entry.avals, strict=True)]
