@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["IndexedCotangent", "SumInPlace", "accumulate", "as_value", "settled"]
+__all__ = ["KEPT_APART", "IndexedCotangent", "SumInPlace", "accumulate", "as_value"]
 
 
 _LARGE = 4096  # elements from which on adding in place saves more than it takes to remember that it is allowed
@@ -33,12 +33,18 @@ class SumInPlace:
         self.buffer = buffer
 
 
+KEPT_APART = frozenset({IndexedCotangent, SumInPlace})
+"""What a cotangent may be besides an ordinary value."""
+
+
 def accumulate(seen: Any, piece: Any) -> Any:
-    """The sum of what arrived so far (or ``None``) and another cotangent, either of which may be kept small.
+    """The sum of what arrived so far and another cotangent, either of which may be kept small.
 
     The sum of two large arrays is a third that nobody else has seen, so that what follows is added in place: a weight that is used at every step of a
     loop needs one such array, not one for each step.
     """
+    if type(seen) is IndexedCotangent:
+        seen = _filled(seen)
     if type(seen) is SumInPlace:
         if type(piece) is IndexedCotangent:
             seen.buffer[piece.index] += piece.value
@@ -50,10 +56,6 @@ def accumulate(seen: Any, piece: Any) -> Any:
     if type(piece) is not IndexedCotangent:
         total = seen + piece
         return SumInPlace(total) if type(total) is np.ndarray and total.size >= _LARGE else total
-    if seen is None:
-        buffer = np.zeros(piece.shape, piece.dtype)
-        buffer[piece.index] = piece.value
-        return SumInPlace(buffer)
     if type(seen) is np.ndarray and seen.dtype == piece.dtype:
         buffer = seen.copy()
         buffer[piece.index] += piece.value
@@ -61,11 +63,14 @@ def accumulate(seen: Any, piece: Any) -> Any:
     return seen + as_value(piece)
 
 
+def _filled(piece: IndexedCotangent) -> SumInPlace:
+    buffer = np.zeros(piece.shape, piece.dtype)
+    buffer[piece.index] = piece.value
+    return SumInPlace(buffer)
+
+
 def as_value(cotangent: Any) -> Any:
     """The cotangent as an ordinary value, whatever form it was kept in."""
-    return settled(accumulate(None, cotangent)) if type(cotangent) is IndexedCotangent else settled(cotangent)
-
-
-def settled(cotangent: Any) -> Any:
-    """The cotangent as an ordinary value."""
+    if type(cotangent) is IndexedCotangent:
+        cotangent = _filled(cotangent)
     return cotangent.buffer if type(cotangent) is SumInPlace else cotangent

@@ -16,7 +16,7 @@ from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
 from fad.primitives.math_functions import exp, log
-from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape, view
+from fad.primitives.structural import convert, keepdims_shape, reduce_sum, reduced, require_inexact, reshape, view
 
 __all__ = [
     "argmax",
@@ -83,7 +83,7 @@ _EXTREME_SAMPLES = [
 def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
     def impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         # The ufunc's method spares the Python layers of numpy.max; CuPy has only the function.
-        return ufunc.reduce(x, axis=axes) if xp is np else getattr(xp, function)(x, axis=axes)
+        return reduced(ufunc, x, axes) if xp is np else getattr(xp, function)(x, axis=axes)
 
     def shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
         kept = reduced_shape(function, x, axes)
@@ -108,6 +108,11 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
 
     def pull(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
         mask, count = _winners(x, out, axes)
+        if count is None and type(cotangent) is np.ndarray and axes == tuple(range(out.ndim, x.ndim)):
+            # One winner for each extreme, in the order of the extremes.
+            placed = np.zeros(x.shape, x.dtype)
+            placed[mask] = cotangent.reshape(-1)
+            return placed
         share = view(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
         return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
 

@@ -29,6 +29,7 @@ __all__ = [
     "ones_like_aval",
     "permute",
     "reduce_sum",
+    "reduced",
     "reshape",
     "unbroadcast",
     "view",
@@ -243,12 +244,24 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     if x.dtype.kind in "fc" and x.dtype.itemsize > 2:
-        return xp.add.reduce(x, axes)
+        return reduced(np.add, x, axes) if xp is np else xp.add.reduce(x, axes)
     if x.dtype.kind == "b":
         return xp.any(x, axis=axes)
     if is_bfloat16(x.dtype):
         return xp.sum(x.astype(np.float32), axis=axes).astype(x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
+
+
+_SHORT, _MANY = 10, 512
+
+
+def reduced(ufunc: np.ufunc, x: Any, axes: tuple[int, ...]) -> Any:
+    """``ufunc.reduce(x, axes)`` by NumPy, which spends up to twenty times as long on short rows as it takes column by column."""
+    if x.size >= _MANY and len(axes) == 1 and 0 < x.shape[-1] <= _SHORT and axes[0] == x.ndim - 1:
+        if x.flags.c_contiguous and x.ndim > 1:
+            columns = x.reshape(-1, x.shape[-1]).T.copy()
+            return ufunc.reduce(columns, 0).reshape(x.shape[:-1])
+    return ufunc.reduce(x, axes)
 
 
 def _sum_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
@@ -270,10 +283,23 @@ def keepdims_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, 
 def _spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """The cotangent of a sum over ``axes`` of an array of ``shape``."""
     if isinstance(ct, _BUFFERS) and CURRENT.get() is EVAL:  # what binding would do
+        if type(ct) is np.ndarray and ct.flags.c_contiguous:
+            return np.ndarray(shape, ct.dtype, ct, 0, _spread_strides(shape, axes, ct.itemsize))
         return _broadcast_impl(
             np, ct.reshape(keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape=shape
         )
     return broadcast_to(reshape(ct, keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape)
+
+
+@lru_cache(maxsize=4096)
+def _spread_strides(shape: tuple[int, ...], axes: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Strides by which contiguous sums over ``axes`` are seen in the shape of what was summed."""
+    strides = [0] * len(shape)
+    for axis in reversed(range(len(shape))):
+        if axis not in axes:
+            strides[axis] = itemsize
+            itemsize *= shape[axis]
+    return tuple(strides)
 
 
 reduce_sum_p = linear_unary(

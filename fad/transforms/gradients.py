@@ -149,7 +149,7 @@ def _value_and_grad(
             called[numbers[0]] = trace.input(operand)
         else:
             operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
-            for number, value in zip(numbers, unflatten(treedef, [trace.input(o) for o in operands]), strict=True):
+            for number, value in zip(numbers, unflatten(treedef, trace.inputs(operands)), strict=True):
                 called[number] = value
         out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
         value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
@@ -298,7 +298,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     operands = [_owned(o) for o in leaf_operands("vjp", fun, leaves, describe)]
     check_differentiable("vjp", fun, operands, describe, False)
     trace = new_tape(fun)
-    inputs = unflatten(treedef, [trace.input(o) for o in operands])
+    inputs = unflatten(treedef, trace.inputs(operands))
     out, aux = _traced_call("vjp", trace, fun, inputs, {}, has_aux)
     outs, out_tree = result_operands("vjp", fun, out)
     pairs = [trace.split(o) for o in outs]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
-from fad.core.cotangents import IndexedCotangent, SumInPlace, accumulate, settled
+from fad.core.cotangents import KEPT_APART, accumulate, as_value
 from fad.core.errors import NonDifferentiableError
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Trace, Tracer, user_source
 from fad.primitives.structural import convert, zeros
@@ -59,6 +59,10 @@ class VJPTracer(Tracer):
             return dtype_of(self.primal)
 
 
+def _type_of(primal: Any) -> tuple[tuple[int, ...], Any]:
+    return (primal.shape, primal.dtype) if type(primal) is np.ndarray else (shape_of(primal), dtype_of(primal))
+
+
 class _Several:
     """The entry of an operation with several results: its pullback, and their types where missing cotangents are to become zeros."""
 
@@ -84,7 +88,19 @@ class VJPTrace(Trace):
 
     def input(self, value: Any) -> VJPTracer:
         """A tracer for an independent variable."""
-        return self.recorded(value, None, None)
+        return self.inputs((value,))[0]
+
+    def inputs(self, values: Sequence[Any]) -> list[VJPTracer]:
+        """Tracers for several independent variables."""
+        tracers = []
+        for index, value in enumerate(values, len(self.tape)):
+            tracer = _new(VJPTracer)
+            tracer.interpreter, tracer.primal, tracer.index = self, value, index
+            tracers.append(tracer)
+        blank = [None] * len(tracers)
+        self.tape += blank
+        self.sources += blank
+        return tracers
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
@@ -271,8 +287,8 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                 later.clear()
             if cotangent is None:
                 continue
-            if type(cotangent) is SumInPlace:
-                cotangent = cotangent.buffer
+            if type(cotangent) in KEPT_APART:
+                cotangent = as_value(cotangent)
             count = len(entry)
             if count == 3:
                 found = entry[0](cotangent, entry[1], entry[2])
@@ -281,23 +297,23 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
             else:
                 found = entry[0](cotangent, *entry[1:])
             if type(source) is int:
-                if cotangents[source] is None and type(found) is not IndexedCotangent:
+                if cotangents[source] is None:
                     cotangents[source] = found
                 elif found is not None:
                     cotangents[source] = accumulate(cotangents[source], found)
             else:
                 for j, contribution in zip(source, found):
-                    if cotangents[j] is None and type(contribution) is not IndexedCotangent:
+                    if cotangents[j] is None:
                         cotangents[j] = contribution
                     elif contribution is not None:
                         cotangents[j] = accumulate(cotangents[j], contribution)
             found = contribution = None  # they may be all that holds a large array
-    return [settled(c) for c in cotangents]
+    return [as_value(c) for c in cotangents]
 
 
 def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
     """The cotangents of an operation's results, given from the last one to the first; ``None`` if there is none at all."""
-    found = [settled(c) for c in reversed(later)]
+    found = [as_value(c) for c in reversed(later)]
     if all(c is None for c in found):
         return None
     if entry.avals is None:
@@ -316,7 +332,7 @@ class Pullback:
     def __init__(self, trace: VJPTrace, indices: list[int | None], inputs: Sequence[Any]):
         self.tape, self.sources, self.indices = trace.tape, trace.sources, indices
         self.watched = trace.watched
-        self.types = [(shape_of(x), dtype_of(x)) for x in inputs]
+        self.types = [_type_of(x) for x in inputs]
 
     def flat(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """Cotangents of the inputs, ``None`` where an input has no influence; ``None`` among the arguments is zero."""
@@ -351,7 +367,7 @@ def vjp_flat(
 ) -> tuple[list[Any], Pullback]:
     """Results of a function of flat lists, and its pullback."""
     trace = new_tape(owner or function)
-    tracers = [trace.input(p) for p in primals]
+    tracers = trace.inputs(primals)
     token = CURRENT.set(trace)
     try:
         outs = function(*tracers)
