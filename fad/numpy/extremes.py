@@ -26,6 +26,10 @@ def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, wher
         (reduction.reduce_max, maximum, lowest) if function == "max" else (reduction.reduce_min, minimum, highest)
     )
     x = operand(a, function)
+    if initial is None and where is True:
+        shape = shape_of(x)
+        axes = axis_numbers(axis, len(shape), function)
+        return wrap(kept_axes(bind(x, axes), shape, axes, keepdims))
     has_initial = given(initial)
     if restricts(where):
         if not has_initial:

@@ -274,7 +274,11 @@ def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[
     reads_nothing = not any(need)
 
     def pull(out: Any, x: Any, y: Any) -> Pull:
-        kept = (term,) if reads_nothing else _kept(out, x, y)
+        kept = (
+            (term,)
+            if reads_nothing
+            else (term, out if reads_out else None, x if reads_x else None, y if reads_y else None)
+        )
         primal = y if k else x
         try:
             if primal.shape == out.shape and primal.dtype == out.dtype:
@@ -286,9 +290,6 @@ def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[
         if term is _negated:
             return _negated_match, shape_of(primal), dtype_of(primal)
         return _matched, kept, shape_of(primal), dtype_of(primal)
-
-    def _kept(out: Any, x: Any, y: Any) -> Pull:
-        return term, out if reads_out else None, x if reads_x else None, y if reads_y else None
 
     return pull
 

@@ -4,14 +4,15 @@ cumulative ones, which their derivative is made of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_of
 from fad.core.errors import ShapeError
-from fad.core.primitive import Primitive
+from fad.core.primitive import FixedPrimitive, Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
@@ -80,7 +81,9 @@ _EXTREME_SAMPLES = [
 ]
 
 
-def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
+def _extreme(name: str, function: str, ufunc: np.ufunc) -> tuple[Primitive, Callable[..., FixedPrimitive]]:
+    """Declare maximum or minimum along axes; gives also what makes it of fixed axes."""
+
     def impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         # The ufunc's method spares the Python layers of numpy.max; CuPy has only the function.
         return reduced(ufunc, x, axes) if xp is np else getattr(xp, function)(x, axis=axes)
@@ -122,27 +125,33 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> Primitive:
         shape=shape,
         jvp=jvp,
         vjp=vjp,
-        pullback_from=lambda out, primals, active, params: (pull, primals[0], out, params["axes"]),
+        pullback_from=lambda out, primals, active, params: over(params["axes"]).pull_first(out, primals[0]),
         batch=lambda size, args, mapped, *, axes: (primitive.bind(args[0], axes=_shifted(axes)), True),
         kernel=name,
         samples=_EXTREME_SAMPLES,
         doc="Elements that tie share the cotangent equally.",
     )
-    return primitive
+
+    @lru_cache(maxsize=4096)
+    def over(axes: tuple[int, ...]) -> FixedPrimitive:
+        host_impl = partial(primitive.host_impl, axes=axes)
+        return FixedPrimitive(primitive, {"axes": axes}, host_impl, lambda out, x: (pull, x, out, axes))
+
+    return primitive, over
 
 
-reduce_max_p = _extreme("reduce_max", "max", np.maximum)
-reduce_min_p = _extreme("reduce_min", "min", np.minimum)
+reduce_max_p, _max_over = _extreme("reduce_max", "max", np.maximum)
+reduce_min_p, _min_over = _extreme("reduce_min", "min", np.minimum)
 
 
 def reduce_max(x: Any, axes: tuple[int, ...]) -> Any:
     """The largest element along non-negative axes; NaN wins."""
-    return reduce_max_p.bind(x, axes=axes) if axes else x
+    return CURRENT.get().unary(_max_over(axes), x) if axes else x
 
 
 def reduce_min(x: Any, axes: tuple[int, ...]) -> Any:
     """The smallest element along non-negative axes; NaN wins."""
-    return reduce_min_p.bind(x, axes=axes) if axes else x
+    return CURRENT.get().unary(_min_over(axes), x) if axes else x
 
 
 def lowest(dtype: np.dtype) -> Any:

@@ -462,7 +462,8 @@ narrow_integer = Primitive(
 
 def match(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """A cotangent summed and converted to the shape and dtype of the primal that it belongs to."""
-    return convert(unbroadcast(cotangent, shape), dtype)
+    total = unbroadcast(cotangent, shape)
+    return total if type(total) is np.ndarray and total.dtype == dtype else convert(total, dtype)
 
 
 def match_out(tangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:

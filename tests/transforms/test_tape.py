@@ -264,3 +264,36 @@ def test_watched_arrays_are_not_kept_alive():
     _, pullback = fad.vjp(f, fnp.ones(LARGE))
     assert kept[0]() is None
     np.testing.assert_array_equal(pullback(1.0)[0], np.ones(LARGE))
+
+
+def test_operations_with_several_results_of_which_some_are_used():
+    x = np.array([[3.0, 1.0], [1.0, 2.0]])
+    q, r = np.linalg.qr(x)
+
+    def last_and_first(x):
+        q, r = fnp.linalg.qr(x)
+        return (r * r).sum() + 0.0 * (q * q).sum()
+
+    def last(x):
+        return (fnp.linalg.qr(x)[1] ** 2).sum()
+
+    for f in (last, last_and_first):  # the sum of the squares of R is that of X
+        np.testing.assert_allclose(np.asarray(fad.grad(f)(x)), 2 * x, atol=1e-12)
+
+
+def test_a_pullback_may_be_called_again():
+    x = np.arange(6.0).reshape(3, 2)
+    _, pullback = fad.vjp(lambda x: (x[0] @ fnp.array([1.0, 2.0]) + fnp.linalg.qr(x)[1].sum(), x[1:] * x[0]), x)
+    first, second = [pullback((fad.Array(1.0), fad.Array(np.ones((2, 2))))) for _ in range(2)]
+    np.testing.assert_array_equal(np.asarray(first[0]), np.asarray(second[0]))
+
+
+def test_pieces_of_one_array_add_up_in_any_order():
+    x, w = np.arange(5.0), np.arange(1.0, 6.0)
+
+    def f(x):
+        return (x * w).sum() + 3 * x[1] + x[1] * x[2] + (x[2:] ** 2).sum()
+
+    expected = w + [0, 3 + x[2], x[1], 0, 0] + np.where(np.arange(5) >= 2, 2 * x, 0)
+    np.testing.assert_allclose(np.asarray(fad.grad(f)(x)), expected)
+    np.testing.assert_allclose(np.asarray(fad.grad(lambda x: x[3])(x)), [0, 0, 0, 1, 0])
