@@ -47,10 +47,15 @@ def _other(function: str, own: Any, value: Any) -> Any:
     return NotImplemented
 
 
-def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """An operator and its reflection. These are the hottest lines of eager code, so nothing is factored out of them."""
-    primitive, lone = getattr(bind, "__self__", None), LONE if symbol in _IN_PLACE else 0
-    direct = isinstance(primitive, BinaryPrimitive)  # spares the call of its `bind`
+def _prepared(symbol: str, bind: Callable[..., Any]) -> tuple[Any, bool, int]:
+    """The primitive that ``bind`` is of; whether it can be handed to the current trace without ``bind``; the reference count of temporaries."""
+    primitive = getattr(bind, "__self__", None)
+    return primitive, isinstance(primitive, BinaryPrimitive), LONE if symbol in _IN_PLACE else 0
+
+
+def _forward(symbol: str, bind: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator. These are, with the reflections, the hottest lines of eager code, so nothing is factored out of them."""
+    primitive, direct, lone = _prepared(symbol, bind)
 
     def forward(self: Any, other: Any) -> Any:
         if (
@@ -83,6 +88,13 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             return array
         return out if kind is VJPTracer or isinstance(out, Tracer) else wrap(out)
 
+    return forward
+
+
+def _reflected(symbol: str, bind: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator's reflection."""
+    primitive, direct, lone = _prepared(symbol, bind)
+
     def reflected(self: Any, other: Any) -> Any:
         if (
             lone
@@ -108,7 +120,12 @@ def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], 
             return array
         return out if kind is VJPTracer or isinstance(out, Tracer) else wrap(out)
 
-    return forward, reflected
+    return reflected
+
+
+def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """An operator and its reflection."""
+    return _forward(symbol, bind), _reflected(symbol, bind)
 
 
 def _unary(bind: Callable[..., Any]) -> Callable[..., Any]:

@@ -81,6 +81,18 @@ _EXTREME_SAMPLES = [
 ]
 
 
+def _to_winners(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    """The cotangent of what extremes along ``axes`` were taken of."""
+    mask, count = _winners(x, out, axes)
+    if count is None and type(cotangent) is np.ndarray and axes == tuple(range(out.ndim, x.ndim)):
+        # One winner for each extreme, in the order of the extremes.
+        placed = np.zeros(x.shape, x.dtype)
+        placed[mask] = cotangent.reshape(-1)
+        return placed
+    share = view(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
+    return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
+
+
 def _extreme(name: str, function: str, ufunc: np.ufunc) -> tuple[Primitive, Callable[..., FixedPrimitive]]:
     """Declare maximum or minimum along axes; gives also what makes it of fixed axes."""
 
@@ -107,17 +119,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> tuple[Primitive, Call
     def vjp(x: Any, *, axes: tuple[int, ...]) -> Any:
         out = primitive.bind(x, axes=axes)
 
-        return out, lambda cotangent: [pull(cotangent, x, out, axes)]
-
-    def pull(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
-        mask, count = _winners(x, out, axes)
-        if count is None and type(cotangent) is np.ndarray and axes == tuple(range(out.ndim, x.ndim)):
-            # One winner for each extreme, in the order of the extremes.
-            placed = np.zeros(x.shape, x.dtype)
-            placed[mask] = cotangent.reshape(-1)
-            return placed
-        share = view(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
-        return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
+        return out, lambda cotangent: [_to_winners(cotangent, x, out, axes)]
 
     primitive = Primitive(
         name,
@@ -135,7 +137,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> tuple[Primitive, Call
     @lru_cache(maxsize=4096)
     def over(axes: tuple[int, ...]) -> FixedPrimitive:
         host_impl = partial(primitive.host_impl, axes=axes)
-        return FixedPrimitive(primitive, {"axes": axes}, host_impl, lambda out, x: (pull, x, out, axes))
+        return FixedPrimitive(primitive, {"axes": axes}, host_impl, lambda out, x: (_to_winners, x, out, axes))
 
     return primitive, over
 
