@@ -7,6 +7,8 @@ computed once. And a product or two of one array that is in memory anyway is as 
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from fad.compiler.access import domain_of
 from fad.compiler.llvm.rules import ROW, is_view, rule_of
 from fad.compiler.size_classes import is_small, least_size
@@ -25,13 +27,16 @@ _MOST_AGAIN = 3
 """So many operations are done again rather than read back."""
 
 
-def deferred_results(program: Program, in_memory: set[Var]) -> set[Var]:
-    """The elementwise results that their readers compute; ``in_memory`` are those that somebody reads as a whole."""
-    return _Deferral(program, in_memory).found
+def deferred_results(program: Program, in_memory: set[Var], copies: Set[Var] = frozenset()) -> set[Var]:
+    """The elementwise results that their readers compute.
+
+    ``in_memory`` are those that somebody reads as a whole, ``copies`` those that are there for their readers alone.
+    """
+    return _Deferral(program, in_memory, copies).found
 
 
 class _Deferral:
-    def __init__(self, program: Program, in_memory: set[Var]):
+    def __init__(self, program: Program, in_memory: set[Var], copies: Set[Var]):
         self._in_memory = in_memory
         self._producers = {v: e for e in program.equations for v in e.outputs}
         self._readers: dict[Var, list[Equation]] = {}
@@ -41,7 +46,7 @@ class _Deferral:
                     self._readers.setdefault(atom, []).append(equation)
         self._again: dict[Var, int] = {}
         """How many operations it takes to compute results anew from what is in memory."""
-        self.found = {e.outputs[0] for e in program.equations if self._is_row_read(e)}
+        self.found = {*copies} | {e.outputs[0] for e in program.equations if self._is_row_read(e)}
         if not any(_moves(e) or _adds_rows(e) for e in program.equations):
             return
         candidates = [e.outputs[0] for e in program.equations if callable(e.primitive.kernel) and self._may_wait(e)]

@@ -20,6 +20,7 @@ from fad.compiler.clusters import Cluster, clusters_of
 from fad.compiler.deferral import CHEAP, deferred_results
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.rules import is_view, joins_rows, rule_of
+from fad.compiler.neighbours import Neighbours, with_neighbours
 from fad.compiler.precedence import first_equations, is_unrolled
 from fad.compiler.recomputation import Readers, compute_again, is_much_larger
 from fad.compiler.size_classes import LONG, is_small, least_size, rows_are_short
@@ -164,10 +165,13 @@ class Plan:
         Variables that are the same memory as another one, in another shape.
     in_place : dict of Var to Var
         Results that are written into the memory of an input, which nothing else reads.
+    neighbours : Neighbours
+        What loops read beside its own place; virtual too.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, neighbours: Neighbours):
         self.program = program
+        self.neighbours = neighbours
         self.steps: list[Step] = []
         self.producers: dict[Var, Equation] = {v: e for e in program.equations for v in e.outputs}
         self.place: dict[Var, int] = {}
@@ -201,7 +205,8 @@ class Plan:
 
 def plan_steps(program: Program) -> Plan:
     """Place every equation of a Program."""
-    planner = _Planner(program)
+    program, neighbours = with_neighbours(program, deferred_results(program, _needed_in_memory(program)))
+    planner = _Planner(program, neighbours)
     early = first_equations(program, planner.deferred)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
@@ -211,10 +216,10 @@ def plan_steps(program: Program) -> Plan:
 
 
 class _Planner:
-    def __init__(self, program: Program):
-        self.plan = Plan(program)
+    def __init__(self, program: Program, neighbours: Neighbours):
+        self.plan = Plan(program, neighbours)
         self.in_memory = _needed_in_memory(program)
-        self.deferred = deferred_results(program, self.in_memory)
+        self.deferred = deferred_results(program, self.in_memory, neighbours.copies.keys())
         self.clusters = clusters_of(program)
         self.users: dict[Var, set[int]] = {}
         self.readers: Readers = {}

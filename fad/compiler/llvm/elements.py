@@ -7,6 +7,7 @@ from typing import NamedTuple
 import llvmlite.ir as ir
 import numpy as np
 
+from fad.compiler.llvm.beside import Beside
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.positions import nearest_position
 from fad.compiler.llvm.rules import Ixs, gathered_index, is_view, pad_condition, padded_index, rule_of
@@ -61,6 +62,7 @@ class Elements:
         self.producers = producers
         self.storage: dict[Var, Memory | Registers] = {}
         self._scalars = scalars
+        self.beside: Beside | None = None
 
     def element(self, atom: Atom, index: Ixs) -> Located:
         """The element of an atom at an index, computed where its indices are known and only once."""
@@ -70,6 +72,8 @@ class Elements:
             if (atom, index) in scope.memo:
                 return scope.memo[atom, index]
         found = self._stored(atom, index)
+        if found is None and self.beside is not None:
+            found = self.beside.element(self, atom, index)
         if found is None:
             found = self.compute(self.producers[atom], index)
         self.know(atom, index, found)

@@ -207,9 +207,12 @@ class Emitter:
 
     def _chosen(self, comparison: str, x: Ix, y: Ix) -> Index:
         depth = max(x.depth if isinstance(x, Index) else 0, y.depth if isinstance(y, Index) else 0)
-        builder = self.scopes[depth].builder
-        holds = builder.icmp_signed(comparison, self.raw(x), self.raw(y))
-        return Index(builder.select(holds, self.raw(x), self.raw(y)), depth)
+        scope = self.scopes[depth]
+        key = (comparison, x, y)
+        if key not in scope.memo:
+            holds = scope.builder.icmp_signed(comparison, self.raw(x), self.raw(y))
+            scope.memo[key] = Index(scope.builder.select(holds, self.raw(x), self.raw(y)), depth)
+        return scope.memo[key]
 
     minimum, maximum = smaller, larger
 

@@ -162,7 +162,7 @@ class KernelWriter:
                 index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
             elif not inner and lanes and sums and not any(m.is_reduction for m in sums):
                 bounds = self._outer_bounds(sizes, lanes) if outermost else None
-                if nest.patterns.edged:
+                if nest.patterns.edged or self.elements.beside is not None:
                     start, stop = self._whole_blocks(count, lanes, bounds)
                     write_split(
                         emitter,
@@ -170,6 +170,7 @@ class KernelWriter:
                         stop,
                         lanes,
                         lambda i: nest.body([*index[: run[-1]], i, *index[run[-1] + 1 :]]),
+                        self.elements.beside,
                     )
                     return
                 if part is not None:
@@ -207,6 +208,8 @@ class KernelWriter:
         """How many elements fill a vector register, 0 where a loop of at least so many turns may have fewer, or none may be computed twice."""
         if self._overwritten:
             return 0
+        if self.elements.beside is not None:
+            return self.elements.beside.lanes
         stored = [m.output.aval.dtype.itemsize for m in self.group.members.values()]
         lanes = 64 // max(stored) if max(stored) >= 4 else 16
         return lanes if least >= lanes else 8 if least > 8 else 0

@@ -21,6 +21,7 @@ from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly
 from fad.compiler.joined_in_place import Part, parts_of
 from fad.compiler.lifetimes import last_steps
 from fad.compiler.llvm.assembly import dismantle, module_text
+from fad.compiler.llvm.beside import Beside, NotWidened
 from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
@@ -29,6 +30,7 @@ from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source, called_symbols
+from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.modules import add_guards, expected_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
@@ -45,8 +47,9 @@ from fad.compiler.llvm.unused import drop_casts
 from fad.compiler.llvm.widening import has_loops
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
+from fad.compiler.neighbours import Neighbours
 from fad.compiler.nested import nested_constants, nested_programs
-from fad.compiler.size_classes import is_small, most_size
+from fad.compiler.size_classes import LONG, is_small, least_size, most_size
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment", "outside_symbols"]
@@ -365,7 +368,7 @@ class Lowering:
         stored = {v for v in group.members if v in self.elements.storage} | scratch.keys()
         reduced = {v for v, m in group.members.items() if m.is_reduction}
         computed = frozenset(plan.virtual | (group.members.keys() - stored - reduced))
-        reads = self._external_reads(group, computed, stored)
+        reads, seen = self._external_reads(group, computed)
         arguments: dict[Var, tuple[ir.Value, Any]] = {}
         for var in [*reads, *[v for v in group.members if v in stored and self.reused.get(v) not in reads]]:
             held = scratch.get(var) or self.elements.storage[var]
@@ -375,10 +378,10 @@ class Lowering:
             else:
                 place = scratch.get(var) or self.place(var)
                 arguments[var] = (place.pointer, place)
-        self._call_kernel(group, arguments, computed)
+        self._call_kernel(group, arguments, computed, plan.neighbours if seen & plan.neighbours.copies.keys() else None)
 
-    def _external_reads(self, group: Group, computed: frozenset[Var], stored: Any) -> list[Var]:
-        """The variables that a group reads and does not make."""
+    def _external_reads(self, group: Group, computed: frozenset[Var]) -> tuple[list[Var], set[Var]]:
+        """The variables that a group reads and does not make, and all that it reads or computes."""
         found: dict[Var, None] = {}
         pending: list[Atom] = [a for m in group.members.values() for a in m.equation.inputs]
         seen: set[Var] = set()
@@ -391,13 +394,22 @@ class Lowering:
                 pending += self.elements.producers[atom].inputs
             elif atom not in group.members:
                 found[atom] = None
-        return list(found)
+        return list(found), seen
 
-    def _call_kernel(self, group: Group, arguments: dict[Var, tuple[ir.Value, Any]], computed: frozenset[Var]) -> None:
+    def _call_kernel(
+        self,
+        group: Group,
+        arguments: dict[Var, tuple[ir.Value, Any]],
+        computed: frozenset[Var],
+        neighbours: Neighbours | None,
+    ) -> None:
         overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
         key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
         if key not in self._functions:
-            self._functions[key] = self._write_kernel(group, arguments, overwritten, computed)
+            try:
+                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, neighbours)
+            except NotWidened:
+                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, None)
         function, run = self._functions[key]
         passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
         turns: Ix = 1
@@ -419,6 +431,7 @@ class Lowering:
         arguments: dict[Var, tuple[ir.Value, Any]],
         overwritten: dict[Var, Var],
         computed: frozenset[Var],
+        neighbours: Neighbours | None,
     ) -> tuple[ir.Function, Any]:
         """The function of a group, and what its turns are."""
         types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
@@ -436,6 +449,10 @@ class Lowering:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
         for var, taken in overwritten.items():
             elements.storage[var] = elements.storage[taken]
+        if neighbours is not None and not (overwritten or group.fixed) and least_size(group.prefix[0]) >= LONG:
+            size = max(v.aval.dtype.itemsize for v in (*group.members, *neighbours.copies))
+            lanes = 2 * max(host_target().vector_bits // (8 * size), 4)
+            elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes)
         # Only what may be worth it runs in chunks; the others know their bounds.
         may_be_long = most_work(group) >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None

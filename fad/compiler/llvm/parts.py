@@ -11,6 +11,7 @@ from hashlib import sha256
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.assembly import dismantle, module_text
+from fad.compiler.llvm.beside import NotWidened, has_neighbours
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.modules import likely_symbols, new_module
@@ -44,7 +45,10 @@ class Parts:
     def finish(self, emitter: Emitter, label: str, user: ir.Module) -> ir.Function:
         """Hand over a written function; gives its declaration in the module that calls it."""
         function = emitter.function
-        passes = "few" if widen_loops(function, emitter.most_turns) and has_loops(function) else "all"
+        is_wide = widen_loops(function, emitter.most_turns)
+        if not is_wide and has_neighbours(function):
+            raise NotWidened
+        passes = "few" if is_wide and has_loops(function) else "all"
         text = module_text(function.module)
         name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
         if name not in self._taken:

@@ -7,6 +7,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
+from fad.compiler.llvm.beside import AHEAD, is_neighbour
 from fad.compiler.llvm.math_library import definitions
 
 __all__ = ["NEUTRAL", "VectorWriter", "call_vectors", "element_bits", "intrinsic_of", "math_function"]
@@ -225,6 +226,8 @@ class VectorWriter:
     def _widened(self, instruction: Any) -> ir.Value:
         """An instruction for all turns."""
         kind = self._vector_type(instruction.type)
+        if is_neighbour(instruction):
+            return self._neighbours(instruction)
         if id(instruction) in self._loop.choices:
             values = [self._vector(v) for v in self._loop.choices[id(instruction)]]
             return self._put(ir.SelectInstr(self._block, *values))
@@ -235,6 +238,17 @@ class VectorWriter:
         if key is not None:
             return self._call_pieces(key, arguments, kind)
         return self._call_lanewise(instruction, arguments)
+
+    def _neighbours(self, instruction: Any) -> ir.Value:
+        """The elements next to those in all lanes: the last one is in the vector of the turns before, which are the nearer ones in memory."""
+        value, place = instruction.operands
+        here, before = self._vector(value), self._put(ir.LoadInstr(self._block, place))
+        before.align = None
+        lanes = self._lanes
+        pair, first = ((here, before), 1) if instruction.opname == AHEAD else ((before, here), lanes - 1)
+        moved = self._put(ir.ShuffleVector(self._block, *pair, _mask(list(range(first, first + lanes)))))
+        self._put(ir.StoreInstr(self._block, here, place)).align = None
+        return moved
 
     def _call_lanewise(self, instruction: ir.CallInstr, arguments: list[ir.Value]) -> ir.Value:
         """Call one of LLVM's functions for vectors, or for numbers."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
+from fad.compiler.llvm.beside import is_neighbour
 from fad.compiler.llvm.loop_values import VARIES, Unsuited, root_of, step_of_arithmetic, terms_of
 from fad.compiler.llvm.math_library import definitions
 from fad.compiler.llvm.vector_writer import (
@@ -355,6 +356,8 @@ class _Loop:
             if any(s != 0 for s in steps) and (steps[0] != 0 or len(steps) != 2):
                 raise Unsuited
             return steps[-1]
+        if is_neighbour(instruction):
+            return VARIES
         if isinstance(instruction, ir.CallInstr):
             if intrinsic_of(instruction) is None and math_function(instruction) is None:
                 raise Unsuited
@@ -411,6 +414,8 @@ class _Loop:
         varying = [i for i in self.body if self.steps.get(id(i), VARIES) is VARIES]
         bits = max([element_bits(i) for i in varying], default=64)
         full = self._full = max(definitions(self.head.module).target.vector_bits // max(bits, 8), 2)
+        if self.count is not None and any(map(is_neighbour, self.body)):
+            return self.count
         one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
         is_large = one_by_one or len(varying) > _MANY
         places = [i.operands[0] for i in varying if isinstance(i, ir.LoadInstr)]
