@@ -53,7 +53,6 @@ __all__ = [
     "definitions",
     "host_target",
     "library_source",
-    "symbol_in_loops",
     "variant_source",
 ]
 
@@ -102,11 +101,6 @@ def _all_lanes(dtype: str, target: Target) -> tuple[int, ...]:
     """The vector widths that loops may ask for, the widest first: one whole register, half of one for float32."""
     full = target.vector_bits // (64 if dtype == "f64" else 32)
     return (full, full // 2) if dtype == "f32" and full > 2 else (full,)
-
-
-def symbol_in_loops(name: str, dtype: str) -> str:
-    """What loops call of a function that is linked: its widest vector variant."""
-    return f"fad_{name}_{dtype}_v{_all_lanes(dtype, host_target())[0]}"
 
 
 def _attributes(name: str, dtype: str, lanes: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ import llvmlite.binding as binding
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.emission import I64
-from fad.compiler.llvm.math_library import FUNCTIONS, definitions, symbol_in_loops
+from fad.compiler.llvm.math_library import FUNCTIONS, definitions
 from fad.compiler.nested import nested_programs
 from fad.compiler.size_classes import is_small
 from fad.core.program import Program
@@ -32,22 +32,19 @@ def new_module(name: str) -> ir.Module:
     return module
 
 
-def expected_symbols(program: Program, nested: bool = False) -> list[str]:
-    """The math functions that a Program needs, as far as its operations tell before any code is written: their compilation need not wait for it.
+def expected_symbols(program: Program) -> list[str]:
+    """The math functions that a Program needs for its small values: their compilation need not wait for any code.
 
-    What a ``nested`` Program does with arrays of more than a few elements is decided later.
+    How many lanes loops do at once is decided when they are written.
     """
     found: dict[str, None] = {}
     for equation in program.equations:
-        name, aval = equation.primitive.name, equation.outputs[0].aval if equation.outputs else None
-        if aval is not None and FUNCTIONS.get(name, (None, 0))[1] == 1 and aval.dtype.name in _DTYPES:
-            dtype = _DTYPES[aval.dtype.name]
-            if is_small(aval.shape):
-                found[f"fad_{name}_{dtype}"] = None
-            elif not nested:
-                found[symbol_in_loops(name, dtype)] = None
+        name, outputs = equation.primitive.name, equation.outputs
+        if outputs and FUNCTIONS.get(name, (None, 0))[1] == 1 and is_small(outputs[0].aval.shape):
+            dtype = _DTYPES.get(outputs[0].aval.dtype.name)
+            found.update({} if dtype is None else {f"fad_{name}_{dtype}": None})
         for inner in nested_programs(equation):
-            found.update(dict.fromkeys(expected_symbols(inner, True)))
+            found.update(dict.fromkeys(expected_symbols(inner)))
     return list(found)
 
 
