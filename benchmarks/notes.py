@@ -54,10 +54,9 @@ NOTES: dict[str, str] = {
         "Gradient over primal: two thirds of the step write the gradients, 5.5 MB, at the speed of memory; the primal writes next to nothing."
     ),
     "GradBench ode, n = 1000, s = 100": (
-        "A turn takes four loops in each direction, tile by tile in the first level of the cache: 1.6 us forwards, which is "
-        "0.78 of JAX's primal, and 2.6 us backwards, 100 and 160 ns for each loop over 256 numbers. It takes the same with 12 "
-        "steps as with 100, so the four rows kept for the way back cost nothing; what remains is loads and stores between "
-        "the loops of a stage, each of which reads the one before beside its own place."
+        "A turn is one loop in each direction, whose vectors keep the neighbours in registers: 0.41 of JAX beside it, 0.53 with a loop for each stage. "
+        "On one thread 1.3 us forwards, 2 us backwards. A sixth of it is the twenty numbers at the ends of the loops, each computed alone with its "
+        "neighbours; in the loops each stage waits for the one before, whose neighbours it needs."
     ),
     "GradBench ba, p = 31843": (
         "grad/primal is the ratio of the operations: 19.3 million against 2.7, since two pullbacks run for each observation, and the result has ten times "
