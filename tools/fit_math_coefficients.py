@@ -170,7 +170,6 @@ FITS = {
     "EXP": (exp_tail, lambda r: abs(r) + mpf("0.02"), -HALF_LN2, HALF_LN2, 10, 4),
     "EXP2": (exp2_tail, lambda r: r * r + mpf("0.01"), mpf("-0.5001"), mpf("0.5001"), 9, 4),
     "SINH": (odd_tail(mp.sinh, mpf(1) / 6), one, 0, mpf("1.0001"), 6, 3),
-    "TANH": (odd_tail(mp.tanh, mpf(-1) / 3), one, 0, mpf("0.31"), 10, 4),
     "LOG": (log_tail, one, 0, S_MAX**2, 6, 2),
     "LOG_TAIL": (log_tail2, one, 0, S_MAX**2, 6, 2),
     "SIN": (odd_tail(mp.sin, mpf(-1) / 6), one, 0, QUARTER_PI**2, 5, 3),

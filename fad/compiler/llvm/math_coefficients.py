@@ -69,30 +69,6 @@ SINH = {
         float.fromhex("0x1.78a7ee0000000p-19"),
     ),
 }
-TANH = {
-    # 2**-56.6
-    "f64": (
-        float.fromhex("-0x1.5555555555555p-2"),
-        float.fromhex("0x1.1111111111006p-3"),
-        float.fromhex("-0x1.ba1ba1b9f9915p-5"),
-        float.fromhex("0x1.664f4875326b5p-6"),
-        float.fromhex("-0x1.226e3298e2daap-7"),
-        float.fromhex("0x1.d6d3272e52cadp-9"),
-        float.fromhex("-0x1.7d96af5a496b4p-10"),
-        float.fromhex("0x1.34ba8dccb669ep-11"),
-        float.fromhex("-0x1.eb8ce82bb74d2p-13"),
-        float.fromhex("0x1.634f2beb1f42dp-14"),
-        float.fromhex("-0x1.5500b77ec80bfp-16"),
-    ),
-    # 2**-26.1
-    "f32": (
-        float.fromhex("-0x1.5555540000000p-2"),
-        float.fromhex("0x1.110fda0000000p-3"),
-        float.fromhex("-0x1.b99aa40000000p-5"),
-        float.fromhex("0x1.5cd8900000000p-6"),
-        float.fromhex("-0x1.aef53e0000000p-8"),
-    ),
-}
 LOG = {
     # 2**-51.5
     "f64": (
