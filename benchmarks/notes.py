@@ -13,7 +13,7 @@ NOTES: dict[str, str] = {
     ),
     "eager: MLP step 784-256-256-10, batch 256": (
         "Half a millisecond of Python: what takes 4 us an operation in a loop of small ones takes 10 us after a matrix product, which leaves neither the "
-        "interpreter nor its data in the processor's caches. 1.18 on a quiet machine; 0.7 where the C library gives memory back to the system under NumPy."
+        "interpreter nor its data in the processor's caches. 1.17 to 1.30 from run to run; 0.7 where the C library gives memory back to the system under NumPy."
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
@@ -21,16 +21,16 @@ NOTES: dict[str, str] = {
         "them back; a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's). The thread pool is compiled in spare time before."
     ),
     "tanh/exp chain 2e6": (
-        "From process to process 0.6 to 2.2 of JAX, whatever the version of fad: JAX takes 6 or 12 ms, fad 7 to 13. "
-        "On one thread 6.7 ns an element against JAX's 7.0. What remains is accuracy: JAX's tanh is one rational function, "
-        "fad's stays within 2 ULP and costs 2.4 ns where JAX's costs 1.9. First call: 22 to 30 ms pass before the code runs, with 23 ms of "
+        "From process to process 0.5 to 2.2 of JAX: JAX takes 12 ms while each call gets 16 MB of new pages, and 5 to 6 once the C library hands it the memory of "
+        "the result before, which begins sooner or later; fad takes 6 to 13, without page faults, as one loop on one thread takes 2.8 to 4.8 ns an element "
+        "from second to second, presumably by what else runs on the host's cores. What remains is accuracy: JAX's tanh is one rational function, "
+        "fad's stays within 2 ULP and costs 2.3 ns where JAX's costs 1.9. First call: 22 to 30 ms pass before the code runs, with 23 ms of "
         "processor time for LLVM's work on the loop, tanh, exp and what calls them, on two threads, and 10 ms for Python's; the run itself takes 9 to "
         "12 ms, in a warm start too, where it alone is a third of JAX's first call."
     ),
     "tanh/exp chain 2e6, gradient": (
-        "From process to process 0.5 to 1.5 of JAX, as the chain itself. Arithmetic alone: on one thread, bound to one core, 7.9 ns an element against JAX's 6.5; neither side sees a "
-        "page fault once it is warm, and two threads of this machine give both 1.4 to 1.8 times the speed of one. Two "
-        "tanh of 2.4 ns each, within 2 ULP, are most of it; JAX's rational function takes 1.9."
+        "From process to process 0.5 to 1.5 of JAX, as the chain itself, and for the same reasons. Two threads of this machine give both 1.4 to 1.8 times the "
+        "speed of one. Two tanh of 2.3 ns each, within 2 ULP, are most of it; JAX's rational function takes 1.9."
     ),
     "transformer block step": (
         "The large products run at 97 to 150 GFLOP/s on two threads and take two thirds of the step; the six batched ones of attention (128 x 32 x 128) "
@@ -44,7 +44,7 @@ NOTES: dict[str, str] = {
     ),
     "transformer step": "Gradient over primal: AdamW's update is in the numerator, and three times the primal's products, see the transformer block.",
     "transformer step, bfloat16": "Gradient over primal: as for the transformer step; the primal is computed natively now and takes a third of what it took.",
-    "eager: import": "Between 1.19 and 1.37 from run to run, on this machine.",
+    "eager: import": "Between 1.17 and 1.51 from run to run, on this machine.",
     "LSTM by scan, 100 steps": (
         "Products of the stacked input and the gradients by weights are one product each outside of the loop; the two that remain in each turn run at 37 to "
         "46 GFLOP/s, too small for more than one thread, and take half of the time. What differs between processes by up to 1.5 is the machine: JAX and PyTorch "
@@ -54,7 +54,7 @@ NOTES: dict[str, str] = {
         "Gradient over primal: two thirds of the step write the gradients, 5.5 MB, at the speed of memory; the primal writes next to nothing."
     ),
     "GradBench ode, n = 1000, s = 100": (
-        "A turn is one loop in each direction, whose vectors keep the neighbours in registers: 0.41 of JAX beside it, 0.53 with a loop for each stage. "
+        "A turn is one loop in each direction, whose vectors keep the neighbours in registers: 0.38 to 0.50 of JAX by run, 0.53 to 0.56 with a loop for each stage. "
         "On one thread 1.3 us forwards, 2 us backwards. A sixth of it is the twenty numbers at the ends of the loops, each computed alone with its "
         "neighbours; in the loops each stage waits for the one before, whose neighbours it needs."
     ),
