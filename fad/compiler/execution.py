@@ -157,7 +157,7 @@ class CompiledProgram:
     def __init__(self, program: Program, runs_next: bool = False, way_of: Callable[[Program], Way] | None = None):
         self.program = program
         self._way_of = way_of
-        fetched = fetched_arrays([(v.aval.shape, v.aval.dtype) for v in program.outputs]) if runs_next else None
+        fetched = fetched_arrays(program.out_avals) if runs_next else None
         with _without_collection():
             self._flat = body_program(program)
             steps = split(self._flat)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.result_memory import LEAST
+from fad.core.avals import ShapedArray
 
 __all__ = ["FetchedArrays", "fetched_arrays"]
 
@@ -52,9 +53,8 @@ class FetchedArrays:
         return self._arrays
 
 
-def fetched_arrays(types: Sequence[tuple[tuple[int, ...], np.dtype]]) -> FetchedArrays | None:
+def fetched_arrays(avals: Sequence[ShapedArray]) -> FetchedArrays | None:
     """Arrays of these types; ``None`` where none is large, a size is known only at run time, or only one thread may work."""
-    if any(type(n) is not int for shape, _ in types for n in shape):
+    if not all(a.is_sized for a in avals) or all(a.nbytes < LEAST for a in avals):
         return None
-    large = [t for t in types if np.prod(t[0], dtype=np.int64) * t[1].itemsize >= LEAST]
-    return FetchedArrays(types) if large and thread_count() > 1 else None
+    return FetchedArrays([(a.shape, a.dtype) for a in avals]) if thread_count() > 1 else None

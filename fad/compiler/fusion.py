@@ -205,7 +205,7 @@ class Plan:
 
 def plan_steps(program: Program) -> Plan:
     """Place every equation of a Program."""
-    program, neighbours = with_neighbours(program, deferred_results(program, _needed_in_memory(program)))
+    program, neighbours = with_neighbours(program, lambda: deferred_results(program, _needed_in_memory(program)))
     planner = _Planner(program, neighbours)
     early = first_equations(program, planner.deferred)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:

@@ -7,7 +7,7 @@ copies of what is read beside its own place, for nobody but those who read it th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 from fad.compiler.access import REDUCTIONS
@@ -43,16 +43,18 @@ class Neighbours(NamedTuple):
     reach: int
 
 
-def with_neighbours(program: Program, deferred: Set[Var]) -> tuple[Program, Neighbours]:
-    """The Program in which moving operations read copies; ``deferred`` is what would be computed where it is read in any case."""
+def with_neighbours(program: Program, deferred: Callable[[], Set[Var]]) -> tuple[Program, Neighbours]:
+    """The Program in which moving operations read copies; ``deferred`` gives what would be computed where it is read in any case."""
     none = Neighbours({}, 0)
-    if sum(map(_moves, program.equations)) < 2:
+    if sum(map(_shifts, program.equations)) < 2:
         return program, none
     found = _Stages(program)
+    if not found.copies:
+        return program, none
     if any(e.primitive.kernel in REDUCTIONS and not found.made.keys().isdisjoint(e.inputs) for e in program.equations):
         return program, none  # a loop that sums is not split into its inner part and its ends
     new = remove_dead(rebuilt(program, found.equations, program.outputs))
-    reach = found.reach(new, deferred)
+    reach = found.reach(new, deferred())
     return (new, Neighbours({copy: var for var, copy in found.copies.items()}, reach)) if reach else (program, none)
 
 
@@ -78,18 +80,18 @@ class _Stages:
         readers = _readers(program)
         for equation in program.equations:
             if _is_simple(equation) and (
-                _is_long(equation) or all(map(_moves_to_long, readers.get(equation.outputs[0], [])))
+                _is_long(equation) or all(map(_shifts_to_long, readers.get(equation.outputs[0], [])))
             ):
                 self._place(equation)
-                if _moves(equation):
+                if _shifts(equation):
                     equation = self._reading_copies(equation)
             self.equations.append(equation)
 
     def _place(self, equation: Equation) -> None:
-        (out,), moves = equation.outputs, _moves(equation)
+        (out,), moves = equation.outputs, _shifts(equation)
         known = [(a, *self._places[a]) for a in equation.inputs if a in self._places]
         loop = max([n for _, n, _ in known], default=0)
-        stage = max([s + (moves and not _moves(self.made[a])) for a, n, s in known if n == loop], default=0)
+        stage = max([s + (moves and not _shifts(self.made[a])) for a, n, s in known if n == loop], default=0)
         self.made[out] = equation
         self._places[out] = (loop, stage) if stage < _MOST_STAGES else (loop + 1, 0)
 
@@ -98,7 +100,7 @@ class _Stages:
         if atom not in self.made or self._places[atom][0] != self._places[reader][0]:
             return False
         made = self.made[atom]
-        return not _moves(made) or any(self._is_made_in_loop(a, atom) for a in made.inputs)
+        return not _shifts(made) or any(self._is_made_in_loop(a, atom) for a in made.inputs)
 
     def _reading_copies(self, equation: Equation) -> Equation:
         """A moving operation with copies of its operands; what they need is copied first."""
@@ -144,11 +146,11 @@ class _Stages:
 
     def _is_kept(self, atom: Atom, deferred: Set[Var]) -> bool:
         """Whether a result would be in memory otherwise."""
-        return atom not in deferred and not _moves(self.made[atom])
+        return atom not in deferred and not _shifts(self.made[atom])
 
 
-def _moves(equation: Equation) -> bool:
-    """Whether elements of the result have other indices than those they come from."""
+def _shifts(equation: Equation) -> bool:
+    """Whether elements of the result lie a fixed number of places beside those they come from."""
     return equation.primitive.kernel in ("pad", "slice", "concatenate")
 
 
@@ -157,16 +159,16 @@ def _is_long(equation: Equation) -> bool:
     return least_size(equation.outputs[0].aval.shape[0]) >= LONG
 
 
-def _moves_to_long(equation: Equation | None) -> bool:
+def _shifts_to_long(equation: Equation | None) -> bool:
     """Whether elements are moved into a long array."""
-    return equation is not None and _is_simple(equation) and _moves(equation) and _is_long(equation)
+    return equation is not None and _is_simple(equation) and _shifts(equation) and _is_long(equation)
 
 
 def _is_simple(equation: Equation) -> bool:
     """Whether it is a quick operation along a long axis, or moves elements along their only axis by a fixed number of places."""
     if len(equation.outputs) != 1 or equation.outputs[0].aval.ndim != 1 or rule_of(equation) is None:
         return False
-    if not _moves(equation):
+    if not _shifts(equation):
         return equation.primitive.name in _QUICK and _is_long(equation)
     params = equation.params
     return all(s == 1 for s in params.get("steps", ())) and all(w[2] == 0 for w in params.get("widths", ()))

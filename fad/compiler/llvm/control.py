@@ -169,12 +169,11 @@ def write_scan(lowering: Any, equation: Equation) -> None:
 def _scan_length(lowering: Any, equation: Equation) -> Ix:
     """The number of turns, and where that is known only now, memory for what they stack."""
     params = equation.params
-    stacked = equation.outputs[params["carry"] :]
     if isinstance(params["length"], int):
         return lowering.emitter.size(params["length"])
     xs = equation.inputs[params["constants"] + params["carry"] :]
     count = next(lowering.lengths[x] for x in xs if x in lowering.lengths)
-    for var in stacked:
+    for var in equation.outputs[params["carry"] :]:
         history = new_history(lowering, var.aval)
         reserve(lowering, history, count.value)
         lowering.elements.storage[var], lowering.lengths[var] = stored_history(lowering, history), count

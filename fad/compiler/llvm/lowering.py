@@ -243,7 +243,8 @@ class Lowering:
         """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
         plan = plan_steps(program) if plan is None else plan
         self.elements.producers.update(plan.producers)
-        self.read_histories.update(a for e in program.equations if e.primitive.kernel == "scan" for a in e.inputs)
+        scans = [e for e in program.equations if e.primitive.kernel == "scan"]
+        self.read_histories.update(a for e in scans for a in e.inputs if not a.aval.is_sized)
         self.joined.update(parts_of(plan))
         last = last_steps(plan)
         # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.

@@ -159,12 +159,9 @@ def outline_of(program: Program, input_names: tuple[str, ...] = ()) -> Outline:
 
 def host_cost(equation: Equation) -> Cost:
     """The cost of an equation that Python evaluates, nothing where sizes are known only at run time."""
-    sizes = [sum(v.aval.nbytes for v in vs if _known(v)) for vs in (equation.inputs, equation.outputs)]
-    return arithmetic(equation).plus(Cost(0, 0, *sizes)) if all(map(_known, equation.outputs)) else NOTHING
-
-
-def _known(atom: Atom) -> bool:
-    return atom.aval.is_sized
+    sizes = [sum(v.aval.nbytes for v in vs if v.aval.is_sized) for vs in (equation.inputs, equation.outputs)]
+    is_known = all(v.aval.is_sized for v in equation.outputs)
+    return arithmetic(equation).plus(Cost(0, 0, *sizes)) if is_known else NOTHING
 
 
 class _Writer:

@@ -155,12 +155,8 @@ def shares(timing: Timing) -> list[Share]:
 
 def _work(equation: Equation) -> int:
     """The work of an equation: an element of a costly function takes about as long as a few of a cheap one."""
-    size = max([v.aval.size for v in (*equation.inputs, *equation.outputs) if _known(v)], default=1)
+    size = max([v.aval.size for v in (*equation.inputs, *equation.outputs) if v.aval.is_sized], default=1)
     return size * (4 if is_costly(equation) else 1)
-
-
-def _known(atom: Any) -> bool:
-    return atom.aval.is_sized
 
 
 def _bytes_of(timing: Timing, equations: Sequence[Equation]) -> list[int]:
