@@ -55,7 +55,7 @@ class Element:
             raise AttributeError(f"an element of a traced array has no {name}")
         value = getattr(wrap(self.operand), name)
         if not callable(value):
-            return value
+            return _element(value)  # NumPy 2.5 asks each element of an object array for `real`
         return lambda *args, **keywords: _element(value(*args, **keywords))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:

@@ -242,7 +242,6 @@ ELEMENTWISE = [
     lambda m: m.round(Z, 2),
     lambda m: m.round(F, 2),
     lambda m: m.around(V),
-    lambda m: m.fix(V * 3),
     lambda m: m.clip(V, -0.5, 0.5),
     lambda m: m.clip(N, 2, None),
     lambda m: m.clip(V, None, W),
