@@ -120,7 +120,8 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
     try:
         return native(*args)
     except NativeFailure:
-        return evaluate(program, *args)
+        pass  # evaluated below, so that an error there does not show this exception first
+    return evaluate(program, *args)
 
 
 _PYTHON_NUMBERS = frozenset([bool, int, float, complex])
@@ -139,7 +140,8 @@ def _way_of(program: Program) -> Callable[..., Sequence[Any]]:
         try:
             return segment(*[args[k] for k in numbers])
         except NativeFailure:
-            return evaluate(program, *args)
+            pass
+        return evaluate(program, *args)
 
     return _with_own_scalars(program, direct)
 
@@ -179,6 +181,8 @@ def _run_checked(program: Program, args: Sequence[Any]) -> list[Any]:
         with config.using(check_nans=False, check_infs=False):
             *outs, raised = native(*args)
     except NativeFailure:
+        outs, raised = [], None
+    if raised is None:
         return evaluate(program, *args)
     if raised:
         with config.using(compile=False):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fad.core.errors import ConcretizationError, FadError, LeakedTracerError, NonFiniteError
 
-__all__ = ["asked_at", "place_error", "user_frame", "value_text"]
+__all__ = ["asked_at", "place_error", "place_staged", "user_frame", "value_text"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PLACED = (ConcretizationError, LeakedTracerError, NonFiniteError)
@@ -57,6 +57,17 @@ def place_error(error: FadError, transform: str) -> None:
         step = step.tb_next
     if place and not error.place and not isinstance(error, _PLACED):
         error.place = f"{place}, inside {transform}."
+
+
+def place_staged(error: FadError, source: Any) -> None:
+    """Have an error of a Program's operation name the user's line that staged it, unless it tells a line already."""
+    if isinstance(error, NonFiniteError):
+        if not error.staged:
+            error.source, error.staged = source, True
+    elif source is not None and not error.place and not isinstance(error, _PLACED):
+        backward = f"in the backward pass of {source.backward}, " if source.backward else ""
+        line = line_text(source.file, source.line)
+        error.place = f"It came up {backward}at {source.file}:{source.line} ({source.function}){line}"
 
 
 def _variable(value: Any, frame: FrameType) -> str | None:

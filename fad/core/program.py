@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of
-from fad.core.errors import NonFiniteError
+from fad.core.errors import FadError
 from fad.core.formulas import Text, formula
 from fad.core.locks import Lock
+from fad.core.origins import place_staged
 from fad.core.primitive import Primitive
 from fad.core.trace import CURRENT, EVAL, REPLAYED, Source
 
@@ -210,9 +211,8 @@ def evaluate(program: Program, *args: Any) -> list[Any]:
 def _bind(equation: Equation, values: list[Any]) -> Any:
     try:
         return equation.primitive.bind(*values, **equation.params)
-    except NonFiniteError as error:
-        if not error.staged:
-            error.source, error.staged = equation.source, True
+    except FadError as error:
+        place_staged(error, equation.source)
         raise
 
 

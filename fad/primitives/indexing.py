@@ -234,7 +234,7 @@ def check_bounds(function: str, shape: tuple[int, ...], axes: tuple[int, ...], i
                 f"{function}: index {values[where]}{place} is out of bounds for axis {axis} of size {size} of an array of shape "
                 f"{shape}; valid are {-size} to {size - 1}. "
                 'With fad.config.using(out_of_bounds="clip") or "drop" such indices are clipped or ignored instead.'
-            )
+            ) from None  # NumPy's own says less
 
 
 def indices_shape(function: str, indices: Sequence[ShapedArray]) -> tuple[int, ...]:

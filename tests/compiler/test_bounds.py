@@ -1,5 +1,7 @@
 """Indices of every dtype, in and out of bounds: compiled code does what evaluation does, in every mode."""
 
+import traceback
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -175,3 +177,32 @@ def test_numbers_that_do_not_fit_are_not_stored():
     ):
         with pytest.raises(OverflowError, match="out of bounds for"):
             attempt()
+
+
+def looked_up(table, i):
+    return table[i] * 2.0
+
+
+def solved(a):
+    return fnp.sum(fnp.linalg.cholesky(a))
+
+
+@pytest.mark.parametrize("wrap", [fad.jit, lambda f: fad.jit(fad.grad(lambda *args: fnp.sum(f(*args))))])
+def test_an_index_that_is_found_wrong_while_compiled_code_runs_names_the_line(wrap):
+    function = wrap(looked_up)
+    function(np.ones(3), 1)
+    place = r"It came up (in the backward pass of gather, )?at .*test_bounds.py:\d+ \(looked_up\)"
+    for index in (5, 7):  # in the second and third call, by other ways into native code
+        with pytest.raises(IndexOutOfBoundsError, match=place) as found:
+            function(np.ones(3), index)
+        assert "table[i] * 2.0" in str(found.value)
+        assert "During handling" not in "".join(traceback.format_exception(found.value))
+
+
+def test_a_matrix_that_is_found_wrong_while_compiled_code_runs_names_the_line():
+    function = fad.jit(solved)
+    function(np.eye(2))
+    for _ in range(2):
+        with pytest.raises(fad.errors.LinAlgError, match=r"It came up at .*test_bounds.py:\d+ \(solved\)") as found:
+            function(-np.eye(2))
+        assert "During handling" not in "".join(traceback.format_exception(found.value))
