@@ -1,7 +1,8 @@
 """Canonical form: what of a Program is compiled in, and what is an argument of the code.
 
 Sizes above ``LARGEST_STATIC`` and most scalar constants are arguments, so that Programs which differ only in them share their code. Equal
-sizes share one symbol: a Program in which two sizes happen to be equal compiles to code of its own.
+sizes share one symbol: a Program in which two sizes happen to be equal compiles to code of its own. Of many constants most are compiled in: five
+instructions for each, where it is used, would be most of the code.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _SIZES = frozenset(
 )
 """The parameters that lowerings read through :meth:`fad.compiler.llvm.emission.Emitter.size`; all others are compiled in."""
 _STRUCTURAL_LITERALS = frozenset({"power", "float_power", "ldexp"})
+_MOST_SCALARS = 32
+"""So many different constants are arguments; they are those that come first."""
 _BITS = (7, 8, 15, 16, 31, 32, 63)
 
 
@@ -162,7 +165,8 @@ class Canonical:
         simple = dtype.kind == "b" or (dtype.kind in "iuf" and abs(number) in _SIMPLE)
         # What an operation does with a Python integer depends on which dtypes hold it.
         width = _width(value) if type(value) is int else (False, 0)
-        if structural or simple or dtype.kind not in "iuf" or dtype.itemsize > 8 or width[1] == len(_BITS):
+        is_argument = not simple and dtype.kind in "iuf" and dtype.itemsize <= 8 and width[1] < len(_BITS)
+        if structural or not is_argument or not self._has_place(literal, number):
             return (
                 "literal",
                 _text(dtype),
@@ -170,13 +174,21 @@ class Canonical:
                 repr(number),
                 bool(np.signbit(number)) if dtype.kind == "f" else 0,
             )
-        if id(literal) not in self.scalar_numbers:
-            scalar = np.asarray(number, dtype)
-            place = self._places.setdefault((_text(dtype), scalar.tobytes()), len(self.scalars))
-            if place == len(self.scalars):
-                self.scalars.append(scalar)
-            self.scalar_numbers[id(literal)] = place
         return ("scalar", self.scalar_numbers[id(literal)], _text(dtype), literal.aval.weak, width)
+
+    def _has_place(self, literal: Literal, number: Any) -> bool:
+        """Whether a literal's number has a place among the scalar arguments; it gets one if one is left."""
+        if id(literal) in self.scalar_numbers:
+            return True
+        scalar = np.asarray(number, literal.aval.dtype)
+        key = _text(scalar.dtype), scalar.tobytes()
+        if key not in self._places:
+            if len(self.scalars) == _MOST_SCALARS:
+                return False
+            self._places[key] = len(self.scalars)
+            self.scalars.append(scalar)
+        self.scalar_numbers[id(literal)] = self._places[key]
+        return True
 
     def program(self, program: Program) -> Hashable:
         """A Program as nested tuples."""

@@ -70,3 +70,18 @@ def test_sizes_share_code():
     assert key(lambda x: fnp.pad(x, (18, 20)), X) == key(lambda x: fnp.pad(x, (19, 25)), np.ones(70))
     assert key(lambda x: x + 11, X) == key(lambda x: x + 12, X)
     assert key(lambda x: x**9, X) != key(lambda x: x**14, X)
+
+
+def sum_of_sines(numbers):
+    return lambda x: sum(fnp.sin(x * n) for n in numbers)
+
+
+def test_many_numbers_are_compiled_in():
+    numbers = [0.1 + 0.01 * k for k in range(60)]
+    first, last = [0.15, *numbers[1:]], [*numbers[:-1], 0.15]
+    assert key(sum_of_sines(numbers), X) == key(sum_of_sines([9.5, *numbers[1:]]), X)
+    assert key(sum_of_sines(numbers), X) != key(sum_of_sines(last), X)
+    assert len(program_form(body_program(fad.make_program(sum_of_sines(numbers))(X))).scalars) == 32
+    for chosen in (numbers, first, last, numbers):
+        check_compiled(sum_of_sines(chosen), X)
+        check_compiled(lambda x, chosen=chosen: sum(x * n for n in (*chosen, *chosen)), np.arange(40))

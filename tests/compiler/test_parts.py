@@ -74,6 +74,22 @@ def test_compiling_leaves_no_instructions_to_the_cycle_collector():
         gc.enable()
 
 
+def test_long_code_that_mostly_calls_is_not_worked_on_much():
+    def unrolled(x, steps):
+        for _ in range(steps):
+            x = fnp.sin(x) * 1.25
+        return x
+
+    x = RNG.normal(size=200)
+    for steps, level in ((120, 0), (4, 2)):
+        (source,) = [s for name, s, _ in parts_of(lambda x, n=steps: unrolled(x, n), x) if name.startswith("kernel_")]
+        assert source.level == level
+        expected = x
+        for _ in range(steps):
+            expected = np.sin(expected) * 1.25
+        np.testing.assert_allclose(fad.jit(lambda x, n=steps: unrolled(x, n))(x), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("reduce", "expected"), [(fnp.sum, np.sum), (fnp.max, np.max), (fnp.prod, np.prod)])
 def test_chunks_are_combined_into_single_numbers_and_rows(reduce, expected):
     x = 1 + RNG.normal(size=(300_000, 3)) * 1e-4

@@ -22,12 +22,14 @@ def module_text(module: ir.Module) -> str:
         "",
     ]
     for value in module.globals.values():
-        if isinstance(value, ir.Function) and value.blocks:
+        if type(value) is not ir.Function:  # what is of another kind prints itself
+            head.append(str(value))
+        elif not value.blocks:
+            head.append(writer.declaration(value))
+        else:
             prototype: list[str] = []
             value.descr_prototype(prototype)
             head += ["".join(prototype) + "{", *writer.body(value), "}"]
-        else:
-            head.append(str(value))
     return "\n".join([*head, *map(str, module.metadata), ""])
 
 
@@ -49,18 +51,17 @@ def dismantle(module: ir.Module) -> None:
     module.metadata.clear()
 
 
-_LOCAL = (ir.Instruction, ir.Argument, ir.Block)
-"""What has a name in its function; names here have no letters that need care."""
-
-
 class _Writer:
     """Writes instructions, and remembers how types and values are written."""
 
     def __init__(self) -> None:
+        # What has an identity here belongs to the module, which is alive meanwhile.
         self._types: dict[int, str] = {}
         self._values: dict[int, str] = {}
         self._forms: dict[type, Callable[[Any], str]] = {
             ir.Instruction: self._plain,
+            ir.AllocaInstr: self._variable,
+            ir.CallInstr: self._call,
             ir.CastInstr: lambda i: f"{i.opname} {self._typed(i.operands[0])} to {self._type(i.type)}",
             ir.ICMPInstr: self._comparison,
             ir.FCMPInstr: self._comparison,
@@ -76,27 +77,37 @@ class _Writer:
             ir.ShuffleVector: lambda i: f"shufflevector {self._list(i.operands)}",
         }
 
+    def declaration(self, function: ir.Function) -> str:
+        """The line for a function that stands elsewhere."""
+        arguments = ", ".join([f'{self._type(a.type)} %"{a.name}"' for a in function.args])
+        attributes = "".join([f" {name}" for name in sorted(function.attributes)])
+        result = self._type(function.ftype.return_type)
+        return f"declare {result} {function.get_reference()}({arguments}){attributes}\n"
+
     def body(self, function: ir.Function) -> list[str]:
         """The lines of a function's blocks."""
+        values, forms = self._values, self._forms
+        # These names have no letters that need care.
+        for local in (*function.args, *function.blocks, *[i for b in function.blocks for i in b.instructions]):
+            values[id(local)] = f'%"{local.name}"'
         lines = []
         for block in function.blocks:
             lines.append(f"{block.name}:")
-            lines += [self._line(i) for i in block.instructions]
+            for instruction in block.instructions:
+                form = forms.get(type(instruction))
+                if form is None:
+                    lines.append(f"  {instruction}")
+                    continue
+                text = form(instruction)
+                if instruction.metadata:
+                    text += "".join([f", !{kind} {n.get_reference()}" for kind, n in instruction.metadata.items()])
+                is_silent = isinstance(instruction.type, ir.VoidType)
+                lines.append(f"  {text}" if is_silent else f"  {values[id(instruction)]} = {text}")
         return lines
-
-    def _line(self, instruction: Any) -> str:
-        form = self._forms.get(type(instruction))
-        if form is None:
-            return f"  {instruction}"
-        text = form(instruction)
-        if instruction.metadata:
-            text += "".join(f", !{kind} {node.get_reference()}" for kind, node in instruction.metadata.items())
-        return f"  {text}" if isinstance(instruction.type, ir.VoidType) else f"  {self._value(instruction)} = {text}"
 
     # -- parts of a line --------------------------------------------------------------------------------------------------
 
     def _type(self, kind: ir.Type) -> str:
-        # What has an identity here belongs to the module, which is alive meanwhile.
         found = self._types.get(id(kind))
         if found is None:
             found = self._types[id(kind)] = str(kind)
@@ -105,31 +116,47 @@ class _Writer:
     def _value(self, value: Any) -> str:
         found = self._values.get(id(value))
         if found is None:
-            found = f'%"{value.name}"' if isinstance(value, _LOCAL) else value.get_reference()
-            self._values[id(value)] = found
+            found = self._values[id(value)] = value.get_reference()
         return found
 
     def _typed(self, value: Any) -> str:
-        return f"{self._type(value.type)} {self._value(value)}"
+        kind = value.type
+        return f"{self._types.get(id(kind)) or self._type(kind)} {self._values.get(id(value)) or self._value(value)}"
 
     def _list(self, values: Any) -> str:
+        if len(values) == 1:
+            return self._typed(values[0])
         return ", ".join([self._typed(v) for v in values])
 
     # -- instructions -----------------------------------------------------------------------------------------------------
 
     def _plain(self, instruction: Any) -> str:
         operands = ", ".join([self._value(o) for o in instruction.operands])
-        return " ".join([instruction.opname, *instruction.flags, self._type(instruction.type), operands])
+        kind = self._type(instruction.type)
+        if not instruction.flags:
+            return f"{instruction.opname} {kind} {operands}"
+        return " ".join([instruction.opname, *instruction.flags, kind, operands])
 
     def _comparison(self, instruction: Any) -> str:
         left, right = instruction.operands
-        return " ".join(
-            [instruction.opname, *instruction.flags, instruction.op, f"{self._typed(left)}, {self._value(right)}"]
-        )
+        both = f"{self._typed(left)}, {self._value(right)}"
+        return " ".join([instruction.opname, *instruction.flags, instruction.op, both])
 
     def _address(self, instruction: Any) -> str:
         flag = " inbounds" if instruction.inbounds else ""
         return f"getelementptr{flag} {self._type(instruction.source_etype)}, {self._list(instruction.operands)}"
+
+    def _variable(self, instruction: Any) -> str:
+        count = f", {self._list(instruction.operands)}" if instruction.operands else ""
+        return f"alloca {self._type(instruction.allocated_type)}{count}{_alignment(instruction)}"
+
+    def _call(self, instruction: Any) -> str:
+        callee, *arguments = instruction.operands
+        kind = callee.function_type
+        flags = "".join([f" {flag}" for flag in sorted(instruction.fastmath)])
+        attributes = "".join([f" {name}" for name in sorted(instruction.attributes)])
+        result = self._type(kind if kind.var_arg else kind.return_type)
+        return f"call{flags} {result} {self._value(callee)}({self._list(arguments)}){attributes}"
 
     def _phi(self, instruction: Any) -> str:
         sources = ", ".join([f"[{self._value(v)}, {self._value(b)}]" for v, b in instruction.incomings])

@@ -23,6 +23,10 @@ Take = Callable[[str, Source, list[str]], None]
 """Gets the name, the assembly and symbols that are likely to be called of a part, as soon as it is written."""
 
 _UNNAMED = "part"
+_LONG = 200
+"""So many instructions are long code."""
+_CALLS = 8
+"""Where one of so many instructions calls a math function, the others take little time beside the calls."""
 
 
 class Parts:
@@ -53,11 +57,22 @@ class Parts:
         name = f"{label}_{sha256(text.encode()).hexdigest()[:20]}"
         if name not in self._taken:
             self._taken.add(name)
-            source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), passes=passes)
+            level = 0 if passes == "few" and _mostly_calls(function) else 2
+            source = Source(text.replace(f'@"{_UNNAMED}"(', f'@"{name}"(', 1), level, passes)
             self._take(name, source, likely_symbols(function.module, True))
         found, kind = user.globals.get(name), function.ftype
         dismantle(function.module)
         return ir.Function(user, kind, name) if found is None else found
+
+
+def _mostly_calls(function: ir.Function) -> bool:
+    """Whether a function is long code that is as fast without much work on it: across each call of a math function all values wait in memory anyway.
+
+    Choosing registers between them is what takes LLVM longest.
+    """
+    instructions = [i for block in function.blocks for i in block.instructions]
+    calls = sum(isinstance(i, ir.CallInstr) and i.callee.name.startswith("fad_") for i in instructions)
+    return len(instructions) >= _LONG and calls * _CALLS >= len(instructions)
 
 
 def make_cold(function: ir.Function) -> None:
