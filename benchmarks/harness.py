@@ -32,10 +32,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Timed:
-    """What a builder may return instead of a bare call: the gradient step and, next to it, the primal alone."""
+    """What a builder may return instead of a bare call: the step and, next to it, the primal alone.
+
+    ``gradient`` is the gradient alone, of the same primal, where the step does more: an optimizer's update, a second derivative.
+    """
 
     step: Callable[[], Any]
     primal: Callable[[], Any] | None = None
+    gradient: Callable[[], Any] | None = None
+
+    def extras(self) -> dict[str, Callable[[], Any]]:
+        """What is timed beside the step, by name."""
+        named = {"primal": self.primal, "gradient": self.gradient}
+        return {label: call for label, call in named.items() if call is not None}
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,7 @@ class Peer:
     first: float | None = None
     steady: list[float] = field(default_factory=list)
     primal: list[float] = field(default_factory=list)
+    gradient: list[float] = field(default_factory=list)
     timed: Timed | None = None
     result: list[np.ndarray] | None = None
 
@@ -143,7 +153,7 @@ class Peer:
     def summary(self) -> dict[str, Any]:
         """What the report keeps: seconds, the quartiles of the rounds, the status."""
         row: dict[str, Any] = {"status": self.status, "message": self.message, "first": self.first}
-        for label, times in (("steady", self.steady), ("primal", self.primal)):
+        for label, times in (("steady", self.steady), ("primal", self.primal), ("gradient", self.gradient)):
             row[label] = statistics.median(times) if times else None
             row[f"{label}_quartiles"] = [float(q) for q in np.percentile(times, [25, 75])] if times else None
         return row
@@ -191,8 +201,7 @@ def _slots(peers: list[Peer]) -> Iterator[tuple[Peer, str, Callable]]:
     for peer in peers:
         if peer.status == "ok":
             yield peer, "steady", peer.timed.step
-            if peer.timed.primal is not None:
-                yield peer, "primal", peer.timed.primal
+            yield from ((peer, label, call) for label, call in peer.timed.extras().items())
 
 
 def _time(call: Callable, repeats: int, self_timed: bool) -> float:
@@ -221,7 +230,7 @@ def _rounds(peers: list[Peer], problem: Problem, quick: bool, announce: Callable
         announce(peer.name)
         _wait_for_sleep()
         try:
-            call()  # a primal compiles here
+            call()  # a primal and a gradient alone compile here
             single = min(_time(call, 1, problem.self_timed) for _ in range(1 if problem.fresh_every_call else 2))
         except Exception as error:
             peer.fail("error", f"{label}: {type(error).__name__}: {error}")

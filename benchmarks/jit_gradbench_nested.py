@@ -28,9 +28,9 @@ def kmeans(lib: Any, points: np.ndarray, centroids: np.ndarray) -> Timed:
         gradient, diagonal = lib.jvp(lambda c: lib.grad(cost)(c, p), (c,), (xp.ones(c.shape),))
         return gradient / diagonal
 
-    compiled, primal = lib.jit(direction), lib.jit(cost)
     p, c = lib.array((points, centroids))
-    return Timed(lambda: lib.ready(compiled(c, p)), lambda: lib.ready(primal(c, p)))
+    compiled = map(lib.jit, (direction, cost, lib.grad(cost)))
+    return Timed(*(lambda f=f: lib.ready(f(c, p)) for f in compiled))
 
 
 def kmeans_torch(lib: Any, points: np.ndarray, centroids: np.ndarray) -> Any:

@@ -61,7 +61,7 @@ def mlp(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Timed:
         value, grads = lib.value_and_grad(loss)(params, x, y)
         return value, adam(lib.np, params, grads, first, second, count)
 
-    step, primal = lib.jit(step), lib.jit(loss)
+    step, primal, gradient = lib.jit(step), lib.jit(loss), lib.jit(lib.value_and_grad(loss))
     zeros = [(np.zeros_like(w), np.zeros_like(b)) for w, b in params]
     params, first, second, count, x, y = lib.array((params, zeros, zeros, np.array(0.0, np.float32), x, y))
 
@@ -69,7 +69,7 @@ def mlp(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Timed:
         value, (new, _, _, _) = lib.ready(step(params, first, second, count, x, y))
         return value, new
 
-    return Timed(run, lambda: lib.ready(primal(params, x, y)))
+    return Timed(run, *(lambda f=f: lib.ready(f(params, x, y)) for f in (primal, gradient)))
 
 
 def mlp_torch(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Any:
@@ -171,9 +171,9 @@ def conv(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Timed:
         moved = [tuple(p - RATE * g for p, g in zip(*pair, strict=True)) for pair in zip(params, grads, strict=True)]
         return value, moved
 
-    compiled, primal = lib.jit(step), lib.jit(loss)
+    compiled, primal, gradient = lib.jit(step), lib.jit(loss), lib.jit(lib.value_and_grad(loss))
     args = lib.array((params, x, y))
-    return Timed(lambda: lib.ready(compiled(*args)), lambda: lib.ready(primal(*args)))
+    return Timed(*(lambda f=f: lib.ready(f(*args)) for f in (compiled, primal, gradient)))
 
 
 def conv_torch(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Any:

@@ -93,7 +93,7 @@ def training_step(
         updates, state = optimizer.update(grads, state, params)
         return value, grads, optim.apply_updates(params, updates), state
 
-    compiled, primal = lib.jit(step), lib.jit(loss)
+    compiled, primal, gradient = lib.jit(step), lib.jit(loss), lib.jit(lib.value_and_grad(loss))
     params, x, labels = lib.array((params, x, labels))
     state = optimizer.init(params)
 
@@ -101,7 +101,7 @@ def training_step(
         value, grads, moved, _ = lib.ready(compiled(params, state, x, labels))
         return value, back(grads), back(moved)
 
-    return Timed(run, lambda: lib.ready(primal(params, x, labels)))
+    return Timed(run, *(lambda f=f: lib.ready(f(params, x, labels)) for f in (primal, gradient)))
 
 
 def training_step_torch(lib: Any, logits: Callable, leaves: list, x: Any, labels: Any, back: Callable) -> Callable:

@@ -58,8 +58,9 @@ def block(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Timed:
         value, grads = lib.value_and_grad(loss)(params, x, y)
         return value, {name: params[name] - RATE * grads[name] for name in params}, grads
 
-    compiled, primal, args = lib.jit(step), lib.jit(loss), lib.array((params, x, y))
-    return Timed(lambda: lib.ready(compiled(*args)), lambda: lib.ready(primal(*args)))
+    compiled, primal, gradient = lib.jit(step), lib.jit(loss), lib.jit(lib.value_and_grad(loss))
+    args = lib.array((params, x, y))
+    return Timed(*(lambda f=f: lib.ready(f(*args)) for f in (compiled, primal, gradient)))
 
 
 def block_torch(lib: Any, params: Any, x: np.ndarray, y: np.ndarray) -> Any:

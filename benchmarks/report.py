@@ -54,9 +54,10 @@ def ratio(row: dict[str, dict], against: str, key: str) -> float | None:
 
 
 def primal_ratio(row: dict[str, dict], peer: str) -> float | None:
-    """Gradient over primal time of one peer."""
+    """Gradient over primal time of one peer; the gradient alone where the step does more."""
     found = row.get(peer, {})
-    return found["steady"] / found["primal"] if found.get("steady") and found.get("primal") else None
+    gradient = found.get("gradient") or found.get("steady")
+    return gradient / found["primal"] if gradient and found.get("primal") else None
 
 
 def verdicts(problem: Problem, row: dict[str, dict]) -> list[tuple[str, float, float]]:
