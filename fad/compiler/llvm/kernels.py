@@ -26,6 +26,8 @@ _BLOCK = 1024
 """Sums of more elements are sums of sums over blocks of so many, which bounds the rounding error."""
 _FEW = 8
 """Loops of more results are not written again for each turn of a short loop around them."""
+_SHIFTED = (2, 4)
+"""LLVM computes several turns of a loop at once that divide by so much: faster than loops of so many turns."""
 
 
 class KernelWriter:
@@ -150,7 +152,7 @@ class KernelWriter:
         sizes = tuple(nest.sizes[k] for k in run)
         count, outermost = emitter.product(sizes), outermost and nest.first == 0
         least = math.prod(map(least_size, sizes))
-        lanes, part = self._lanes(least), None if outermost else nest.part_of(run)
+        lanes, part = self._lanes(least), None if inner else nest.part_of(run)
         if inner and not outermost and nest.is_chosen_from(run):
             # What depends on the number is known beforehand in each of the few turns.
             for value in range(sizes[0]):
@@ -159,7 +161,7 @@ class KernelWriter:
         with ExitStack() as stack:
             if not inner and least >= LONG and self._blocked(sums, nest.first + run[-1]):
                 bounds = self._outer_bounds(sizes, _BLOCK) if outermost else None
-                index[run[-1]] = self._open_blocked(stack, count, sums, bounds)
+                index[run[-1]] = self._open_blocked(stack, count, sums, bounds, part)
             elif not inner and lanes and sums and not any(m.is_reduction for m in sums):
                 bounds = self._outer_bounds(sizes, lanes) if outermost else None
                 if nest.patterns.edged or self.elements.beside is not None:
@@ -174,24 +176,31 @@ class KernelWriter:
                     )
                     return
                 if part is not None:
-                    index[run[0]] = self._open_parts(stack, count, part)
+                    index[run[0]] = self._open_parts(stack, *self._whole_blocks(count, lanes, bounds), part)
                 else:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
             else:
                 bounds = self._outer_bounds(sizes, 1) if outermost else (0, count)
-                most = math.prod(map(most_size, sizes))
-                index[run[-1]] = stack.enter_context(emitter.loop(*bounds, most=most))
+                if part is not None:
+                    index[run[0]] = self._open_parts(stack, *bounds, part)
+                else:
+                    most = math.prod(map(most_size, sizes))
+                    index[run[-1]] = stack.enter_context(emitter.loop(*bounds, most=most))
             self._write_runs(nest, inner, index, False)
 
-    def _open_parts(self, stack: ExitStack, count: Ix, size: int) -> Index:
-        """A loop over parts of an axis and one over each part, in which quotient and remainder of the index are known; the last part may be shorter."""
+    def _open_parts(self, stack: ExitStack, start: Ix, stop: Ix, size: int) -> Index:
+        """A loop over parts of an axis and one over each part, in which quotient and remainder of the index are known.
+
+        The first and the last part may be shorter, as what lies between ``start`` and ``stop``.
+        """
         emitter, length = self.emitter, self.emitter.size(size)
-        parts, _ = emitter.divide(emitter.add(count, emitter.subtract(length, 1)), length)
-        part = stack.enter_context(emitter.loop(0, parts, plain=True))
-        start = emitter.multiply(part, length)
-        here = emitter.smaller(length, emitter.subtract(count, start))
-        place = stack.enter_context(emitter.loop(0, here, most=most_size(size)))
-        index = emitter.add(start, place)
+        last, _ = emitter.divide(emitter.add(stop, emitter.subtract(length, 1)), length)
+        part = stack.enter_context(emitter.loop(emitter.divide(start, length)[0], last, plain=True))
+        begin = emitter.multiply(part, length)
+        first = 0 if start == 0 else emitter.larger(0, emitter.subtract(start, begin))
+        here = emitter.smaller(length, emitter.subtract(stop, begin))
+        place = stack.enter_context(emitter.loop(first, here, most=most_size(size)))
+        index = emitter.add(begin, place)
         emitter.quotients[index, length] = part, place
         assert isinstance(index, Index)
         return index
@@ -241,7 +250,7 @@ class KernelWriter:
         return kernel == "reduce_sum" and member.output.aval.dtype.kind == "f" and not self._in_memory(member)
 
     def _open_blocked(
-        self, stack: ExitStack, count: Ix, members: Sequence[Member], bounds: tuple[Ix, Ix] | None
+        self, stack: ExitStack, count: Ix, members: Sequence[Member], bounds: tuple[Ix, Ix] | None, part: int | None
     ) -> Index:
         emitter = self.emitter
         blocks, _ = emitter.divide(emitter.add(count, _BLOCK - 1), _BLOCK)
@@ -268,6 +277,8 @@ class KernelWriter:
 
         stack.callback(close)
         self._accumulators.update(partial)
+        if part is not None:
+            return self._open_parts(stack, start, stop, part)
         return stack.enter_context(emitter.loop(start, stop))
 
     # -- one level of one turn --------------------------------------------------------------------------------------------
@@ -408,7 +419,8 @@ class _Nest(NamedTuple):
     def part_of(self, run: list[int]) -> int | None:
         """The only size that indices of an axis are divided by, if there is one."""
         found = self.patterns.divisors.get(self.first + run[0], set()) if len(run) == 1 else set()
-        return next(iter(found)) if len(found) == 1 else None
+        size = next(iter(found)) if len(found) == 1 else None
+        return None if size in _SHIFTED else size
 
     def is_chosen_from(self, run: list[int]) -> bool:
         """Whether it depends on the index of a short axis which array is read."""
