@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from fad.core.array import Array, buffer_from, host_buffer, wrap
@@ -104,7 +105,8 @@ def block_until_ready(x: Any) -> Any:
     >>> fad.block_until_ready(fad.Array([1.0]))
     Array([1.])
     """
-    for leaf in leaves(x):
-        if isinstance(leaf, Array):
-            leaf.block_until_ready()
+    if "cupy" in sys.modules:
+        for leaf in leaves(x):
+            if isinstance(leaf, Array):
+                leaf.block_until_ready()
     return x

@@ -47,7 +47,7 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
 def unflatten(treedef: PyTreeDef, values: Iterable[Any]) -> Any:
     """The tree of the given structure with the given leaves."""
     try:
-        return optree.tree_unflatten(treedef, values)
+        return treedef.unflatten(values)
     except ValueError as error:
         raise TreeError(f"the number of leaves does not fit the structure {treedef}: {error}") from None
 

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LONE", "operand_temporaries", "owned_buffer"]
+__all__ = ["LARGE", "LONE", "operand_temporaries", "owned_buffer", "passed_on"]
 
 _ARITHMETIC = frozenset("+ - * / // % ** @ & | ^ << >>".split())
+LARGE = 1 << 16
+"""Bytes from which on fresh memory costs more than looking for used memory."""
 _NEITHER = (False, False)
 _known: dict[int, tuple[CodeType, dict[int, tuple[bool, bool]]]] = {}
 _KEPT = 4096
@@ -95,6 +97,39 @@ def _count_in_operators() -> int:
 
 LONE = _count_in_operators()
 """What :func:`sys.getrefcount` gives for an operator's temporary operand in the operator's method; 0 where that is not to be relied on."""
+
+
+def _count_in_pullbacks() -> int:
+    """The reference count that :func:`passed_on` sees of a cotangent which the caller of a pullback keeps in one variable and nobody else has."""
+
+    def asked(cotangent: Any) -> int:
+        return _references(cotangent)
+
+    def pullback(cotangent: Any, value: Any) -> int:
+        return asked(cotangent)
+
+    def called(entry: Any, cotangents: list[Any]) -> int:
+        cotangent = cotangents.pop()
+        return entry[0](cotangent, entry[1])
+
+    entry, kept = (pullback, None), [_Probe()]
+    counts = {called(entry, [_Probe()]) for _ in range(32)}
+    always_so = len(counts) == 1 and called(entry, [*kept]) == max(counts) + 1
+    return max(counts) if always_so and LONE else 0
+
+
+_PASSED_ON = _count_in_pullbacks()
+
+
+def passed_on(cotangent: Any) -> bool:
+    """Whether a cotangent, an argument of the function that asks, is large and given to it alone, so that it may write into it.
+
+    It is where the tape's walk has taken it from its list, kept it in one variable and called that function. Everybody else who may have it is
+    counted.
+    """
+    if type(cotangent) is not np.ndarray or cotangent.nbytes < LARGE or _references(cotangent) != _PASSED_ON:
+        return False
+    return cotangent.base is None and cotangent.flags.owndata and cotangent.flags.writeable
 
 
 class _Holder:

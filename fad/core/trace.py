@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from fad.core.origins import asked_at, value_text
 __all__ = [
     "CURRENT",
     "EVAL",
+    "HOST_TYPES",
     "REPLAYED",
     "EvalTrace",
     "Source",
@@ -35,6 +36,7 @@ __all__ = [
     "Tracer",
     "concrete_value",
     "leaked",
+    "raise_explained",
     "set_trace",
     "user_source",
 ]
@@ -307,50 +309,36 @@ class EvalTrace(Trace):
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
         for arg in args:
-            if type(arg) not in _HOST_TYPES:
+            if type(arg) not in HOST_TYPES:
                 return _evaluate_other(primitive, args, params)
         try:
             return primitive.host_impl(*args, **params)
-        except FadError:
-            raise
         except Exception as error:
-            explained = _explained(primitive, args, params, error)
-            if explained is error:
-                raise
-            raise explained from error
+            raise_explained(primitive, args, params, error)
 
     def unary(self, primitive: Any, x: Any) -> Any:
         """Interpret an operation on one argument."""
-        if type(x) not in _HOST_TYPES:
+        if type(x) not in HOST_TYPES:
             return _evaluate_other(primitive.general, (x,), primitive.params)
         try:
             return primitive.host_impl(x)
-        except FadError:
-            raise
         except Exception as error:
-            explained = _explained(primitive.general, (x,), primitive.params, error)
-            if explained is error:
-                raise
-            raise explained from error
+            raise_explained(primitive.general, (x,), primitive.params, error)
 
     def binary(self, primitive: Any, x: Any, y: Any) -> Any:
         """Interpret an operation on two arguments."""
-        if type(x) not in _HOST_TYPES or type(y) not in _HOST_TYPES:
+        if type(x) not in HOST_TYPES or type(y) not in HOST_TYPES:
             return _evaluate_other(primitive.general, (x, y), primitive.params)
         try:
             return primitive.host_impl(x, y)
-        except FadError:
-            raise
         except Exception as error:
-            explained = _explained(primitive.general, (x, y), primitive.params, error)
-            if explained is error:
-                raise
-            raise explained from error
+            raise_explained(primitive.general, (x, y), primitive.params, error)
 
 
-_HOST_TYPES = frozenset(
+HOST_TYPES = frozenset(
     {np.ndarray, bool, int, float, complex} | {t for t in np.sctypeDict.values() if isinstance(t, type)}
 )
+"""What NumPy's implementations take as it is."""
 
 
 def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
@@ -366,6 +354,14 @@ def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
             module = sys.modules["cupy"]
         unwrapped.append(arg)
     return primitive.impl_for(module)(*unwrapped, **params)
+
+
+def raise_explained(primitive: Any, args: Any, params: dict[str, Any], error: Exception) -> NoReturn:
+    """Raise what an implementation raised, in words that say more where there are any."""
+    explained = error if isinstance(error, FadError) else _explained(primitive, args, params, error)
+    if explained is error:
+        raise error
+    raise explained from error
 
 
 def _explained(primitive: Any, args: Any, params: dict[str, Any], error: Exception) -> Exception:

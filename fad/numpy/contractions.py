@@ -12,13 +12,14 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import aval_of, canonical_dtype, dtype_of, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, ImmutableArrayError, ShapeError
-from fad.core.trace import CURRENT, Tracer
+from fad.core.trace import CURRENT
 from fad.numpy.conversion import axis_number, axis_numbers, operand, operands, promoted
 from fad.numpy.einsum_plans import parse_subscripts, run_plan, subscripts_of_lists
 from fad.primitives.arithmetic import conj_if_complex, multiply
 from fad.primitives.contraction import dot_general_p, fixed_product, require_numbers
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import convert, move_axis, permute, reduce_sum, reshape
+from fad.transforms.reverse import VJPTracer
 
 __all__ = [
     "cross",
@@ -38,15 +39,12 @@ __all__ = [
 _NONE = ((), ())
 _FIRST_FIRST = ((0,), (0,))
 _LAST_FIRST = ((1,), (0,))
+_OF_MATRICES = fixed_product(2, 2, _LAST_FIRST)
 
 
 def _refuse_out(function: str, out: Any) -> None:
     if out is not None:
         raise ImmutableArrayError(f"{function}: out= is not supported, arrays are immutable; use the returned array")
-
-
-def _wrapped(x: Any) -> Any:
-    return x if isinstance(x, Tracer) else wrap(x)
 
 
 # --- matmul -----------------------------------------------------------------------------------------------------------------------------
@@ -75,6 +73,9 @@ def _matmul_plan(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[Any, ...]:
 
 def matmul_operands(x: Any, y: Any, function: str = "matmul") -> Any:
     """The matrix product of two operands."""
+    known_x, known_y = x.primal if type(x) is VJPTracer else x, y.primal if type(y) is VJPTracer else y
+    if type(known_x) is np.ndarray and type(known_y) is np.ndarray and known_x.ndim == 2 == known_y.ndim:
+        return CURRENT.get().binary(_OF_MATRICES, x, y)
     x_shape, y_shape = shape_of(x), shape_of(y)
     x_ndim, y_ndim = len(x_shape), len(y_shape)
     if 1 <= x_ndim <= 2 and 1 <= y_ndim <= 2:
@@ -126,7 +127,7 @@ def matmul(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Array:
     x, y = operand(x1, "matmul"), operand(x2, "matmul")
     if dtype is not None:
         x, y = convert(x, canonical_dtype(dtype)), convert(y, canonical_dtype(dtype))
-    return _wrapped(matmul_operands(x, y))
+    return wrap(matmul_operands(x, y))
 
 
 def _last_axes(function: str, x: Any, y: Any, x_core: int, y_core: int) -> tuple[Any, Any]:
@@ -166,7 +167,7 @@ def matvec(x1: Any, x2: Any, /) -> Array:
     """
     a, b = _last_axes("matvec", x1, x2, 2, 1)
     out = matmul_operands(a, reshape(b, (*shape_of(b), 1)), "matvec")
-    return _wrapped(reshape(out, shape_of(out)[:-1]))
+    return wrap(reshape(out, shape_of(out)[:-1]))
 
 
 def vecmat(x1: Any, x2: Any, /) -> Array:
@@ -196,7 +197,7 @@ def vecmat(x1: Any, x2: Any, /) -> Array:
     a, b = _last_axes("vecmat", x1, x2, 1, 2)
     a = conj_if_complex(a)
     out = matmul_operands(reshape(a, (*shape_of(a)[:-1], 1, shape_of(a)[-1])), b, "vecmat")
-    return _wrapped(reshape(out, (*shape_of(out)[:-2], shape_of(out)[-1])))
+    return wrap(reshape(out, (*shape_of(out)[:-2], shape_of(out)[-1])))
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
@@ -233,9 +234,9 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
         )
     a = conj_if_complex(a)
     if len(shape_of(a)) == len(shape_of(b)) == 1:
-        return _wrapped(dot_general_p.bind(a, b, contract=_FIRST_FIRST, batch=_NONE))
+        return wrap(dot_general_p.bind(a, b, contract=_FIRST_FIRST, batch=_NONE))
     product = multiply.bind(a, b)
-    return _wrapped(reduce_sum(product, (len(shape_of(product)) - 1,)))
+    return wrap(reduce_sum(product, (len(shape_of(product)) - 1,)))
 
 
 def _axis_last(x: Any, axis: int, function: str) -> Any:
@@ -274,10 +275,10 @@ def dot(a: Any, b: Any, out: Any = None) -> Array:
     _refuse_out("dot", out)
     x, y = operands("dot", a, b)
     if not shape_of(x) or not shape_of(y):
-        return _wrapped(multiply.bind(x, y))
+        return wrap(multiply.bind(x, y))
     y_ndim = len(shape_of(y))
     contract = ((len(shape_of(x)) - 1,), (max(y_ndim - 2, 0),))
-    return _wrapped(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
+    return wrap(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
 
 
 def inner(a: Any, b: Any, /) -> Array:
@@ -306,9 +307,9 @@ def inner(a: Any, b: Any, /) -> Array:
     """
     x, y = operands("inner", a, b)
     if not shape_of(x) or not shape_of(y):
-        return _wrapped(multiply.bind(x, y))
+        return wrap(multiply.bind(x, y))
     contract = ((len(shape_of(x)) - 1,), (len(shape_of(y)) - 1,))
-    return _wrapped(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
+    return wrap(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
 
 
 def outer(a: Any, b: Any, out: Any = None) -> Array:
@@ -338,7 +339,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Array:
     """
     _refuse_out("outer", out)
     x, y = operands("outer", a, b)
-    return _wrapped(multiply.bind(reshape(x, (aval_of(x).size, 1)), reshape(y, (1, aval_of(y).size))))
+    return wrap(multiply.bind(reshape(x, (aval_of(x).size, 1)), reshape(y, (1, aval_of(y).size))))
 
 
 def vdot(a: Any, b: Any, /) -> Array:
@@ -367,7 +368,7 @@ def vdot(a: Any, b: Any, /) -> Array:
     """
     x, y = operands("vdot", a, b)
     x, y = (reshape(v, (aval_of(v).size,)) for v in (conj_if_complex(x), y))
-    return _wrapped(dot_general_p.bind(x, y, contract=_FIRST_FIRST, batch=_NONE))
+    return wrap(dot_general_p.bind(x, y, contract=_FIRST_FIRST, batch=_NONE))
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
@@ -410,7 +411,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
         contract = (axis_numbers(axes[0], x_ndim, "tensordot"), axis_numbers(axes[1], y_ndim, "tensordot"))
     else:
         raise ArgumentError(f"tensordot: axes must be an int or a pair of axes or sequences of axes, got {axes!r}")
-    return _wrapped(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
+    return wrap(dot_general_p.bind(x, y, contract=contract, batch=_NONE))
 
 
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:
@@ -452,7 +453,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     # (a x b)_i = a_(i+1) b_(i+2) - a_(i+2) b_(i+1)
     out = multiply.bind(_rolled(x, 1), _rolled(y, 2)) - multiply.bind(_rolled(x, 2), _rolled(y, 1))
     ndim = len(shape_of(out))
-    return _wrapped(move_axis(out, ndim - 1, axis_number(axisc, ndim, "cross")))
+    return wrap(move_axis(out, ndim - 1, axis_number(axisc, ndim, "cross")))
 
 
 def _rolled(x: Any, shift: int) -> Any:
@@ -516,7 +517,7 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, optimize: Any = True,
     optimize = (
         tuple(tuple(s) if isinstance(s, list) else s for s in optimize) if isinstance(optimize, list) else optimize
     )
-    return _wrapped(run_plan(subscripts, found, optimize))
+    return wrap(run_plan(subscripts, found, optimize))
 
 
 def einsum_path(*args: Any, optimize: Any = "greedy") -> tuple[list[Any], str]:

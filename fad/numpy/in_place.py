@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array
-from fad.core.temporaries import operand_temporaries, owned_buffer
+from fad.core.temporaries import LARGE, operand_temporaries, owned_buffer
 from fad.core.trace import CURRENT, EVAL, EvalTrace
 from fad.transforms.reverse import VJPTracer
 
 __all__ = ["into_temporary"]
 
-_LARGE = 1 << 16  # bytes from which on fresh memory costs more than looking for used memory
 _DTYPES = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
 _unchecked = EvalTrace.binary
 _new = object.__new__
@@ -26,13 +25,25 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
 
     To be called by the method of an operator, which tells for which operand it has found a reference count of ``LONE``.
     """
-    if _bytes(left if left_alone else right) < _LARGE and not (left_alone and right_alone and _bytes(right) >= _LARGE):
+    kind = type(left)
+    x = left._buffer if kind is Array else left.primal if kind is VJPTracer else None
+    kind = type(right)
+    y = right._buffer if kind is Array else right.primal if kind is VJPTracer else None
+    left_alone = left_alone and type(x) is _ndarray and x.nbytes >= LARGE
+    right_alone = right_alone and type(y) is _ndarray and y.nbytes >= LARGE
+    if not (left_alone or right_alone):
         return None
+    x_dtype, y_dtype = getattr(x, "dtype", None), getattr(y, "dtype", None)
+    x = y = None  # they count as references
     caller = sys._getframe(2)
     temporary = operand_temporaries(caller.f_code, caller.f_lasti)
     for k, alone in enumerate((left_alone, right_alone)):
-        buffer = _writable(primitive, left, right, k) if alone and temporary[k] else None
-        if buffer is not None:
+        dtype, other = (y_dtype, x_dtype) if k else (x_dtype, y_dtype)
+        if not (alone and temporary[k] and dtype in _DTYPES and (other is None or other == dtype)):
+            continue
+        taken = right if k else left
+        buffer = owned_buffer(taken, "_buffer" if type(taken) is Array else "primal")
+        if buffer is not None and _unread(primitive, left, right, k):
             try:
                 return _computed(primitive, left, right, buffer)
             # Does not broadcast, or is no number of the dtype: a matter for those who explain errors.
@@ -41,28 +52,18 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     return None
 
 
-def _bytes(operand: Any) -> int:
-    kind = type(operand)
-    buffer = operand._buffer if kind is Array else operand.primal if kind is VJPTracer else None
-    return buffer.nbytes if type(buffer) is _ndarray else 0
-
-
-def _writable(primitive: Any, left: Any, right: Any, k: int) -> Any:
-    """The memory of operand ``k``, if nobody reads it after the operation and it has the type of the result, else ``None``."""
-    taken, other = (left, right) if k == 0 else (right, left)
+def _unread(primitive: Any, left: Any, right: Any, k: int) -> bool:
+    """Whether the operation is evaluated at once, and no derivative of it reads operand ``k``."""
     trace = CURRENT.get()
-    if _bytes(taken) < _LARGE or trace.base is not EVAL or EvalTrace.binary is not _unchecked:
-        return None
+    if trace.base is not EVAL or EvalTrace.binary is not _unchecked:
+        return False
     for j, operand in enumerate((left, right)):
         if type(operand) is VJPTracer:
             if operand.interpreter is not trace or trace.parent is not EVAL or primitive.reads[j][1 + k]:
-                return None
+                return False
         elif type(operand) not in (Array, float, int):
-            return None
-    buffer = owned_buffer(taken, "_buffer" if type(taken) is Array else "primal")
-    if buffer is None or buffer.dtype not in _DTYPES:
-        return None
-    return buffer if type(other) in (float, int) or other.dtype == buffer.dtype else None
+            return False
+    return True
 
 
 def _computed(primitive: Any, left: Any, right: Any, buffer: np.ndarray) -> Any:

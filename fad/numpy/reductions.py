@@ -29,6 +29,7 @@ from fad.primitives.arithmetic import maximum as maximum_p
 from fad.primitives.cumulative import reduce_prod
 from fad.primitives.math_functions import sqrt
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, reduce_sum, reshape
+from fad.transforms.reverse import VJPTracer
 
 __all__ = ["logsumexp", "mean", "prod", "std", "sum", "var"]
 
@@ -131,7 +132,10 @@ def sum(
     Array([1., 1.])
     """
     if dtype is None and out is None and keepdims is False and initial is None and where is True:
-        x = operand(a, "sum")
+        x = a if type(a) is VJPTracer else operand(a, "sum")
+        known = x.primal if type(x) is VJPTracer else x
+        if type(known) is np.ndarray and known.dtype.kind in "fc":
+            return wrap(reduce_sum(x, axis_numbers(axis, known.ndim, "sum")))
         if dtype_of(x).kind in "fc":
             return wrap(reduce_sum(x, axis_numbers(axis, len(shape_of(x)), "sum")))
     refuse_out("sum", out)
@@ -212,7 +216,7 @@ def mean(
     >>> fnp.mean([[1, 2], [3, 5]], axis=1)
     Array([1.5, 4. ])
     """
-    x = operand(a, "mean")
+    x = a if type(a) is VJPTracer else operand(a, "mean")
     if dtype is None and out is None and keepdims is False and where is True:
         own = dtype_of(x)
         if own.kind in "fc" and own.itemsize > 2 and type(x) not in PYTHON_SCALARS:  # nothing to convert

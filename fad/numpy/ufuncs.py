@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fad.core.array import Array, wrap
 from fad.core.avals import canonical_dtype, dtype_of, is_bfloat16, shape_of
 from fad.core.errors import ArgumentError, ImmutableArrayError
-from fad.core.trace import Tracer
+from fad.core.primitive import BinaryPrimitive, UnaryPrimitive
+from fad.core.trace import CURRENT, Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
 from fad.numpy.conversion import operand, operands, refuse_out
 from fad.primitives import arithmetic, math_functions
@@ -46,6 +49,8 @@ class UFunc:
         self.__qualname__ = name
         self.__doc__ = doc
         self.bind = bind
+        primitive = getattr(bind, "__self__", None)
+        self.primitive = primitive if isinstance(primitive, UnaryPrimitive | BinaryPrimitive) else None
         self.nin = nin
         self.nout = nout
 
@@ -141,7 +146,7 @@ class _Unary(UFunc):
             x = x._buffer
         elif not isinstance(x, Tracer):
             x = operand(x, self.__name__)
-        out = self.bind(x)
+        out = self.bind(x) if self.primitive is None else CURRENT.get().unary(self.primitive, x)
         return out if type(out) is VJPTracer else wrap(out)
 
 
@@ -152,7 +157,9 @@ class _Binary(UFunc):
         """Apply the function elementwise to broadcast arguments."""
         if rest or keywords or y is None:
             return self._general((x, y, *rest) if y is not None else (x,), **keywords)
-        if type(x) is VJPTracer and (type(y) is VJPTracer or (type(y) is float and x.dtype.kind != "V")):
+        if type(x) is VJPTracer and (
+            type(y) is VJPTracer or (type(y) is float and type(x.primal) is np.ndarray and x.primal.dtype.kind != "V")
+        ):
             pass  # what is differentiated, most of what is called under grad
         elif type(x) is float:
             x, y = operands(self.__name__, x, y)  # a float yields to bfloat16
@@ -162,7 +169,7 @@ class _Binary(UFunc):
                 y = y if isinstance(y, Tracer) else operand(y, self.__name__)
             elif is_bfloat16(dtype := dtype_of(x)):
                 y = dtype.type(y)
-        out = self.bind(x, y)
+        out = self.bind(x, y) if self.primitive is None else CURRENT.get().binary(self.primitive, x, y)
         return out if type(out) is VJPTracer else wrap(out)
 
 

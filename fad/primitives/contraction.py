@@ -17,7 +17,7 @@ from fad.core.avals import ShapedArray, dtype_of, is_bfloat16, result_dtype, sha
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import FixedPrimitive, Primitive
 from fad.core.samples import b1, c64, c128, case, f32, f64, i64
-from fad.core.trace import CURRENT
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.structural import broadcast_to, convert, inverse_permutation, move_axis, permute
 
 __all__ = ["dot_general", "dot_general_p", "fixed_product", "mapped_front", "require_numbers"]
@@ -139,7 +139,13 @@ class _Transpose:
         if product is None:  # made late: the transposes of a transpose come back to where they started
             product = self.product = fixed_product(*self.what)
         first, second = (cotangent, other) if self.cotangent_first else (other, cotangent)
-        found = CURRENT.get().binary(product, first, second)
+        trace = CURRENT.get()
+        if trace is EVAL and type(first) is type(second) is np.ndarray and self.order is None:
+            found = product.host_impl(first, second)  # what evaluation would do
+            if found.dtype == dtype:
+                return found
+        else:
+            found = trace.binary(product, first, second)
         return convert(found if self.order is None else permute(found, self.order), dtype)
 
 
@@ -189,15 +195,17 @@ def _pullback_from(out: Any, primals: Sequence[Any], active: Axes, params: dict[
     return (fixed.pull_second if active[0] else fixed.pull_first)(out, x, y)
 
 
-def _pull_both(cotangent: Any, rules: tuple[_Transpose, _Transpose], x: Any, y: Any) -> tuple[Any, Any]:
-    return rules[0](cotangent, y, dtype_of(x)), rules[1](cotangent, x, dtype_of(y))
+def _pull_both(
+    cotangent: Any, by_first: _Transpose, by_second: _Transpose, x: Any, y: Any, x_dtype: np.dtype, y_dtype: np.dtype
+) -> tuple[Any, Any]:
+    return by_first(cotangent, y, x_dtype), by_second(cotangent, x, y_dtype)
 
 
 @lru_cache(maxsize=4096)
 def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs = _NONE) -> FixedPrimitive:
     """:func:`dot_general` of arguments of these ranks, for the door of operations on two arguments."""
     compute = _compute_plan(x_ndim, y_ndim, contract, batch)
-    rules = _transposes(x_ndim, y_ndim, contract, batch)
+    by_first, by_second = _transposes(x_ndim, y_ndim, contract, batch)
 
     def product(x: Any, y: Any) -> Any:
         try:
@@ -207,13 +215,23 @@ def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
             pass
         return _impl(np, x, y, contract=contract, batch=batch)
 
+    def pull_first(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        return by_first, y, x.dtype if x_ndim else dtype_of(x)
+
+    def pull_second(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        return by_second, x, y.dtype if y_ndim else dtype_of(y)
+
+    def pull_both(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        x_dtype, y_dtype = (x.dtype, y.dtype) if x_ndim and y_ndim else (dtype_of(x), dtype_of(y))
+        return _pull_both, by_first, by_second, x, y, x_dtype, y_dtype
+
     return FixedPrimitive(
         dot_general_p,
         {"contract": contract, "batch": batch},
         product,
-        lambda out, x, y: (rules[0], y, dtype_of(x)),
-        lambda out, x, y: (rules[1], x, dtype_of(y)),
-        lambda out, x, y: (_pull_both, rules, x, y),
+        pull_first,
+        pull_second,
+        pull_both,
     )
 
 

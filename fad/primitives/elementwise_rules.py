@@ -281,15 +281,16 @@ def _binary_pull(k: int, term: Term | None, need: tuple[bool, ...]) -> Callable[
         )
         primal = y if k else x
         try:
-            if primal.shape == out.shape and primal.dtype == out.dtype:
+            shape, dtype = primal.shape, primal.dtype
+            if shape == out.shape and dtype == out.dtype:
                 return kept
         except AttributeError:  # a Python number
-            pass
+            shape, dtype = shape_of(primal), dtype_of(primal)
         if term is _passed:
-            return match, shape_of(primal), dtype_of(primal)
+            return match, shape, dtype
         if term is _negated:
-            return _negated_match, shape_of(primal), dtype_of(primal)
-        return _matched, kept, shape_of(primal), dtype_of(primal)
+            return _negated_match, shape, dtype
+        return _matched, kept, shape, dtype
 
     return pull
 

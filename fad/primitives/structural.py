@@ -334,7 +334,7 @@ def _sum_over(axes: tuple[int, ...]) -> FixedPrimitive:
         reduce_sum_p,
         {"axes": axes},
         partial(reduce_sum_p.host_impl, axes=axes),
-        lambda out, x: (_spread, shape_of(x), axes),
+        lambda out, x: (_spread, x.shape, axes),  # what has axes is no Python number
     )
 
 
@@ -343,11 +343,16 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     seen = shape_of(cotangent)
     if seen == shape:
         return cotangent
-    axes = _repeated_axes(seen, shape)
-    if type(cotangent) is np.ndarray and axes and CURRENT.get() is EVAL:  # what binding would do
-        total = _sum_impl(np, cotangent, axes=axes)
-        return total if total.shape == shape else total.reshape(shape)
-    return reshape(reduce_sum(cotangent, axes), shape)
+    if type(cotangent) is np.ndarray and CURRENT.get() is EVAL:
+        return _summed(cotangent, shape)
+    return reshape(reduce_sum(cotangent, _repeated_axes(seen, shape)), shape)
+
+
+def _summed(cotangent: np.ndarray, shape: tuple[int, ...]) -> Any:
+    """What the operations of :func:`unbroadcast` evaluate to."""
+    axes = _repeated_axes(cotangent.shape, shape)
+    total = _sum_impl(np, cotangent, axes=axes) if axes else cotangent
+    return total if total.shape == shape else total.reshape(shape)
 
 
 @lru_cache(maxsize=4096)
@@ -462,7 +467,10 @@ narrow_integer = Primitive(
 
 def match(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """A cotangent summed and converted to the shape and dtype of the primal that it belongs to."""
-    total = unbroadcast(cotangent, shape)
+    if type(cotangent) is np.ndarray and cotangent.shape != shape and CURRENT.get() is EVAL:
+        total = _summed(cotangent, shape)
+    else:
+        total = unbroadcast(cotangent, shape)
     return total if type(total) is np.ndarray and total.dtype == dtype else convert(total, dtype)
 
 

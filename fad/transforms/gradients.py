@@ -12,9 +12,9 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexac
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT, EVAL
+from fad.core.trace import CURRENT
 from fad.primitives.object_arrays import Element, holds_values
-from fad.primitives.structural import ones_like_aval, zeros
+from fad.primitives.structural import zeros
 from fad.transforms.arguments import (
     argument_paths,
     as_function,
@@ -30,7 +30,7 @@ from fad.transforms.arguments import (
     wrap_tree,
 )
 from fad.transforms.forward import jvp_flat
-from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer, new_tape
+from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer, new_tape, scalar_gradient
 from fad.transforms.staging import RecordTrace
 from fad.transforms.wrapping import TransformedFunction
 
@@ -139,7 +139,11 @@ def _value_and_grad(
     transform: str, fun: Callable[..., Any], argnums: Any, has_aux: bool, holomorphic: bool
 ) -> Callable[..., Any]:
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
-        numbers, single = normalize_argnums(transform, fun, argnums, len(args))
+        numbers: tuple[int, ...]
+        if type(argnums) is int and 0 <= argnums < len(args):
+            numbers, single = (argnums,), True
+        else:
+            numbers, single = normalize_argnums(transform, fun, argnums, len(args))
         called = list(args)
         trace = new_tape(fun)
         operand = _plain_operand(args[numbers[0]]) if single and not holomorphic else None
@@ -148,13 +152,13 @@ def _value_and_grad(
             operands, treedef = [operand], None
             called[numbers[0]] = trace.input(operand)
         else:
-            operands, treedef = _flat_operands(transform, fun, select_arguments(args, numbers), numbers, holomorphic)
+            chosen = (args[numbers[0]],) if single else select_arguments(args, numbers)
+            operands, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
             for number, value in zip(numbers, unflatten(treedef, trace.inputs(operands)), strict=True):
                 called[number] = value
         out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
         value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
-        seed = dtype_of(value).type(1) if trace.base is EVAL else ones_like_aval(aval_of(value))
-        cotangents = Pullback(trace, [index], operands)([seed], consume=True)
+        cotangents = scalar_gradient(trace, index, value, operands)
         if treedef is None:
             gradient = wrap(cotangents[0])
         else:
@@ -228,7 +232,7 @@ def _scalar_and_index(
     """The primal of a scalar result and its place on the tape, or a teaching error."""
     if type(out) is VJPTracer and out.interpreter is trace and not holomorphic:
         primal = out.primal
-        if dtype_of(primal).kind == "f" and shape_of(primal) == ():
+        if isinstance(primal, np.floating) or (dtype_of(primal).kind == "f" and shape_of(primal) == ()):
             return primal, out.index
     return trace.split(_scalar_operand(transform, fun, out, holomorphic))
 

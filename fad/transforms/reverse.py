@@ -15,11 +15,11 @@ import numpy as np
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.cotangents import KEPT_APART, accumulate, as_value
 from fad.core.errors import NonDifferentiableError
-from fad.core.trace import CURRENT, EVAL, REPLAYED, Trace, Tracer, user_source
-from fad.primitives.structural import convert, zeros
+from fad.core.trace import CURRENT, EVAL, HOST_TYPES, REPLAYED, Trace, Tracer, raise_explained, user_source
+from fad.primitives.structural import convert, ones_like_aval, zeros
 from fad.transforms.watching import WatchedArray
 
-__all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "vjp_flat", "watch"]
+__all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "scalar_gradient", "vjp_flat", "watch"]
 
 
 _new = object.__new__
@@ -81,7 +81,7 @@ class VJPTrace(Trace):
     transform = "reverse-mode differentiation"
 
     def __init__(self, parent: Trace, owner: Any = None):
-        super().__init__(parent, owner)
+        self.parent, self.base, self.owner, self.live = parent, parent.base, owner, True
         self.tape: list[Any] = []
         self.sources: list[Any] = []
         self.watched: dict[int, WatchedArray] = {}
@@ -119,19 +119,27 @@ class VJPTrace(Trace):
             return self.recorded(out, (pullback,), indices)
         return self.recorded_many(primitive, out, pullback, indices)
 
+    # In the next two, evaluation and `recorded` are written out.
+
     def unary(self, primitive: Any, x: Any) -> Any:
         """Interpret an operation on one argument."""
         if type(x) is not VJPTracer or x.interpreter is not self:
             return Trace.unary(self, primitive, x)
-        primal = x.primal
-        out = self.parent.unary(primitive, primal)
+        primal, parent = x.primal, self.parent
+        if parent is EVAL and type(primal) in HOST_TYPES:
+            try:
+                out = primitive.host_impl(primal)
+            except Exception as error:
+                raise_explained(primitive.general, (primal,), primitive.params, error)
+        else:
+            out = parent.unary(primitive, primal)
         pull = primitive.pull_first(out, primal)
         if pull is None:
             return out
-        # What `recorded` does.
+        tape = self.tape
         tracer = _new(VJPTracer)
-        tracer.interpreter, tracer.primal, tracer.index = self, out, len(self.tape)
-        self.tape.append(pull)
+        tracer.interpreter, tracer.primal, tracer.index = self, out, len(tape)
+        tape.append(pull)
         self.sources.append(x.index)
         return tracer
 
@@ -142,23 +150,29 @@ class VJPTrace(Trace):
             source, x = x.index, x.primal
             if type(y) is VJPTracer and y.interpreter is self:
                 source, y = (source, y.index), y.primal
-                out = self.parent.binary(primitive, x, y)
-                pull = primitive.pull_both(out, x, y)
+                pull_of = primitive.pull_both
             else:
-                out = self.parent.binary(primitive, x, y)
-                pull = primitive.pull_first(out, x, y)
+                pull_of = primitive.pull_first
         elif type(y) is VJPTracer and y.interpreter is self:
             source, y = y.index, y.primal
-            out = self.parent.binary(primitive, x, y)
-            pull = primitive.pull_second(out, x, y)
+            pull_of = primitive.pull_second
         else:
             return Trace.binary(self, primitive, x, y)
+        parent = self.parent
+        if parent is EVAL and type(x) in HOST_TYPES and type(y) in HOST_TYPES:
+            try:
+                out = primitive.host_impl(x, y)
+            except Exception as error:
+                raise_explained(primitive.general, (x, y), primitive.params, error)
+        else:
+            out = parent.binary(primitive, x, y)
+        pull = pull_of(out, x, y)
         if pull is None:
             return out
-        # What `recorded` does.
+        tape = self.tape
         tracer = _new(VJPTracer)
-        tracer.interpreter, tracer.primal, tracer.index = self, out, len(self.tape)
-        self.tape.append(pull)
+        tracer.interpreter, tracer.primal, tracer.index = self, out, len(tape)
+        tape.append(pull)
         self.sources.append(source)
         return tracer
 
@@ -294,6 +308,8 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                 found = entry[0](cotangent, entry[1], entry[2])
             elif count == 4:
                 found = entry[0](cotangent, entry[1], entry[2], entry[3])
+            elif count == 2:
+                found = entry[0](cotangent, entry[1])
             else:
                 found = entry[0](cotangent, *entry[1:])
             if type(source) is int:
@@ -308,7 +324,7 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                     elif contribution is not None:
                         cotangents[j] = accumulate(cotangents[j], contribution)
             found = contribution = None  # they may be all that holds a large array
-    return [as_value(c) for c in cotangents]
+    return [as_value(c) if type(c) in KEPT_APART else c for c in cotangents]
 
 
 def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
@@ -360,6 +376,28 @@ class Pullback:
         """Cotangents of the inputs, zeros where an input has no influence."""
         found = self.flat(cotangents, consume)
         return [zeros(ShapedArray(*t)) if c is None else c for c, t in zip(found, self.types)]
+
+
+def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The gradient by the inputs of one scalar, whose place on the tape is given; the tape is used up."""
+    if trace.base is not EVAL:
+        return Pullback(trace, [index], inputs)([ones_like_aval(aval_of(value))], consume=True)
+    # What a Pullback does, without making one.
+    tape = trace.tape
+    for array in trace.watched.values():
+        array.check(tape)
+    accumulated: list[Any] = [None] * len(tape)
+    if index is not None:
+        accumulated[index] = dtype_of(value).type(1)
+    found = backward(tape, trace.sources, accumulated, len(inputs), True)
+    for k, (cotangent, x) in enumerate(zip(found, inputs)):
+        if type(cotangent) is type(x) is np.ndarray and cotangent.dtype == x.dtype:
+            continue
+        if cotangent is None:
+            found[k] = zeros(aval_of(x))
+        elif dtype_of(cotangent) != dtype_of(x):
+            found[k] = convert(cotangent, dtype_of(x))
+    return found
 
 
 def vjp_flat(
