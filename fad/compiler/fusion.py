@@ -203,10 +203,10 @@ class Plan:
         return {source: out for out, source in self.in_place.items()}
 
 
-def plan_steps(program: Program) -> Plan:
-    """Place every equation of a Program."""
+def plan_steps(program: Program, has_own_results: bool = False) -> Plan:
+    """Place every equation of a Program, whose results have memory of their own, apart from all that it reads, or perhaps not."""
     program, neighbours = with_neighbours(program, lambda: deferred_results(program, _needed_in_memory(program)))
-    planner = _Planner(program, neighbours)
+    planner = _Planner(program, neighbours, has_own_results)
     early = first_equations(program, planner.deferred)
     for equation in [*early.values(), *[e for e in program.equations if id(e) not in early]]:
         planner.place(equation)
@@ -216,8 +216,9 @@ def plan_steps(program: Program) -> Plan:
 
 
 class _Planner:
-    def __init__(self, program: Program, neighbours: Neighbours):
+    def __init__(self, program: Program, neighbours: Neighbours, has_own_results: bool):
         self.plan = Plan(program, neighbours)
+        self.has_own_results = has_own_results
         self.in_memory = _needed_in_memory(program)
         self.deferred = deferred_results(program, self.in_memory, neighbours.copies.keys())
         self.clusters = clusters_of(program)
@@ -250,10 +251,18 @@ class _Planner:
 
     def _is_alias(self, equation: Equation) -> bool:
         """Whether the result is its input's memory under another shape."""
-        if equation.primitive.kernel not in ("reshape", "identity") or equation.outputs[0] in self.plan.program.outputs:
+        if equation.primitive.kernel not in ("reshape", "identity"):
             return False
         source = equation.inputs[0]
-        return isinstance(source, Var) and source not in self.plan.virtual and not is_small(source.aval.shape)
+        if not isinstance(source, Var) or source in self.plan.virtual or is_small(source.aval.shape):
+            return False
+        return equation.outputs[0] not in self.plan.program.outputs or self._is_computed_as_result(source)
+
+    def _is_computed_as_result(self, source: Var) -> bool:
+        """Whether an array can be computed in the memory of a result, which has another shape."""
+        plan = self.plan
+        taken = {*plan.program.outputs, *plan.aliases, *plan.aliases.values()}
+        return self.has_own_results and plan.place.get(source, -1) >= 0 and source not in taken
 
     def _append(self, step: Step, equation: Equation) -> None:
         self.plan.steps.append(step)

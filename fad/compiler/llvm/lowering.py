@@ -242,6 +242,8 @@ class Lowering:
     def write_program(self, program: Program, outputs: dict[Var, Memory], plan: Plan | None = None) -> Plan:
         """Write a Program whose inputs are stored already; results with a place in ``outputs`` go there."""
         plan = plan_steps(program) if plan is None else plan
+        shapes = {plan.aliases[v]: place for v, place in outputs.items() if v in plan.aliases}
+        places = {**outputs, **{v: place._replace(shape=v.aval.shape) for v, place in shapes.items()}}
         self.elements.producers.update(plan.producers)
         scans = [e for e in program.equations if e.primitive.kernel == "scan"]
         self.read_histories.update(a for e in scans for a in e.inputs if not a.aval.is_sized)
@@ -257,7 +259,7 @@ class Lowering:
                 self.waiting.write()
                 self.tiled = TiledCalls(self, chain.backwards)
             for step_number in range(number, chain.last + 1):
-                self._write_step(plan, step_number, outputs)
+                self._write_step(plan, step_number, places)
             if self.tiled is not None:
                 self.tiled, tiled = None, self.tiled
                 tiled.write()
@@ -535,7 +537,7 @@ def lower_segment(name: str, program: Program, canonical: Canonical, take: Take,
 
     ``take`` gets the kernels as soon as they are written, and at last the segment's function.
     """
-    donated, plan = canonical.donated, plan_steps(program)
+    donated, plan = canonical.donated, plan_steps(program, has_own_results=True)
     if donated and _may_check(program):
         if _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
             # A run that fails is repeated operation by operation, and so its arguments must be left alone.

@@ -151,7 +151,7 @@ def outline_of(program: Program, input_names: tuple[str, ...] = ()) -> Outline:
         if isinstance(step, HostStep):
             steps.append(HostOutline(step.equation, step.reason))
             continue
-        kernels, plan = writer.program(step.program, names)
+        kernels, plan = writer.program(step.program, names, inside=False)
         number = 1 + sum(isinstance(s, SegmentOutline) for s in steps)
         steps.append(SegmentOutline(number, step.program, kernels, tuple(plan.aliases.items()), donated))
     return Outline(body, names, letters, tuple(steps))
@@ -171,9 +171,9 @@ class _Writer:
         self._letters = letters
         self._count = 0
 
-    def program(self, program: Program, names: dict[Var, str]) -> tuple[tuple[Kernel, ...], Plan]:
-        """The kernels of a Program."""
-        plan = plan_steps(program)
+    def program(self, program: Program, names: dict[Var, str], inside: bool = True) -> tuple[tuple[Kernel, ...], Plan]:
+        """The kernels of a Program, which runs inside of another one or by itself."""
+        plan = plan_steps(program, has_own_results=not inside)
         return tuple([self._kernel(step, plan, names) for step in plan.steps]), plan
 
     def _kernel(self, step: Group | Straight | Opaque, plan: Plan, names: dict[Var, str]) -> Kernel:
