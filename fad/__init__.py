@@ -15,9 +15,7 @@ from fad.core.avals import ShapedArray
 from fad.core.config import config
 from fad.core.placement import block_until_ready, device_put, devices
 from fad.core.program import Program
-from fad.transforms.compilation import jit
 from fad.transforms.gradients import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
-from fad.transforms.programs import eval_shape, make_program
 from fad.transforms.vectorization import vmap
 
 if _TYPE_CHECKING:
@@ -28,9 +26,11 @@ if _TYPE_CHECKING:
     from fad.transforms.branching import cond, switch
     from fad.transforms.checkpointing import checkpoint, checkpoint_name, save_contractions, save_names, save_nothing
     from fad.transforms.collectives import all_gather, axis_index, pmax, pmean, pmin, psum
+    from fad.transforms.compilation import jit
     from fad.transforms.custom_rules import custom_jvp, custom_vjp, stop_gradient
     from fad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
     from fad.transforms.looping import fori_loop, while_loop
+    from fad.transforms.programs import eval_shape, make_program
     from fad.transforms.scanning import scan
 
 __version__ = "0.1.0"
@@ -100,6 +100,8 @@ _NAMES_ON_USE = {
     **dict.fromkeys(["custom_jvp", "custom_vjp", "stop_gradient"], "fad.transforms.custom_rules"),
     **dict.fromkeys(["hessian", "hvp", "jacfwd", "jacobian", "jacrev"], "fad.transforms.jacobians"),
     **dict.fromkeys(["fori_loop", "while_loop"], "fad.transforms.looping"),
+    "jit": "fad.transforms.compilation",
+    **dict.fromkeys(["eval_shape", "make_program"], "fad.transforms.programs"),
     "scan": "fad.transforms.scanning",
     **dict.fromkeys(
         ["checkpoint", "checkpoint_name", "save_contractions", "save_names", "save_nothing"],

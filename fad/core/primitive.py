@@ -36,6 +36,7 @@ import numpy as np
 
 from fad.core.avals import aval_of
 from fad.core.errors import FadError, NonDifferentiableError
+from fad.core.samples import Case, written_out
 from fad.core.trace import CURRENT, Tracer
 
 __all__ = ["REGISTRY", "BinaryPrimitive", "FixedPrimitive", "Primitive", "UnaryPrimitive", "linear", "no_rule"]
@@ -93,7 +94,7 @@ class Primitive:
         "multiple_results",
         "name",
         "pullback_from",
-        "samples",
+        "declared_samples",
         "shape",
         "stage",
         "vjp",
@@ -129,7 +130,7 @@ class Primitive:
         self.vjp = vjp
         self.batch = batch
         self.kernel = kernel
-        self.samples = samples
+        self.declared_samples = samples
         self.multiple_results = multiple_results
         self.keeps_missing = keeps_missing
         self.collective = collective
@@ -147,6 +148,11 @@ class Primitive:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def samples(self) -> list[Case]:
+        """Cases that feed the generated checks."""
+        return written_out(self.declared_samples)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _lookup, (self.name,)

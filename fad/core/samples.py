@@ -5,6 +5,7 @@ They are recipes, not arrays, so that importing fad makes no random numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = [
     "Case",
     "Named",
     "Operand",
+    "Several",
     "b1",
     "booleans",
     "c64",
@@ -27,6 +29,7 @@ __all__ = [
     "integers",
     "literal",
     "reals",
+    "written_out",
 ]
 
 
@@ -189,8 +192,26 @@ def literal(value: Any) -> Fixed:
     return Fixed(value)
 
 
-def reals(*intervals: tuple[float, float], half: bool = False) -> list[Case]:
+class Several:
+    """Cases that are made when somebody asks for samples: who only computes should not wait for them."""
+
+    __slots__ = ("arguments", "make")
+
+    def __init__(self, make: Callable[..., list[Case]], *arguments: Any):
+        self.make, self.arguments = make, arguments
+
+
+def written_out(samples: Iterable[Case | Several]) -> list[Case]:
+    """The single cases of a declaration."""
+    return [c for s in samples for c in (s.make(*s.arguments) if isinstance(s, Several) else (s,))]
+
+
+def reals(*intervals: tuple[float, float], half: bool = False) -> list[Several]:
     """Elementwise samples over real intervals, one interval per argument: float64, float32, 0-d, empty, size 1 and broadcasting."""
+    return [Several(_real_cases, intervals, half)]
+
+
+def _real_cases(intervals: tuple[tuple[float, float], ...], half: bool) -> list[Case]:
     shapes = [((2, 3),) * len(intervals), ((),) * len(intervals), ((0, 2),) * len(intervals), ((1,),) * len(intervals)]
     if len(intervals) > 1:
         shapes += [((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((2, 3), ())] if len(intervals) == 2 else []
@@ -201,8 +222,12 @@ def reals(*intervals: tuple[float, float], half: bool = False) -> list[Case]:
     return cases
 
 
-def complexes(*intervals: tuple[float, float]) -> list[Case]:
+def complexes(*intervals: tuple[float, float]) -> list[Several]:
     """Elementwise complex samples: complex128 and complex64, and a mix with a real argument where there are two."""
+    return [Several(_complex_cases, intervals)]
+
+
+def _complex_cases(intervals: tuple[tuple[float, float], ...]) -> list[Case]:
     cases = [Case(tuple(Operand((2, 3), d, *i) for i in intervals), {}) for d in ("complex128", "complex64")]
     if len(intervals) == 2:
         cases.append(Case((Operand((2, 3), "complex128", *intervals[0]), Operand((3,), "float64", *intervals[1])), {}))
@@ -210,8 +235,12 @@ def complexes(*intervals: tuple[float, float]) -> list[Case]:
     return cases
 
 
-def integers(arity: int = 1, low: int = -5, high: int = 6, unsigned: bool = True) -> list[Case]:
+def integers(arity: int = 1, low: int = -5, high: int = 6, unsigned: bool = True) -> list[Several]:
     """Elementwise integer samples."""
+    return [Several(_integer_cases, arity, low, high, unsigned)]
+
+
+def _integer_cases(arity: int, low: int, high: int, unsigned: bool) -> list[Case]:
     cases = [
         Case((Operand((2, 3), "int64", low, high),) * arity, {}),
         Case((Operand((), "int32", low, high),) * arity, {}),

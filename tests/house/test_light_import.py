@@ -32,6 +32,12 @@ def test_nothing_heavy_is_loaded(code):
     assert not loaded, f"import these inside the function that needs them: {loaded}"
 
 
+def test_the_compiler_is_loaded_by_who_jits():
+    script = "import sys, fad\nprint(any(m.startswith('fad.compiler') for m in sys.modules))\nfad.jit(lambda x: x + 1)(1.0)\nprint('fad.compiler.dispatch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "True"], done.stdout + done.stderr
+
+
 def test_trees_are_loaded_when_there_is_one():
     script = "import sys, fad\nfad.grad(fad.numpy.sum)(fad.numpy.ones(3))\nprint('optree' in sys.modules, fad.grad(lambda d: d['x'])({'x': 1.0}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
