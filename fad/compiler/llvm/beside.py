@@ -6,7 +6,8 @@ moved by one lane; the lane that is missing comes from the vector before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ir
@@ -59,48 +60,69 @@ class Beside:
         Whether they lie ahead of the loop's own place.
     lanes : int
         The length of vectors.
-
-    Attributes
-    ----------
-    index : Index or None
-        The loop's own index while its inner part is written.
+    size : int
+        That of the axis that the loop runs along.
     """
 
-    def __init__(self, emitter: Emitter, copies: Mapping[Var, Var], ahead: bool, lanes: int):
-        self._emitter, self._copies, self.ahead, self.lanes = emitter, copies, ahead, lanes
-        self.index: Index | None = None
+    def __init__(self, emitter: Emitter, copies: Mapping[Var, Var], ahead: bool, lanes: int, size: int):
+        self._emitter, self._copies, self.ahead, self.lanes, self._size = emitter, copies, ahead, lanes, size
+        self._index: Index | None = None
+        self._is_end = False
+        self._places: dict[tuple[Any, int], ir.Value] = {}
+
+    @contextmanager
+    def at(self, index: Index, is_end: bool = False) -> Iterator[None]:
+        """Where the loop's own index is known; at an end of the array elements beside it may not exist, and who reads them does not use them."""
+        known = set(self._places)
+        self._index, self._is_end = index, is_end
+        yield
+        self._index = None
+        if not is_end and self._places.keys() != known:
+            raise NotWidened  # the end has not computed what comes before the first vector
 
     def element(self, elements: Any, var: Any, index: tuple[Ix, ...]) -> Located | None:
         """An element of a copy, ``None`` where it must be computed."""
-        if self.index is None or var not in self._copies or len(index) != 1:
+        if self._index is None or var not in self._copies or len(index) != 1:
             return None
-        by, emitter = self._offset(index[0]), self._emitter
+        by, emitter, size = self._offset(index[0]), self._emitter, var.aval.shape[0]
+        if by is None or (by and (by > 0) != self.ahead):
+            return None
+        if self._is_end:
+            # One index for all that lead to the same place where it exists.
+            place = emitter.add(self._index, by)
+            if by == 0 and size != self._size:
+                place = emitter.clamped(place, size)
+            if index[0] != place:
+                return elements.element(var, (place,))
         if by == 0:
             original = self._copies[var]
             return next((s.memo[original, index] for s in emitter.scopes if (original, index) in s.memo), None)
-        if by is None or (by > 0) != self.ahead:
-            return None
-        nearer = emitter.add(self.index, by - 1 if by > 0 else by + 1)
-        if not emitter.inside(nearer, 0, emitter.size(var.aval.shape[0])):
+        nearer = emitter.add(self._index, by - 1 if by > 0 else by + 1)
+        if not self._is_end and not emitter.inside(nearer, 0, emitter.size(size)):
             return None
         found = elements.element(var, (nearer,))
-        return found if found.depth < emitter.depth else Located(self._moved(found.value), found.depth)
+        return found if found.depth < emitter.depth else Located(self._moved(found.value, (var, by)), found.depth)
 
     def _offset(self, i: Ix) -> int | None:
         """How many places ahead of the loop's own an index is."""
-        if i == self.index:
-            return 0
-        operation, base, by = self._emitter.sums.get(i, ("", 0, 0)) if isinstance(i, Index) else ("", 0, 0)
-        if base != self.index or not isinstance(by, int):
-            return None
-        return by if operation == "add" else -by
+        offset, emitter = 0, self._emitter
+        while i != self._index:
+            if self._is_end and i in emitter.clamps:
+                i = emitter.clamps[i]  # type: ignore[index]
+                continue
+            operation, base, by = emitter.sums.get(i, ("", 0, 0)) if isinstance(i, Index) else ("", 0, 0)
+            if operation not in ("add", "sub") or not isinstance(by, int):
+                return None
+            i, offset = base, offset + by if operation == "add" else offset - by
+        return offset
 
-    def _moved(self, value: Value) -> Value:
+    def _moved(self, value: Value, key: tuple[Any, int]) -> Value:
         emitter, kind = self._emitter, ir.VectorType(llvm_type(value.dtype), self.lanes)
-        place = emitter.variable(kind)
-        emitter.entry.store(ir.Constant(kind, [ir.Constant(kind.element, 0)] * self.lanes), place)
+        if key not in self._places:
+            self._places[key] = place = emitter.variable(kind)
+            emitter.entry.store(ir.Constant(kind, [ir.Constant(kind.element, 0)] * self.lanes), place)
         block = emitter.builder.block
-        moved = ir.Instruction(block, kind.element, AHEAD if self.ahead else BEHIND, [value.ir, place])
+        moved = ir.Instruction(block, kind.element, AHEAD if self.ahead else BEHIND, [value.ir, self._places[key]])
         block.instructions.append(moved)
         emitter.builder.position_at_end(block)
         return Value(moved, value.dtype)

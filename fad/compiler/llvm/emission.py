@@ -76,6 +76,8 @@ class Emitter:
         # What answers whether conditions on indices may be taken for granted.
         self.granted: Callable[[Ix, Ix | None, Ix | None], bool] | None = None
         self.sums: dict[Index, tuple[str, Ix, Ix]] = {}
+        # What indices were before they were moved to the nearest place inside an axis.
+        self.clamps: dict[Index, Ix] = {}
         # Quotients and remainders that are known, by dividend and divisor.
         self.quotients: dict[tuple[Ix, Ix], tuple[Ix, Ix]] = {}
         # Inside an alternative nothing is computed before it is chosen, except what is known already.
@@ -218,7 +220,10 @@ class Emitter:
 
     def clamped(self, x: Ix, size: int) -> Ix:
         """The nearest index inside an axis that is not empty."""
-        return self.smaller(self.larger(x, 0), self.subtract(self.size(size), 1))
+        nearest = self.smaller(self.larger(x, 0), self.subtract(self.size(size), 1))
+        if isinstance(nearest, Index):
+            self.clamps[nearest] = x
+        return nearest
 
     def inside(self, x: Ix, low: Ix | None, high: Ix | None) -> bool:
         """Whether ``low <= x < high`` may be taken for granted where code is written now; a bound may be left out."""

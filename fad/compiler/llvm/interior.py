@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import llvmlite.ir as ir
 
-from fad.compiler.llvm.beside import Beside, NotWidened, longest_way
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
 
-__all__ = ["write_split"]
+__all__ = ["Interior", "write_split"]
 
 
-class _Interior:
+class Interior:
     """Conditions on indices that the code of the inner part takes for granted.
 
     Parameters
@@ -27,19 +26,27 @@ class _Interior:
     ----------
     index : Index
         The loop's own index.
+    depth : int
+        The number of the scope around the loop.
     """
 
     index: Index
 
     def __init__(self, emitter: Emitter):
-        self._emitter, self._depth = emitter, emitter.depth
+        self._emitter, self.depth = emitter, emitter.depth
         self._limits: list[tuple[Ix, Ix | None, Ix | None]] = []
         self._fixed: list[tuple[Ix, Ix | None, Ix | None]] = []
 
     @property
     def builder(self) -> ir.IRBuilder:
         """Writes before the loop."""
-        return self._emitter.scopes[self._depth].builder
+        return self._emitter.scopes[self.depth].builder
+
+    def write(self, index: Index, body: Callable[[Index], None]) -> None:
+        """Write the body for an index, with all conditions granted."""
+        self.index, self._emitter.granted = index, self.take
+        body(index)
+        self._emitter.granted = None
 
     def take(self, x: Ix, low: Ix | None, high: Ix | None) -> bool:
         """Take ``low <= x < high`` for granted, if the loop can be limited to turns where it holds."""
@@ -54,7 +61,7 @@ class _Interior:
         return shift is not None
 
     def _is_outside(self, x: Ix) -> bool:
-        return isinstance(x, int) or x.depth <= self._depth
+        return isinstance(x, int) or x.depth <= self.depth
 
     def _shift(self, x: Ix) -> Ix | None:
         """What is added to the loop's index to get an index, if that is the same in every turn."""
@@ -83,32 +90,25 @@ class _Interior:
                     inside = builder.icmp_signed(comparison, emitter.raw(x), emitter.raw(bound))
                     holds = builder.and_(holds, inside)
         first, last = [
-            Index(builder.select(holds, emitter.raw(n), emitter.raw(start)), self._depth) for n in (first, last)
+            Index(builder.select(holds, emitter.raw(n), emitter.raw(start)), self.depth) for n in (first, last)
         ]
         return first, last
 
 
-def write_split(
-    emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callable[[Index], None], beside: Beside | None = None
-) -> None:
+def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callable[[Index], None]) -> None:
     """A loop over ``start <= i < stop``, whose body is written twice.
 
     The inner part runs over whole vectors of so many lanes, which begin at multiples of it: stores across lines of the cache take twice as long.
     The first one starts late and the last one early enough to fit, so that some elements are computed twice. What remains before and after it
-    is done element by element. ``start`` is such a multiple. With elements ``beside`` all vectors are whole and come in the order that these need; the
-    first elements, which have none before them, are computed again.
+    is done element by element. ``start`` is such a multiple.
     """
-    interior = _Interior(emitter)
-    from_the_end = beside is not None and beside.ahead
+    interior = Interior(emitter)
     places = [emitter.variable(I64) for _ in range(2)]
     ends: list[Index] = []
 
     def blocks() -> Ix:
         # By now all conditions are known.
-        first, last = interior.limits(start, stop, lanes if beside is None else 4 * lanes)
-        if beside is not None:
-            first, last = aligned(emitter.add(first, lanes - 1)), aligned(last)
-        ends.extend([first, last])
+        ends.extend(interior.limits(start, stop, lanes))  # type: ignore[arg-type]
         for place, end in zip(places, ends, strict=True):
             interior.builder.store(end.value, place)
         return emitter.divide(emitter.add(emitter.subtract(ends[1], aligned(ends[0])), lanes - 1), lanes)[0]
@@ -120,18 +120,11 @@ def write_split(
         # What holds here only must not be computed or remembered outside.
         before, emitter.floor = emitter.floor, emitter.depth
         first, last = [Index(emitter.builder.load(place), emitter.depth) for place in places]
-        if from_the_end:
-            begin = emitter.subtract(emitter.subtract(last, lanes), emitter.multiply(number, lanes))
-        else:
-            begin = emitter.add(aligned(first), emitter.multiply(number, lanes))
-        if beside is None:
-            begin = emitter.larger(first, emitter.smaller(begin, emitter.subtract(last, lanes)))
+        begin = emitter.add(aligned(first), emitter.multiply(number, lanes))
+        begin = emitter.larger(first, emitter.smaller(begin, emitter.subtract(last, lanes)))
         with emitter.loop(0, lanes) as lane:
-            interior.index = emitter.add(begin, lane)  # type: ignore[assignment]
-            _write_inside(emitter, interior, body, beside)
+            interior.write(emitter.add(begin, lane), body)  # type: ignore[arg-type]
         emitter.floor = before
-    if beside is not None:
-        ends = _grown(emitter, ends[0], ends[1], beside)
     with emitter.loop(0, 2, short=True) as side:
         ahead = emitter.builder.icmp_signed("==", side.value, ir.Constant(I64, 0))
         first, last = [
@@ -140,25 +133,3 @@ def write_split(
         ]
         with emitter.loop(first, last, short=True) as i:
             body(i)
-
-
-def _write_inside(emitter: Emitter, interior: _Interior, body: Callable[[Index], None], beside: Beside | None) -> None:
-    """The body where all conditions are granted, and neighbours are known."""
-    emitter.granted = interior.take
-    if beside is not None:
-        beside.index = interior.index
-    body(interior.index)
-    if beside is not None:
-        beside.index = None
-    emitter.granted = None
-
-
-def _grown(emitter: Emitter, first: Index, last: Index, beside: Beside) -> list[Index]:
-    """Where the inner part begins and ends that need not be computed again."""
-    wrong = longest_way(emitter.function)
-    if wrong > 2 * beside.lanes:
-        raise NotWidened
-    is_any = emitter.builder.icmp_signed(">", emitter.raw(last), emitter.raw(first))
-    wrong = emitter.builder.select(is_any, ir.Constant(I64, wrong), ir.Constant(I64, 0))
-    again = Index(wrong, emitter.depth)
-    return [first, emitter.subtract(last, again)] if beside.ahead else [emitter.add(first, again), last]  # type: ignore[list-item]

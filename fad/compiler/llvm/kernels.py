@@ -17,6 +17,7 @@ from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
+from fad.compiler.llvm.stages import StageLoop
 from fad.compiler.size_classes import LONG, MOST_AT_EDGE, least_size, most_size
 from fad.core.program import Var
 
@@ -166,14 +167,14 @@ class KernelWriter:
                 bounds = self._outer_bounds(sizes, lanes) if outermost else None
                 if nest.patterns.edged or self.elements.beside is not None:
                     start, stop = self._whole_blocks(count, lanes, bounds)
-                    write_split(
-                        emitter,
-                        start,
-                        stop,
-                        lanes,
-                        lambda i: nest.body([*index[: run[-1]], i, *index[run[-1] + 1 :]]),
-                        self.elements.beside,
-                    )
+
+                    def turn(i: Index) -> None:
+                        nest.body([*index[: run[-1]], i, *index[run[-1] + 1 :]])
+
+                    if self.elements.beside is None:
+                        write_split(emitter, start, stop, lanes, turn)
+                    else:
+                        StageLoop(self.elements, self.elements.beside, list(self.group.members)).write(start, stop, count, turn)
                     return
                 if part is not None:
                     index[run[0]] = self._open_parts(stack, *self._whole_blocks(count, lanes, bounds), part)

@@ -59,8 +59,9 @@ def terms_of(value: Any) -> dict[int, int]:
 
 def root_of(pointer: Any) -> Any:
     """The array that an address lies in; it overlaps with no other."""
-    while isinstance(pointer, ir.GEPInstr | ir.CastInstr):
-        pointer = pointer.operands[0]
+    while isinstance(pointer, ir.GEPInstr | ir.CastInstr | ir.SelectInstr):
+        # A choice of an array is between it and memory that nobody else has a name for.
+        pointer = pointer.operands[isinstance(pointer, ir.SelectInstr)]
     if isinstance(pointer, ir.Argument) and "noalias" in pointer.attributes:
         return pointer
     if isinstance(pointer, ir.AllocaInstr):

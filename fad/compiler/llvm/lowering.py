@@ -452,10 +452,10 @@ class Lowering:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
         for var, taken in overwritten.items():
             elements.storage[var] = elements.storage[taken]
-        if neighbours is not None and not (overwritten or group.fixed) and least_size(group.prefix[0]) >= LONG:
+        if neighbours is not None and not overwritten and _is_one_row(group):
             size = max(v.aval.dtype.itemsize for v in (*group.members, *neighbours.copies))
             lanes = 2 * max(host_target().vector_bits // (8 * size), 4)
-            elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes)
+            elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes, group.prefix[0])
         # Only what may be worth it runs in chunks; the others know their bounds.
         may_be_long = most_work(group) >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
@@ -483,6 +483,13 @@ class Lowering:
             weight = sum(member_work(m) for m in group.members.values() if m.domain == domain)
             total = self.emitter.add(total, self.emitter.multiply(self.emitter.product(domain), weight))
         return total
+
+
+def _is_one_row(group: Group) -> bool:
+    """Whether all members run along one long axis, and it is all they have."""
+    if group.fixed or len(group.prefix) != 1 or least_size(group.prefix[0]) < LONG:
+        return False
+    return all(m.domain == group.prefix for m in group.members.values())
 
 
 def member_work(member: Member) -> int:
