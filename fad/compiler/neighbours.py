@@ -2,7 +2,7 @@
 
 One element of a stage needs another element of the stage before, so their loops are apart, and what passes between them is written and read back. Here are
 copies of what is read beside its own place, for nobody but those who read it there. Vector code keeps them in registers from one turn to the next
-(:mod:`fad.compiler.llvm.beside`); at the ends of the loop they are computed anew.
+(:mod:`fad.compiler.llvm.beside`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUICK = frozenset(
     "add subtract multiply negative positive square maximum minimum select zero_safe_multiply absolute".split()
 )
 _MOST_STAGES = 8
-"""So many stages become one loop. At its ends the last one computes the neighbour of the neighbour, and so on, of the first."""
+"""So many stages become one loop; each of them holds a vector of the turn before."""
 _FARTHEST = 8
 """How many places away the farthest element may be."""
 

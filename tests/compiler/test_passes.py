@@ -70,6 +70,24 @@ def test_loops_stack_what_a_slice_is_taken_of_and_slice_rows_inside():
     check_compiled(fad.grad(lambda x: sum(fnp.sum(fnp.sin(out)) for out in f(x))), rows)
 
 
+def test_a_loop_reads_a_value_once_that_it_needs_in_many_operations():
+    """Each product of the loop leaves the same residual."""
+    factors = np.linspace(0.5, 1.0, 20)
+
+    def f(x):
+        def turn(c, _):
+            for _ in range(3):
+                c = fnp.concatenate([c[:1], x[1:] * c[:-1]])
+            return c, None
+
+        return fad.scan(turn, x, None, length=4)[0].sum()
+
+    program = simplified(staged(fad.grad(f), factors))
+    scans = [e for e in program.equations if e.primitive.name == "scan"]
+    assert [e.params["constants"] for e in scans] == [1, 1]
+    np.testing.assert_allclose(fad.jit(fad.grad(f))(factors), fad.grad(f)(factors), rtol=1e-12)
+
+
 def test_inlining_writes_out_nested_calls():
     inner = fad.jit(fad.jit(fnp.sin))
     assert names(inline(staged(lambda x: inner(inner(x)), X))) == ["sin", "sin"]

@@ -85,8 +85,8 @@ class Beside:
         if self._index is None or var not in self._copies or len(index) != 1:
             return None
         by, emitter, size = self._offset(index[0]), self._emitter, var.aval.shape[0]
-        if by is None or (by and (by > 0) != self.ahead):
-            return None
+        if by is None or (by and (by > 0) != self.ahead) or (by > 0 and size > self._size):
+            return None  # of the last kind some are where the loop does not come
         if self._is_end:
             # One index for all that lead to the same place where it exists.
             place = emitter.add(self._index, by)

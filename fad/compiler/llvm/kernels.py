@@ -174,7 +174,9 @@ class KernelWriter:
                     if self.elements.beside is None:
                         write_split(emitter, start, stop, lanes, turn)
                     else:
-                        StageLoop(self.elements, self.elements.beside, list(self.group.members)).write(start, stop, count, turn)
+                        StageLoop(self.elements, self.elements.beside, list(self.group.members)).write(
+                            start, stop, count, turn
+                        )
                     return
                 if part is not None:
                     index[run[0]] = self._open_parts(stack, *self._whole_blocks(count, lanes, bounds), part)

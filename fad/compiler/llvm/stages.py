@@ -70,8 +70,16 @@ class StageLoop:
             begin = emitter.subtract(emitter.subtract(origin, self._lanes), place)
         else:
             begin = emitter.add(origin, place)
+        begin = self._opaque(begin)
         with emitter.loop(0, self._lanes) as lane:
             yield emitter.add(begin, lane)  # type: ignore[misc]
+
+    def _opaque(self, index: Ix) -> Index:
+        """The index as LLVM knows nothing of: it would let each array have an address that grows, which takes an addition and a register for each."""
+        kind = ir.FunctionType(I64, [I64])
+        return Index(
+            self._emitter.builder.asm(kind, "", "=r,0", [self._emitter.raw(index)], False), self._emitter.depth
+        )
 
     def _write_end(self, place: Ix, body: Callable[[Index], None]) -> None:
         """A vector near an end of the array; what is there only for its neighbours is not stored."""

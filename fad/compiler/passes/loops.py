@@ -108,6 +108,7 @@ class _Narrowing:
         self._stacked: dict[Var, Atom] = {}
         self._env: dict[Var, Atom] = {}
         self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
+        self._merge_equal()
         inner = [rewired(e, self._env) for e in body.equations]
         rest = [*self._first, *self._invariants.hoist(inner, body.outputs)]
         self._rebuild(rest, carry, read)
@@ -138,6 +139,14 @@ class _Narrowing:
             else:
                 first[atom] = var
                 self._stacked[var] = atom
+
+    def _merge_equal(self) -> None:
+        """Let inner variables that have the same value in all turns be one."""
+        first: dict[tuple[Atom, ShapedArray], Var] = {}
+        for var, atom in self._outer.items():
+            same = first.setdefault((atom, var.aval), var)
+            if same is not var:
+                self._env[var] = same
 
     def _repeated(self, var: Var, atom: Atom, made: dict[Atom, Equation]) -> Atom | None:
         """The value that a stacked input has in every turn, if it is a broadcast along the first axis."""
