@@ -67,9 +67,9 @@ def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[st
     return header_of(lowering, symbols, objects), b"".join(objects.values())
 
 
-def header_of(lowering: Any, symbols: Sequence[str], objects: dict[str, bytes]) -> dict[str, Any]:
+def header_of(lowering: Any, symbols: Sequence[str], objects: dict[tuple[str, ...], bytes]) -> dict[str, Any]:
     """What must be known of a segment's code, which is its object files one after another."""
-    sizes = [(name, len(code)) for name, code in objects.items()]
+    sizes = [(names, len(code)) for names, code in objects.items()]
     return {
         "symbols": symbols,
         "sizes": lowering.canonical.sizes,
@@ -79,11 +79,11 @@ def header_of(lowering: Any, symbols: Sequence[str], objects: dict[str, bytes]) 
     }
 
 
-def _objects(sizes: Sequence[tuple[str, int]], code: bytes) -> Iterator[tuple[str, bytes]]:
+def _objects(sizes: Sequence[tuple[Sequence[str], int]], code: bytes) -> Iterator[tuple[Sequence[str], bytes]]:
     """The object files and the names that they define."""
     first = 0
-    for name, size in sizes:
-        yield name, code[first : first + size]
+    for names, size in sizes:
+        yield names, code[first : first + size]
         first += size
 
 

@@ -128,7 +128,7 @@ def called_with_lanes(name: str, dtype: np.dtype, lanes: int, x: np.ndarray, y: 
     types = ", ".join(v.rpartition(" ")[0] for v in vectors)
     text = CALLS.format(lanes=lanes, real=real, symbol=symbol, name=loop, types=types, arguments=", ".join(vectors))
     code = engine().compile(Source(text))
-    address = link([(loop, code)], [symbol], loop)
+    address = link([([loop], code)], [symbol], loop)
     out = np.empty_like(x)
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64)
     kind(address)(out.ctypes.data, x.ctypes.data, y.ctypes.data, x.size)

@@ -294,6 +294,40 @@ def test_kernels_are_shared_between_segments():
     np.testing.assert_array_equal(first, second)
 
 
+PIECES = [
+    lambda x: x * 2.5 + 1.0,
+    lambda x: fnp.abs(x) - 0.75,
+    lambda x: x / (1.0 + x * x),
+    lambda x: fnp.sqrt(x * x + 3.5),
+]
+ARGUMENTS = [RNG.normal(size=n) for n in (30, 50, 70, 90)]
+
+
+def pieces(*numbers):
+    """A function of as many kernels as there are numbers, which say what they do."""
+    return lambda *args: [PIECES[k](args[k]) for k in numbers]
+
+
+def test_kernels_that_wait_together_share_an_object_file():
+    program = body_program(program_of(pieces(0, 1, 2, 3), *ARGUMENTS))
+    with fad.config.using(threads=1):
+        objects = compile_segment("fad_seen_together", program, program_form(program))[2]
+    names = [name for together in objects for name in together]
+    assert len(names) == len(set(names)) == 5
+    assert max(map(len, objects)) > 1
+    for together, code in objects.items():
+        assert all(name.encode() in code for name in together)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_segments_share_kernels_that_were_compiled_with_others(threads):
+    with fad.config.using(threads=threads, disk_cache=False):
+        for numbers in ((0, 1, 2), (2, 3), (3, 0, 2), (1, 2, 3, 0), (1,)):
+            found = fad.jit(pieces(*numbers))(*ARGUMENTS)
+            for k, result in zip(numbers, found, strict=True):
+                np.testing.assert_allclose(result, PIECES[k](fad.Array(ARGUMENTS[k])), rtol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_long_segments_find_words_in_tables_and_share_products(dtype):
     rng = np.random.default_rng(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -61,7 +61,7 @@ class Engine:
     Attributes
     ----------
     compiled, linked : int
-        How many object files were made, and linked, so far.
+        How many modules were compiled, and object files linked, so far.
     """
 
     def __init__(self) -> None:
@@ -81,12 +81,12 @@ class Engine:
             If the module is not well formed.
         """
         with LLVM_LOCK, self._machine(2) as machine:
-            return str(_module(source, machine))
+            return str(_module([source], machine))
 
     def assembly(self, source: Source) -> str:
         """The machine code of a module for this processor, as text."""
         with LLVM_LOCK, self._machine(source.level) as machine:
-            return machine.emit_assembly(_module(source, machine))
+            return machine.emit_assembly(_module([source], machine))
 
     def compile(self, source: Source) -> bytes:
         """An object file of assembly."""
@@ -94,10 +94,10 @@ class Engine:
             self.compiled += 1
             return self.compile_held(source)
 
-    def compile_held(self, source: Source) -> bytes:
-        """The same, where this thread holds :data:`LLVM_LOCK`, or one that waits for this thread."""
-        with self._machine(source.level) as machine:
-            return emit_object(machine, _module(source, machine))
+    def compile_held(self, *sources: Source) -> bytes:
+        """One object file of modules that are compiled in the same way, where this thread holds :data:`LLVM_LOCK`, or one that waits for this thread."""
+        with self._machine(sources[0].level) as machine:
+            return emit_object(machine, _module(sources, machine))
 
     def add(self, codes: Iterable[bytes], name: str = "") -> int:
         """Link object files whose symbols are known; gives the address of the function ``name``, which must be unique in the process."""
@@ -125,13 +125,17 @@ class Engine:
         idle.append(machine)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, *others: str) -> Any:
     # A context of its own, so that other threads can work on their modules.
-    return binding.parse_assembly(text, binding.create_context())
+    context = binding.create_context()
+    module = binding.parse_assembly(text, context)
+    for other in others:
+        module.link_in(binding.parse_assembly(other, context))
+    return module
 
 
-def _module(source: Source, machine: Any) -> Any:
-    module = _parsed(source.text)
+def _module(sources: Sequence[Source], machine: Any) -> Any:
+    module, source = _parsed(*[s.text for s in sources]), sources[0]
     if source.passes:
         module.verify()
         options = binding.create_pipeline_tuning_options(speed_level=2)

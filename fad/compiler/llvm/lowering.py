@@ -29,7 +29,7 @@ from fad.compiler.llvm.equal_kernels import kernel_key
 from fad.compiler.llvm.families import FAMILIES
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
-from fad.compiler.llvm.linking import Source, called_symbols
+from fad.compiler.llvm.linking import Source
 from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.modules import add_guards, expected_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
@@ -40,7 +40,7 @@ from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
 from fad.compiler.llvm.straight import write_straight
-from fad.compiler.llvm.symbols import link_coming, linked_part, prepare
+from fad.compiler.llvm.symbols import by_names, link_coming, linked_part, outside_symbols, prepare
 from fad.compiler.llvm.tiled import TiledCalls
 from fad.compiler.llvm.together import Call, Tables, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.unused import drop_casts
@@ -52,7 +52,7 @@ from fad.compiler.nested import nested_constants, nested_programs
 from fad.compiler.size_classes import LONG, is_small, least_size, most_size
 from fad.core.program import Atom, Program, Var
 
-__all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment", "outside_symbols"]
+__all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
@@ -502,7 +502,9 @@ def most_work(group: Group) -> int:
     return sum(member_work(m) * math.prod(map(most_size, m.domain)) for m in group.members.values())
 
 
-def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[Lowering, list[str], dict[str, bytes]]:
+def compile_segment(
+    name: str, program: Program, canonical: Canonical
+) -> tuple[Lowering, list[str], dict[tuple[str, ...], bytes]]:
     """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
     likely = [*([DISPATCH] if _may_share_loops(program) else []), *expected_symbols(program)]
@@ -517,7 +519,7 @@ def compile_segment(name: str, program: Program, canonical: Canonical) -> tuple[
         lowering = lower_segment(name, program, canonical, take)
         dismantle(lowering.module)
         link_coming(likely)
-        objects = {part: code if isinstance(code, bytes) else code() for part, code in coming.items()}
+        objects = by_names({part: code if isinstance(code, bytes) else code() for part, code in coming.items()})
         symbols = outside_symbols(name, objects)
         prepare(symbols, workers)
     return lowering, symbols, objects
@@ -531,12 +533,6 @@ def _may_share_loops(program: Program) -> bool:
         for v in (*e.inputs, *e.outputs)
         if e.primitive.kernel != "dot_general" and v.aval.is_sized
     )
-
-
-def outside_symbols(name: str, objects: dict[str, bytes]) -> list[str]:
-    """What the object files of a segment call outside of them."""
-    found = set().union(*map(called_symbols, objects.values()))
-    return sorted(s for s in found if not s.startswith(name))
 
 
 def lower_segment(name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None) -> Lowering:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from ctypes import CFUNCTYPE
@@ -27,7 +27,16 @@ from fad.compiler.llvm.pool import start_pool
 from fad.compiler.llvm.workers import Workers, compile_for
 from fad.core.locks import ForkingLock
 
-__all__ = ["compile_ahead", "link", "link_coming", "link_helper", "linked_part", "prepare"]
+__all__ = [
+    "by_names",
+    "compile_ahead",
+    "link",
+    "link_coming",
+    "link_helper",
+    "linked_part",
+    "outside_symbols",
+    "prepare",
+]
 
 _RARELY = "_huge"
 _IN_TURN = (_RARELY, "_pool_run", "_lapack_enter")
@@ -45,20 +54,35 @@ _AHEAD_LOCK = ForkingLock()
 """Held while a helper is compiled that nobody waits for yet, and while the process forks: a child would wait for it in vain."""
 
 
-def link(objects: Iterable[tuple[str, bytes]], symbols: Iterable[str], name: str) -> int:
+def link(objects: Iterable[tuple[Sequence[str], bytes]], symbols: Iterable[str], name: str) -> int:
     """Link object files, by the names that they define, after what they call; gives the address of one of these names.
 
-    A name is linked once per process: parts of other segments with the same name are the same code.
+    Parts of other segments with the same name are the same code, so an object file that defines nothing new is not linked.
     """
     with LLVM_LOCK:
         if name not in _provided:
             for symbol in symbols:
                 _provide(symbol)
-            new = {n: code for n, code in objects if n not in _provided}
-            engine().add(new.values())
-            _provided.update(new)
-            _parts.update({n: code for n, code in new.items() if n != name})
+            new = [(names, code) for names, code in objects if not _provided.issuperset(names)]
+            engine().add([code for _, code in new])
+            for names, code in new:
+                _provided.update(names)
+                _parts.update({n: code for n in names if n != name})
         return engine().address(name)
+
+
+def by_names(codes: dict[str, bytes]) -> dict[tuple[str, ...], bytes]:
+    """Object files by all the names that they define: kernels that were compiled together have one."""
+    names: dict[int, list[str]] = {}
+    for name, code in codes.items():
+        names.setdefault(id(code), []).append(name)
+    return {tuple(found): codes[found[0]] for found in names.values()}
+
+
+def outside_symbols(name: str, objects: dict[tuple[str, ...], bytes]) -> list[str]:
+    """What the object files of a segment call outside of them."""
+    found = set().union(*map(called_symbols, objects.values()))
+    return sorted(s for s in found if not s.startswith(name))
 
 
 def linked_part(name: str) -> bytes | None:
@@ -108,7 +132,7 @@ def compile_ahead(symbol: str) -> None:
             future: Future[bytes] = Future()
             _coming[name] = future.result
         keep = partial(_keep, current_cache(), _helper_key(name))
-        compile_for(future, lambda: engine().compile_held(write()), keep)
+        compile_for([future], lambda: engine().compile_held(write()), keep)
 
 
 def _is_under_way(name: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import thread_count
@@ -18,24 +18,46 @@ __all__ = ["Workers", "compile_for"]
 _MOST = 8
 _UNOPTIMISED = 0.2
 """What code costs that is not optimised, if a letter of optimised code costs 1."""
+_TOGETHER = 8
+"""So many kernels are one module at most; each module costs LLVM 2 ms, as much as a kernel of a kilobyte."""
 _INTERVAL = 0.0002
 """Seconds after which the thread that writes lets another one go on: those that compile need Python for a moment between LLVM's steps."""
+
+
+class _Piece(NamedTuple):
+    """Assembly, who waits for its object file, and who gets that before."""
+
+    source: Source
+    future: Future[bytes]
+    keep: Callable[[bytes], None] | None
+
+    @property
+    def cost(self) -> float:
+        """About how long it takes to compile."""
+        return len(self.source.text) * (1.0 if self.source.level else _UNOPTIMISED)
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it may be in one module with others like it: nobody needs it alone."""
+        return self.keep is None and self.source.level == 2 and self.source.passes == "few"
 
 
 class Workers:
     """Threads for one compilation, inside ``with``; they are gone at its end.
 
     The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile. It compiles
-    as well while it waits for a piece. With one thread everything is compiled where it is handed over.
+    as well while it waits for a piece; with one thread all is compiled then. Kernels that wait at the same time may share an object file.
     """
 
     def __init__(self) -> None:
         count = min(thread_count(), _MOST) if is_side_by_side() else 1
+        self._count = count
         self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
-        self._waiting: list[tuple[float, Future[bytes], Callable[[], None]]] = []
+        self._waiting: list[_Piece] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Workers:
+        self._engine = engine()
         LLVM_LOCK.__enter__()
         if self._threads is not None:
             self._interval = sys.getswitchinterval()
@@ -44,9 +66,12 @@ class Workers:
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         try:
-            while (piece := self._taken()) is not None:
-                _, future, work = piece
-                work() if kind is None else future.cancel()
+            while pieces := self._taken():
+                if kind is None:
+                    self._compile(pieces)
+                else:
+                    for piece in pieces:
+                        piece.future.cancel()
             if self._threads is not None:
                 self._threads.shutdown(wait=True)
         finally:
@@ -54,55 +79,61 @@ class Workers:
                 sys.setswitchinterval(self._interval)
             LLVM_LOCK.__exit__()
 
-    def compile(self, source: Source, keep: Callable[[bytes], None] = lambda code: None) -> Callable[[], bytes]:
+    def compile(self, source: Source, keep: Callable[[bytes], None] | None = None) -> Callable[[], bytes]:
         """Compile assembly, and give the object file to ``keep`` where it was compiled.
 
         What it gives waits for the object file, in vain where the block was left by an exception: then it raises ``CancelledError``.
         """
-        engine().compiled += 1
-        future: Future[bytes] = Future()
-        piece = (_cost(source), future, partial(compile_for, future, partial(engine().compile_held, source), keep))
+        self._engine.compiled += 1
+        piece = _Piece(source, Future(), keep)
         with self._lock:
             self._waiting.append(piece)
-        if self._threads is None:
-            self._next()
-        else:
+        if self._threads is not None:
             self._threads.submit(self._next)
-        return partial(self._result, future)
+        return partial(self._result, piece.future)
 
     def _result(self, future: Future[bytes]) -> bytes:
         while not future.done() and self._next():
             pass
         return future.result()
 
-    def _taken(self) -> tuple[float, Future[bytes], Callable[[], None]] | None:
-        """The piece that takes longest, so that no thread is left alone with it at the end."""
+    def _taken(self) -> list[_Piece]:
+        """The piece that takes longest, so that no thread is left alone with it at the end, and kernels that are compiled with it.
+
+        These leave enough for other threads to do.
+        """
         with self._lock:
-            if not self._waiting:
-                return None
-            return self._waiting.pop(max(range(len(self._waiting)), key=lambda k: self._waiting[k][0]))
+            self._waiting.sort(key=lambda piece: -piece.cost)
+            taken, room = self._waiting[:1], sum(p.cost for p in self._waiting) / self._count
+            for piece in self._waiting[1:] if taken and taken[0].is_kernel else ():
+                if piece.is_kernel and sum(p.cost for p in taken) + piece.cost <= room and len(taken) < _TOGETHER:
+                    taken.append(piece)
+            self._waiting = [p for p in self._waiting if p not in taken]
+        return taken
 
     def _next(self) -> bool:
-        """Compile a piece, if one waits."""
-        piece = self._taken()
-        if piece is not None:
-            piece[2]()
-        return piece is not None
+        """Compile what comes next, if something waits."""
+        pieces = self._taken()
+        if pieces:
+            self._compile(pieces)
+        return bool(pieces)
+
+    def _compile(self, pieces: Sequence[_Piece]) -> None:
+        """Compile what is taken together."""
+        sources, keep = [p.source for p in pieces], pieces[0].keep or (lambda code: None)
+        compile_for([p.future for p in pieces], lambda: self._engine.compile_held(*sources), keep)
 
 
-def _cost(source: Source) -> float:
-    """About how long a piece takes to compile."""
-    return len(source.text) * (1.0 if source.level else _UNOPTIMISED)
-
-
-def compile_for(future: Future[bytes], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
-    """Have a future hold the object file that ``make`` gives, or the exception; ``keep`` gets it first."""
+def compile_for(futures: Sequence[Future[bytes]], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
+    """Have futures hold the object file that ``make`` gives, or the exception; ``keep`` gets it first."""
     try:
         code = make()
         keep(code)
     except BaseException as error:
-        future.set_exception(error)
+        for future in futures:
+            future.set_exception(error)
         if not isinstance(error, Exception):  # an interruption is for who waits, whatever it waits for
             raise
     else:
-        future.set_result(code)
+        for future in futures:
+            future.set_result(code)

@@ -15,7 +15,7 @@ from fad.compiler.code import Code, header_of
 from fad.compiler.execution import NativeSegment
 from fad.compiler.fusion import is_costly
 from fad.compiler.llvm.linking import engine
-from fad.compiler.llvm.lowering import outside_symbols
+from fad.compiler.llvm.symbols import outside_symbols
 from fad.compiler.report.clock import Clock, has_cycle_counter, seconds_per_tick
 from fad.compiler.report.code import Written
 from fad.compiler.report.costs import Cost
@@ -34,7 +34,7 @@ class _TimedSegment(NativeSegment):
     def __init__(self, segment: SegmentOutline, names: dict[Var, str], cycles: bool):
         # The name is unique in the process; it is not kept on disk.
         written = Written(segment, names, f"fad_timed_{next(_numbers)}_", Clock(cycles))
-        objects = {name: engine().compile(source) for name, source in written.sources.items()}
+        objects = {(name,): engine().compile(source) for name, source in written.sources.items()}
         header = header_of(written.lowering, outside_symbols(written.name, objects), objects)
         super().__init__(segment.program, Code(written.name, header, b"".join(objects.values())), segment.donated)
         self.kernels = segment.all_kernels()
