@@ -53,3 +53,20 @@ def test_a_sum_over_a_divided_axis_keeps_its_accuracy():
     x = np.full((500, 2, 4000), 0.1, np.float32)
     found = fad.jit(lambda x: fnp.sum(fnp.reshape(fnp.transpose(x, (1, 0, 2)), (2, -1)), axis=1))(x)
     np.testing.assert_allclose(found, 0.1 * 500 * 4000, rtol=5e-5)
+
+
+@pytest.mark.parametrize("step", [2, 3, 5, 17, 40, 1000])
+@pytest.mark.parametrize("low", [0, 1, 3])
+def test_elements_spread_over_a_longer_axis(step, low):
+    # The gradient of a strided slice, a diagonal: between the numbers are zeros.
+    x = RNG.normal(size=30_011)
+    function = fad.grad(lambda x: fnp.sum(fnp.sin(x[low::step]) ** 2))
+    wanted = np.zeros_like(x)
+    wanted[low::step] = np.sin(2.0 * x[low::step])
+    np.testing.assert_allclose(fad.jit(function)(x), wanted, atol=1e-15)
+    table = RNG.normal(size=(70, 41))
+    wanted = np.zeros_like(table)
+    rows = np.arange(41 - low)
+    wanted[rows, rows + low] = np.cos(np.diagonal(table, low))
+    found = fad.jit(fad.grad(lambda a: fnp.sum(fnp.sin(fnp.diagonal(a, low)))))(table)
+    np.testing.assert_allclose(found, wanted, atol=1e-15)

@@ -258,7 +258,7 @@ def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
             return []
         moved = algebra.subtract(i, algebra.size(low))
         if inner:
-            moved, _ = algebra.divide(algebra.larger(moved, 0), algebra.size(inner + 1))
+            moved, _ = algebra.divide(algebra.larger(moved, 0) if low else moved, algebra.size(inner + 1))
         source.append(moved if within else algebra.clamped(moved, n))
     return [(x, tuple(source))]
 
@@ -301,7 +301,7 @@ def pad_condition(emitter: Emitter, equation: Equation, index: Ixs) -> tuple[Any
         moved = emitter.subtract(i, emitter.size(low))
         conditions = [(moved, ">=", 0)]
         if inner:
-            quotient, rest = emitter.divide(emitter.larger(moved, 0), emitter.size(inner + 1))
+            quotient, rest = emitter.divide(emitter.larger(moved, 0) if low else moved, emitter.size(inner + 1))
             conditions += [(rest, "==", 0), (quotient, "<", emitter.size(n))]
         else:
             conditions.append((moved, "<", emitter.size(n)))
