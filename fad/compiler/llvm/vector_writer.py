@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import llvmlite.ir as ir
 
 from fad.compiler.llvm.beside import AHEAD, is_neighbour
 from fad.compiler.llvm.math_library import definitions
 
-__all__ = ["NEUTRAL", "VectorWriter", "call_vectors", "element_bits", "intrinsic_of", "math_function"]
+if TYPE_CHECKING:
+    from fad.compiler.llvm.sparse_sums import SparseSums
+
+__all__ = ["NEUTRAL", "VectorWriter", "call_vectors", "copied", "element_bits", "intrinsic_of", "math_function"]
 
 _I32 = ir.IntType(32)
 _LANEWISE = set(
@@ -127,12 +130,28 @@ class VectorWriter:
             vector = self._combined(reduction, *halves)
         return vector
 
-    def write(self, at: ir.Value) -> None:
-        """Write all of the body; ``at`` is the counter in the first of the turns."""
+    def write_where(self, at: ir.Value, sums: SparseSums, vanishing: ir.Value) -> ir.Block:
+        """Write the body so that vectors are left out in which nothing is added; gives the block that comes after it."""
+        self.write(at, sums.before)
+        outer, function = self._block, self._block.function
+        work, after = (function.append_basic_block(name) for name in ("some", "next"))
+        bits = ir.IntType(self._lanes)
+        lanes = self._put(ir.CastInstr(outer, "bitcast", self._vector(sums.condition), bits))
+        holds = self._put(ir.ICMPInstr(outer, "eq", lanes, ir.Constant(bits, 0)))
+        nothing = self._put(ir.Instruction(outer, holds.type, "and", [holds, vanishing]))
+        outer.terminator = self._put(ir.ConditionalBranch(outer, "br", [nothing, after, work]))
+        self._block = work
+        self.write(at, sums.after)
+        work.terminator = self._put(ir.Branch(work, "br", [after]))
+        self._block = after
+        return after
+
+    def write(self, at: ir.Value, instructions: Sequence[Any] | None = None) -> None:
+        """Write all of the body, or a part of it; ``at`` is the counter in the first of the turns."""
         self._fixed[id(self._loop.counter)] = at
         links = {key: (r, value) for r in self._loop.reductions for key, value in r.links.items()}
         skipped = {id(i) for r in self._loop.reductions for i in (r.read, r.written)}
-        for instruction in self._loop.body:
+        for instruction in self._loop.body if instructions is None else instructions:
             if id(instruction) in skipped:
                 continue
             if id(instruction) in links:

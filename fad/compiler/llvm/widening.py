@@ -20,6 +20,7 @@ import llvmlite.ir as ir
 from fad.compiler.llvm.beside import is_neighbour
 from fad.compiler.llvm.loop_values import VARIES, Unsuited, root_of, step_of_arithmetic, terms_of
 from fad.compiler.llvm.math_library import definitions
+from fad.compiler.llvm.sparse_sums import find_sparse_sums, write_vanishing
 from fad.compiler.llvm.vector_writer import (
     NEUTRAL,
     VectorWriter,
@@ -308,6 +309,7 @@ class _Loop:
             if any(self.step(value) not in (0, VARIES) for value in reduction.links.values()):
                 raise Unsuited
         self._check_memory()
+        self._sparse = find_sparse_sums(self)
         self._full = 0
         self.lanes = self._lanes()
         # A loop that runs again and again leaves few turns to do one by one.
@@ -497,6 +499,7 @@ class _Loop:
         source, start = self.outer, self.first
         del source.instructions[-1]
         totals: dict[Any, ir.Value] | None = None
+        vanishing = None if self._sparse is None else write_vanishing(self, source, self._sparse)
         for lanes in self._widths:
             whole, total, rest = (function.append_basic_block(n) for n in ("vectors", "total", "rest"))
             count = _put(source, ir.Instruction(source, i64, "sub", [self.last, start]))
@@ -508,12 +511,16 @@ class _Loop:
             at = _put(whole, ir.PhiInstr(whole, i64, ""))
             writer = VectorWriter(self, whole, lanes)
             writer.begin(source, totals)
-            writer.write(at)
-            following = _put(whole, ir.Instruction(whole, i64, "add", [at, ir.Constant(i64, lanes)], flags=["nsw"]))
-            test = _put(whole, ir.ICMPInstr(whole, "slt", following, limit))
-            _end(whole, ir.ConditionalBranch(whole, "br", [test, whole, total]))
+            last = whole
+            if self._sparse is None:
+                writer.write(at)
+            else:
+                last = writer.write_where(at, self._sparse, vanishing)
+            following = _put(last, ir.Instruction(last, i64, "add", [at, ir.Constant(i64, lanes)], flags=["nsw"]))
+            test = _put(last, ir.ICMPInstr(last, "slt", following, limit))
+            _end(last, ir.ConditionalBranch(last, "br", [test, whole, total]))
             at.add_incoming(start, source)
-            at.add_incoming(following, whole)
+            at.add_incoming(following, last)
 
             begun = _put(rest, ir.PhiInstr(rest, i64, ""))
             begun.add_incoming(start, source)
