@@ -52,6 +52,26 @@ class Scope:
         self.memo: dict[Any, Any] = {}
 
 
+class _Names:
+    """What llvmlite asks for the name of each value of a function: its own answer takes as long as writing an instruction.
+
+    Values that are given no name get a number; names that are taken get one, too.
+    """
+
+    def __init__(self, function: ir.Function):
+        self._next = len(function.args) + 1
+        self._counts = {argument.name: 0 for argument in function.args}
+
+    def register(self, name: str, deduplicate: bool = False) -> str:
+        """A name like this one that no other value has."""
+        if not name:
+            self._next += 1
+            return f".{self._next}"
+        count = self._counts.get(name, -1) + 1
+        self._counts[name] = count
+        return f"{name}.{count}" if count else name
+
+
 class Emitter:
     """Writes the body of one function.
 
@@ -67,6 +87,7 @@ class Emitter:
 
     def __init__(self, function: ir.Function, sizes: ir.Value, symbols: dict[int, int]):
         self.function = function
+        function.scope = _Names(function)
         self._sizes, self._symbols = sizes, symbols
         self._entry = ir.IRBuilder(function.append_basic_block("entry"))
         body = function.append_basic_block("body")

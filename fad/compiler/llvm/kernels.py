@@ -288,10 +288,12 @@ class KernelWriter:
 
     def _write_level(self, outer: list[Ix], members: Sequence[Member]) -> None:
         depth = len(self.group.prefix)
-        rows = [m for m in members if all(n == 1 for n in m.domain[depth:]) and (m.is_global or not m.is_reduction)]
-        for member in rows:
-            self._write_member(member, (*outer, *[0] * (len(member.domain) - depth)))
-        others = [m for m in members if m not in rows]  # a row added up here once more would count twice
+        others = []  # a row added up here once more would count twice
+        for member in members:
+            if all(n == 1 for n in member.domain[depth:]) and (member.is_global or not member.is_reduction):
+                self._write_member(member, (*outer, *[0] * (len(member.domain) - depth)))
+            else:
+                others.append(member)
         for domain in dict.fromkeys(m.domain for m in others):
             together = [m for m in others if m.domain == domain]
             for member in together:

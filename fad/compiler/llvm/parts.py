@@ -71,7 +71,7 @@ def _mostly_calls(function: ir.Function) -> bool:
     Choosing registers between them is what takes LLVM longest.
     """
     instructions = [i for block in function.blocks for i in block.instructions]
-    calls = sum(isinstance(i, ir.CallInstr) and i.callee.name.startswith("fad_") for i in instructions)
+    calls = sum(isinstance(i, ir.CallInstr) and getattr(i.callee, "name", "").startswith("fad_") for i in instructions)
     return len(instructions) >= _LONG and calls * _CALLS >= len(instructions)
 
 
