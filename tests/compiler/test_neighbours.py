@@ -123,13 +123,22 @@ def test_values_that_are_not_numbers_stay_where_they_belong():
             check_compiled(function, x)
 
 
-def test_whole_numbers_and_choices():
+@pytest.mark.parametrize("count", [128, 129, 200, 1000])
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8"])
+def test_whole_numbers_and_choices(dtype, count):
     def f(n):
         for k in range(3):
             n = fnp.where(n > k, fnp.concatenate([n[:1], n[:-1]]), -n)
         return n
 
-    check_compiled(f, np.random.default_rng(1).integers(-9, 9, 1000))
+    def g(n):
+        for k in range(3):
+            n = fnp.where(n > k, fnp.concatenate([n[2:], n[:2]]), -n)
+        return n
+
+    numbers = np.random.default_rng(1).integers(-9, 9, count).astype(dtype)
+    check_compiled(f, numbers)
+    check_compiled(g, numbers)
 
 
 def test_donated_arguments():

@@ -454,7 +454,7 @@ class Lowering:
             elements.storage[var] = elements.storage[taken]
         if neighbours is not None and not overwritten and _is_one_row(group):
             size = max(v.aval.dtype.itemsize for v in (*group.members, *neighbours.copies))
-            lanes = 2 * max(host_target().vector_bits // (8 * size), 4)
+            lanes = min(2 * max(host_target().vector_bits // (8 * size), 4), LONG // 4)
             elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes, group.prefix[0])
         # Only what may be worth it runs in chunks; the others know their bounds.
         may_be_long = most_work(group) >= 2 * GRAIN
