@@ -381,3 +381,14 @@ def test_assembly_is_what_llvmlite_writes(function, monkeypatch):
     assert modules
     for found, expected in modules:
         assert words(found) == words(expected)
+
+
+def test_what_is_to_be_alone_shares_no_object_file():
+    # A segment's own function behind a kernel that others have too would be looked for by them, under a name that they do not know.
+    with fad.config.using(threads=1), Workers() as workers:
+        sources = [Source(ADD.format(name=f"fad_add_{k}", number=k), passes="few") for k in range(4)]
+        codes = [workers.compile(source, alone=k == 2) for k, source in enumerate(sources)]
+    first, second, alone, last = [code() for code in codes]
+    assert first is second is last
+    assert called_symbols(alone) == {"fad_add_2"}
+    assert "fad_add_2" not in called_symbols(first)

@@ -512,7 +512,8 @@ def compile_segment(
         prepare(likely, workers)  # beside the writing of the kernels
 
         def take(part: str, source: Source, symbols: list[str]) -> None:
-            coming[part] = linked_part(part) or workers.compile(source)
+            # Kernels are shared with other segments, which have no use for this one's own function.
+            coming[part] = linked_part(part) or workers.compile(source, alone=part == name)
             prepare(symbols, workers)
             likely.extend(symbols)
 

@@ -30,6 +30,7 @@ class _Piece(NamedTuple):
     source: Source
     future: Future[bytes]
     keep: Callable[[bytes], None] | None
+    alone: bool
 
     @property
     def cost(self) -> float:
@@ -39,7 +40,7 @@ class _Piece(NamedTuple):
     @property
     def is_kernel(self) -> bool:
         """Whether it may be in one module with others like it: nobody needs it alone."""
-        return self.keep is None and self.source.level == 2 and self.source.passes == "few"
+        return not self.alone and self.keep is None and self.source.level == 2 and self.source.passes == "few"
 
 
 class Workers:
@@ -79,13 +80,15 @@ class Workers:
                 sys.setswitchinterval(self._interval)
             LLVM_LOCK.__exit__()
 
-    def compile(self, source: Source, keep: Callable[[bytes], None] | None = None) -> Callable[[], bytes]:
-        """Compile assembly, and give the object file to ``keep`` where it was compiled.
+    def compile(
+        self, source: Source, keep: Callable[[bytes], None] | None = None, alone: bool = False
+    ) -> Callable[[], bytes]:
+        """Compile assembly, perhaps ``alone`` in its object file, and give that to ``keep`` where it was compiled.
 
         What it gives waits for the object file, in vain where the block was left by an exception: then it raises ``CancelledError``.
         """
         self._engine.compiled += 1
-        piece = _Piece(source, Future(), keep)
+        piece = _Piece(source, Future(), keep, alone)
         with self._lock:
             self._waiting.append(piece)
         if self._threads is not None:
