@@ -81,6 +81,20 @@ def exp2_tail(r):
     return exp_tail(r * LN2) * LN2**2
 
 
+def tanh_tail(s):
+    """((1 - exp(-2 s)) / 2 - s + s**2) / s**3"""
+    return 4 * exp_tail2(-2 * s)
+
+
+def exp_tail2(r):
+    """(exp(r) - 1 - r - r**2 / 2) / r**3"""
+    return (
+        mp.nsum(lambda n: r**n / mp.factorial(n + 3), [0, mp.inf])
+        if abs(r) < mpf("1e-6")
+        else (exp_tail(r) - mpf("0.5")) / r
+    )
+
+
 def odd_tail(function: Callable, third) -> Callable:
     """(f(x) - x) / x**3 as a function of x**2, for odd f with f'(0) = 1 and f(x) = x + third x**3 + ..."""
     return series(lambda z: (function(mp.sqrt(z)) - mp.sqrt(z)) / mp.sqrt(z) ** 3, lambda z: mpf(third), "1e-20")
@@ -169,6 +183,7 @@ ERFINV = [shifted(erfinv_ratio, "3.125"), shifted(erfinv_ratio, "3.25", 2), shif
 FITS = {
     "EXP": (exp_tail, lambda r: abs(r) + mpf("0.02"), -HALF_LN2, HALF_LN2, 10, 4),
     "EXP2": (exp2_tail, lambda r: r * r + mpf("0.01"), mpf("-0.5001"), mpf("0.5001"), 9, 4),
+    "TANH": (tanh_tail, lambda s: s * s + mpf("0.001"), -HALF_LN2 / 2, HALF_LN2 / 2, 9, 3),
     "SINH": (odd_tail(mp.sinh, mpf(1) / 6), one, 0, mpf("1.0001"), 6, 3),
     "LOG": (log_tail, one, 0, S_MAX**2, 6, 2),
     "LOG_TAIL": (log_tail2, one, 0, S_MAX**2, 6, 2),
@@ -191,6 +206,7 @@ CONSTANTS = {
     "LOG2E_PAIR": (1 / LN2, [53, 53], [24, 24]),
     "LOG10E_PAIR": (1 / mp.log(10), [53, 53], [24, 24]),
     "LN2": (LN2, [42, 53], [15, 24]),
+    "HALF_LN2": (LN2 / 2, [53, 53], [24, 24]),
     "LOG10_2": (mp.log10(2), [42, 53], [15, 24]),
     "TWO_OVER_PI": (2 / mp.pi, [53], [24]),
     "HALF_PI": (mp.pi / 2, [53, 53, 53], [24, 24, 24]),

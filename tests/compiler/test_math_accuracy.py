@@ -184,6 +184,15 @@ def test_functions_of_one_argument(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_hyperbolic_tangents_just_below_powers_of_two(dtype):
+    """There a rounded numerator or denominator counts most; with the worst arguments that searches have found."""
+    rng = np.random.default_rng(12)
+    near = [rng.uniform(math.atanh(0.96 * top), math.atanh(top), 1500) for top in (0.125, 0.25, 0.5)]
+    found = [0.12376407141598486, 0.12522712554733095, 0.2301719007691987, 0.5143112236242462, 0.5388528305244917]
+    assert_close("tanh", dtype, np.concatenate([*near, found, [0.12510899, 0.1973645]]).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("name", ["atan2", "hypot", "log_hypot"])
 def test_points_of_the_plane(name, dtype):
     x = arguments(name, dtype)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fad.compiler.llvm.linking import Source, engine
-from fad.compiler.llvm.math_library import FUNCTIONS, host_target
+from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
 from fad.compiler.llvm.symbols import link
 from fad.core.errors import DTypeError
 from tests.compiler.math_loops import Loop
@@ -43,6 +43,15 @@ def test_linked_and_defined_agree(name):
             for external in (False, True)
         )
         np.testing.assert_array_equal(here, linked)
+
+
+def test_constants_of_vectors_lie_in_one_table():
+    """Each use has its own entry, as long as the vector, so that the value is an operand in memory."""
+    text = variant_source(f"fad_tanh_f64_v{BITS // 32}")
+    numbers = [int(n) for n in re.findall(r"ptr %table, i64 (\d+)$", text, re.MULTILINE)]
+    (size,) = re.findall(r"@fad_tanh_f64_v\d+_constants = private constant \[(\d+) x", text)
+    assert numbers == list(range(int(size)))
+    assert "%table" not in variant_source("fad_tanh_f64")
 
 
 def test_float32_beside_float64_becomes_vector_code():

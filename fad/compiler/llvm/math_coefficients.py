@@ -50,6 +50,28 @@ EXP2 = {
         float.fromhex("0x1.4473ac0000000p-13"),
     ),
 }
+TANH = {
+    # 2**-61.4
+    "f64": (
+        float.fromhex("0x1.5555555555558p-1"),
+        float.fromhex("-0x1.5555555555558p-2"),
+        float.fromhex("0x1.111111110fb2fp-3"),
+        float.fromhex("-0x1.6c16c16c14db6p-5"),
+        float.fromhex("0x1.a01a01ae4ce0ap-7"),
+        float.fromhex("-0x1.a01a01ae78cbfp-9"),
+        float.fromhex("0x1.71ddfbffff4e5p-11"),
+        float.fromhex("-0x1.27e4c98ddb2ccp-13"),
+        float.fromhex("0x1.af58cdb447237p-16"),
+        float.fromhex("-0x1.1f903c398140cp-18"),
+    ),
+    # 2**-26.0
+    "f32": (
+        float.fromhex("0x1.5554b80000000p-1"),
+        float.fromhex("-0x1.5554ca0000000p-2"),
+        float.fromhex("0x1.1222b40000000p-3"),
+        float.fromhex("-0x1.6d6f780000000p-5"),
+    ),
+}
 SINH = {
     # 2**-61.3
     "f64": (
@@ -446,6 +468,16 @@ LN2 = {
     "f32": (
         float.fromhex("0x1.62e4000000000p-1"),
         float.fromhex("0x1.7f7d1c0000000p-20"),
+    ),
+}
+HALF_LN2 = {
+    "f64": (
+        float.fromhex("0x1.62e42fefa39efp-2"),
+        float.fromhex("0x1.abc9e3b39803fp-57"),
+    ),
+    "f32": (
+        float.fromhex("0x1.62e4300000000p-2"),
+        float.fromhex("-0x1.05c6100000000p-30"),
     ),
 }
 LOG10_2 = {

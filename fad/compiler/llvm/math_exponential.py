@@ -31,8 +31,9 @@ def exp_minus_one_reduced(k: Body, r: Term) -> Term:
 
 def clamp(k: Body, x: Term, low: float, high: float) -> Term:
     """Return x kept within [low, high]; NaN stays NaN."""
-    x = k.select(k.term(high, "real") < x, high, x)
-    return k.select(k.term(low, "real") > x, low, x)
+    most, least = k.constant(high), k.constant(low)
+    x = k.select(most < x, most, x)
+    return k.select(least > x, least, x)
 
 
 def reduce_exp_to_power(k: Body, x: Term) -> tuple[Term, Term, Term]:
@@ -108,22 +109,29 @@ def cosh(k: Body, x: Term) -> Term:
 
 
 def tanh(k: Body, x: Term) -> Term:
-    """(1 - e) / (1 + e) with e = exp(-2 |x|), from exp(-2 |x|) - 1.
+    """(1 - e) / (1 + e) with e = exp(-2 |x|) = 2**-n (1 - p), where |x| = n log(2) / 2 + s and p = 2 (s + s (s**2 R(s) - s)).
 
-    What is lost when 1 - e is rounded is added again in part: most of it where that counts, near 1/2.
+    What is lost when 1 - e is rounded is added again in part: most of it where that counts, near 1/2. So is what s lacks: with a fused
+    multiply-add, all bits of log(2) / 2 and an exact s leave so little that it does not belong into the polynomial.
     """
-    limit = 20.0 if k.dtype == "f64" else 10.0
-    a = k.select(k.term(limit, "real") < k.abs(x), limit, k.abs(x))
-    high_part, low_part = c.LN2[k.dtype]
-    y = a * -2.0
-    n, _, power = k.round_to_power(y, c.LOG2E[k.dtype][0])
-    first, tail = k.fma(n, -high_part, y), n * -low_part
-    r = first + tail
-    p = first + k.fma(r * r, k.polynomial(c.EXP[k.dtype], r), tail)
-    below = power - 1.0
-    over = k.fma(p, power, below)
-    lost = k.fma(p, power, below - over)
-    return k.copysign(k.fma(lost, 0.75, over / k.fma(p, power, power + 1.0)), x)
+    bits = k.as_int(x)
+    sign = bits & k.sign
+    a, limit = k.as_real(bits ^ sign), k.constant(20.0 if k.dtype == "f64" else 10.0)
+    a = k.select(limit < a, limit, a)
+    minus_n, _, half_power = k.round_to_power(a, -2.0 * c.LOG2E[k.dtype][0], -1)
+    high, low = c.HALF_LN2[k.dtype] if k.fused else [0.5 * part for part in c.LN2[k.dtype]]
+    s = k.fma(minus_n, high, a)
+    if not k.fused:
+        s = k.fma(minus_n, low, s)
+    twice = s + s
+    p = k.fma(k.fma(s * s, k.polynomial(c.TANH[k.dtype], s), -s), twice, twice)
+    below = 0.5 - half_power
+    over = k.fma(p, half_power, below)
+    lost = k.fma(p, half_power, below - over)
+    if k.fused:
+        lost = k.fma(minus_n * half_power, 2.0 * low, lost)
+    result = k.fma(lost, 1.5, over / k.fma(-p, half_power, half_power + 0.5))
+    return k.as_real(k.as_int(result) | sign)
 
 
 def expit(k: Body, x: Term) -> Term:

@@ -139,8 +139,10 @@ class Body:
         self.block = "entry"
         self._count = self._labels = 0
         self._suffix = f"f{self.bits}" if lanes == 1 else f"v{lanes}f{self.bits}"
+        self.table: list[str] = []  # the constants of a function of vectors, one for each use
         self.mantissa = 52 if dtype == "f64" else 23
         self.bias = 1023 if dtype == "f64" else 127
+        self.sign = -(1 << self.bits - 1)
 
     # -- plumbing ---------------------------------------------------------------------------------------------------
 
@@ -161,11 +163,20 @@ class Body:
             if self.dtype == "f32":
                 value = struct.unpack("<f", struct.pack("<f", value))[0]
             text = f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+            if self.lanes > 1 and value not in (0.0, 2.0):  # these need no memory
+                return self._stored(text)
         elif kind == "mask":
             text = "true" if value else "false"
         else:
             text = str(int(value))
         return Term(self, text if self.lanes == 1 else f"splat ({self.scalar_types[kind]} {text})", kind)
+
+    def _stored(self, text: str) -> Term:
+        """A constant from the function's table, as long as the value: an operand in memory, for which arithmetic needs no instruction of its own."""
+        kind = self.types["real"]
+        self.table.append(text)
+        at = self.emit(f"getelementptr {kind}, ptr %table, i64 {len(self.table) - 1}", "address")
+        return self.emit(f"load {kind}, ptr {at.text}", "real")
 
     def declare(self, name: str, result: str, arguments: Sequence[str]) -> str:
         """Note that the body calls the external function `name`."""
@@ -254,12 +265,12 @@ class Body:
         whole = shifted - magic
         return whole, self.as_int(shifted) - self.as_int_constant(magic)
 
-    def round_to_power(self, x: Term, scale) -> tuple[Term, Term, Term]:
-        """(n, i, 2**n): as :meth:`round_to_int`, and the power where it is a normal number; elsewhere that means nothing.
+    def round_to_power(self, x: Term, scale, more: int = 0) -> tuple[Term, Term, Term]:
+        """(n, i, 2**(n + more)): as :meth:`round_to_int`, and the power where it is a normal number; elsewhere that means nothing.
 
         The exponent's bias is part of what is added, so the power is one shift away.
         """
-        magic = 1.5 * 2.0**self.mantissa + self.bias
+        magic = 1.5 * 2.0**self.mantissa + self.bias + more
         shifted = self.fma(x, scale, magic)
         bits = self.as_int(shifted)
         return shifted - magic, bits - self.as_int_constant(magic), self.as_real(bits << self.mantissa)
@@ -422,5 +433,12 @@ def define(
     result = body(k, *arguments)
     real = k.types["real"]
     head = ", ".join(f"{real} {a.text}" for a in arguments)
-    text = "\n".join([f"define internal {real} @{name}({head}) {attributes} {{", "entry:", *k.lines])
-    return f"{text}\n  ret {real} {result.text}\n}}\n", k.declarations
+    table = f"{name}_constants"
+    # Behind an assembly of nothing, so that the table's address is in one register: else every constant has its own, in an instruction before its use.
+    first = [f'  %table = call ptr asm "", "=r,0"(ptr @{table})'] if k.table else []
+    text = "\n".join([f"define internal {real} @{name}({head}) {attributes} {{", "entry:", *first, *k.lines])
+    text = f"{text}\n  ret {real} {result.text}\n}}\n"
+    if k.table:
+        rows = ", ".join(f"{real} splat ({k.scalar_types['real']} {t})" for t in k.table)
+        text += f"@{table} = private constant [{len(k.table)} x {real}] [{rows}], align 64\n"
+    return text, k.declarations
