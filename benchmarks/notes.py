@@ -54,7 +54,7 @@ NOTES: dict[str, str] = {
         "Gradient over primal: two thirds of the step write the gradients, 5.5 MB, at the speed of memory; the primal writes next to nothing."
     ),
     "GradBench ode, n = 1000, s = 100": (
-        "A turn is one loop in each direction, whose vectors keep the neighbours in registers: 0.30 to 0.36 of JAX by run, 1.3 us forwards and 1.7 us backwards on "
+        "A turn is one loop in each direction, whose vectors keep the neighbours in registers: 0.28 to 0.36 of JAX by run, 1.3 us forwards and 1.7 us backwards on "
         "one thread (0.70 to 0.83 of the time that the numbers at the ends took one by one). What remains are 70 to 90 instructions for eight elements, a third of "
         "them to move lanes; where the processor's core has nothing else to do, each stage waits for the one before."
     ),
