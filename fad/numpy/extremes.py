@@ -17,6 +17,7 @@ from fad.primitives import reduction
 from fad.primitives.arithmetic import maximum, minimum, not_equal, subtract
 from fad.primitives.reduction import highest, lowest
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, reshape
+from fad.transforms.reverse import VJPTracer
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp"]
 
@@ -25,7 +26,7 @@ def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, wher
     bind, combine, neutral = (
         (reduction.reduce_max, maximum, lowest) if function == "max" else (reduction.reduce_min, minimum, highest)
     )
-    x = operand(a, function)
+    x = a if type(a) is VJPTracer else operand(a, function)
     if initial is None and where is True:
         shape = shape_of(x)
         axes = axis_numbers(axis, len(shape), function)

@@ -67,14 +67,19 @@ def _unread(primitive: Any, left: Any, right: Any, k: int) -> bool:
 
 
 def _computed(primitive: Any, left: Any, right: Any, buffer: np.ndarray) -> Any:
-    left = left._buffer if type(left) is Array else left
-    right = right._buffer if type(right) is Array else right
-    if type(left) is not VJPTracer and type(right) is not VJPTracer:
+    recorded = (type(left) is VJPTracer, type(right) is VJPTracer)
+    x = left.primal if recorded[0] else left._buffer if type(left) is Array else left
+    y = right.primal if recorded[1] else right._buffer if type(right) is Array else right
+    out = primitive.host_impl(x, y, out=buffer)
+    if recorded == (True, True):
+        pull, source = primitive.pull_both(out, x, y), (left.index, right.index)
+    elif recorded[0]:
+        pull, source = primitive.pull_first(out, x, y), left.index
+    elif recorded[1]:
+        pull, source = primitive.pull_second(out, x, y), right.index
+    else:
         array = _new(Array)
-        array._buffer = primitive.host_impl(left, right, out=buffer)
+        array._buffer = out
         return array
     trace: Any = CURRENT.get()
-    primals, active, indices = trace.separated((left, right))
-    out = primitive.host_impl(*primals, out=buffer)
-    pull = primitive.pullback_from(out, primals, active, {})
-    return trace.recorded(out, pull, indices if len(indices) > 1 else indices[0])
+    return trace.recorded(out, pull, source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Axes = tuple[int, ...]
 AxisPairs = tuple[Axes, Axes]
 
 _NONE: AxisPairs = ((), ())
+_MATRICES: AxisPairs = ((1,), (0,))
 _FLOAT16 = np.dtype(np.float16)
 
 
@@ -37,13 +38,17 @@ def _free_axes(ndim: int, contract: Axes, batch: Axes) -> Axes:
     return tuple(a for a in range(ndim) if a not in contract and a not in batch)
 
 
+def _product_of_matrices(xp: Any, x: Any, y: Any) -> Any:
+    return xp.matmul(x, y)
+
+
 @lru_cache(maxsize=4096)
 def _compute_plan(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs) -> Callable[[Any, Any, Any], Any]:
     """The fastest function ``(xp, x, y) -> product`` for these ranks and axes."""
     if batch == _NONE:
         if (x_ndim, y_ndim) == (2, 2):
             flat = {
-                ((1,), (0,)): lambda xp, x, y: xp.matmul(x, y),
+                _MATRICES: _product_of_matrices,
                 ((0,), (0,)): lambda xp, x, y: xp.matmul(x.T, y),
                 ((1,), (1,)): lambda xp, x, y: xp.matmul(x, y.T),
                 ((0,), (1,)): lambda xp, x, y: xp.matmul(x.T, y.T),
@@ -206,11 +211,12 @@ def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
     """:func:`dot_general` of arguments of these ranks, for the door of operations on two arguments."""
     compute = _compute_plan(x_ndim, y_ndim, contract, batch)
     by_first, by_second = _transposes(x_ndim, y_ndim, contract, batch)
+    on_host = np.matmul if compute is _product_of_matrices else partial(compute, np)
 
     def product(x: Any, y: Any) -> Any:
         try:
             if x.dtype.itemsize > 2 < y.dtype.itemsize:
-                return compute(np, x, y)
+                return on_host(x, y)
         except AttributeError:  # a Python scalar
             pass
         return _impl(np, x, y, contract=contract, batch=batch)
@@ -267,8 +273,6 @@ def _batch(
     position = lead if mapped[0] else lead + len(_free_axes(len(shape_of(x)), x_contract, x_batch))
     return move_axis(out, position, 0), True
 
-
-_MATRICES: AxisPairs = ((1,), (0,))
 
 dot_general_p = Primitive(
     "dot_general",

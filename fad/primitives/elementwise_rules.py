@@ -30,6 +30,7 @@ from fad.core.config import config
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import BinaryPrimitive, Primitive, UnaryPrimitive
 from fad.core.samples import complexes, reals
+from fad.core.trace import CURRENT, EVAL
 from fad.primitives.structural import expand_front, match, match_out
 
 __all__ = ["broadcast_shapes", "elementwise", "zero_safe_multiply"]
@@ -101,6 +102,8 @@ def _times(factor: Any, slope_of: Any, values: Sequence[Any]) -> Any:
             slope = slope_of(*[dtype.type(v) if type(v) in (int, float) else v for v in values])
     if (type(slope) is float and math.isfinite(slope)) or config.strict_derivatives:
         return factor * slope
+    if type(factor) is type(slope) is np.ndarray and CURRENT.get() is EVAL:  # what binding would do
+        return _zero_safe_multiply_impl(np, factor, slope)
     return zero_safe_multiply.bind(factor, slope)
 
 
@@ -320,9 +323,16 @@ def _both_pull(
                 return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
         except AttributeError:  # a Python number
             pass
-        return _two, pulls[0](out, x, y), pulls[1](out, x, y)
+        one, other = pulls[0](out, x, y), pulls[1](out, x, y)
+        if one[0] is _passed and other[0] is match:  # type: ignore[index]
+            return _passed_and_matched, *other[1:]  # type: ignore[index]
+        return _two, one, other
 
     return pull
+
+
+def _passed_and_matched(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
+    return cotangent, match(cotangent, shape, dtype)  # such as a sum with a bias
 
 
 def _two(cotangent: Any, first: Pull, second: Pull) -> tuple[Any, Any]:
