@@ -203,6 +203,10 @@ def _pullback_from(out: Any, primals: Sequence[Any], active: Axes, params: dict[
 def _pull_both(
     cotangent: Any, by_first: _Transpose, by_second: _Transpose, x: Any, y: Any, x_dtype: np.dtype, y_dtype: np.dtype
 ) -> tuple[Any, Any]:
+    if type(cotangent) is np.ndarray:
+        # The first factor is mostly data, whose cotangent is read next: computed last, it lies in the processor's caches.
+        of_second = by_second(cotangent, x, y_dtype)
+        return by_first(cotangent, y, x_dtype), of_second
     return by_first(cotangent, y, x_dtype), by_second(cotangent, x, y_dtype)
 
 
