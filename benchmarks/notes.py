@@ -46,7 +46,7 @@ NOTES: dict[str, str] = {
     "transformer step": "Gradient over primal: AdamW's update is in the numerator, and three times the primal's products, see the transformer block.",
     "transformer step, bfloat16": "Gradient over primal: as for the transformer step; the primal is computed natively now and takes a third of what it took.",
     "eager: import": (
-        "Between 1.17 and 1.51 from run to run, with 78 modules; 67 since. A tenth to a seventh of fad's part is the collector of cycles, which visits NumPy's "
+        "Between 1.17 and 1.51 from run to run, with 78 modules; 67 since, in processes taken in turn 1.29 where it was 1.34. A tenth to a seventh of fad's part is the collector of cycles, which visits NumPy's "
         "objects, a quarter the unmarshalling of a megabyte of bytecode; the rest is finding files and declaring operations."
     ),
     "LSTM by scan, 100 steps": (
