@@ -18,20 +18,19 @@ NOTES: dict[str, str] = {
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
-        "call: it touches 64 MB of new memory, which takes 12 ms of processor time where the machine has the pages at hand and 75 to 125 ms where it must get "
-        "them back; a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's). The thread pool is compiled in spare time before."
+        "call: it touches 64 MB of new memory, which takes 9 to 12 ms of processor time where the machine has the pages at hand and 60 to 130 ms where the host "
+        "must give them back (4 ms for each 2 MB); a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's) or read from disk, "
+        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; more where pages must come from the host."
     ),
     "tanh/exp chain 2e6": (
-        "From process to process 0.5 to 2.2 of JAX: JAX takes 12 ms while each call gets 16 MB of new pages, and 5 to 6 once the C library hands it the memory of "
-        "the result before, which begins sooner or later; fad takes 6 to 13, without page faults, as one loop on one thread takes 2.8 to 4.8 ns an element "
-        "from second to second, presumably by what else runs on the host's cores. What remains is accuracy: JAX's tanh is one rational function, "
-        "fad's stays within 2 ULP and costs 2.3 ns where JAX's costs 1.9. First call: 22 to 30 ms pass before the code runs, with 23 ms of "
-        "processor time for LLVM's work on the loop, tanh, exp and what calls them, on two threads, and 10 ms for Python's; the run itself takes 9 to "
-        "12 ms, in a warm start too, where it alone is a third of JAX's first call."
+        "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "
+        "the result before, which begins sooner or later; fad takes 5.6 to 6, without page faults, and 11 where other work on the host's cores takes half of "
+        "them. First call: 0.50 of JAX, from disk 0.31 to 0.33. From disk, 1 ms is tracing, 2 what finds the code, 2 to 3 linking it, and the run takes 6.5 to 8 ms, "
+        "of which only the first chunks are slower than later: the input is not in the processor's caches, and pages at both ends of the result are small ones."
     ),
     "tanh/exp chain 2e6, gradient": (
-        "From process to process 0.5 to 1.5 of JAX, as the chain itself, and for the same reasons. Two threads of this machine give both 1.4 to 1.8 times the "
-        "speed of one. Two tanh of 2.3 ns each, within 2 ULP, are most of it; JAX's rational function takes 1.9."
+        "0.4 to 0.85 of JAX, whose time has the two levels of the chain's; fad takes 6.2 ms. Both functions wait for their own results: the processor holds some "
+        "120 operations that wait, so time is about the number of operations times the length of the chain of them, and more parallel polynomials gain nothing."
     ),
     "transformer block step": (
         "The large products run at 97 to 150 GFLOP/s on two threads and take two thirds of the step; the six batched ones of attention (128 x 32 x 128) "
