@@ -17,7 +17,7 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, FadError, NonDifferentiableError, SerializationError, ShapeError
 from fad.core.primitive import REGISTRY, linear
 from fad.core.primitive import Primitive as CorePrimitive
-from fad.core.samples import Case
+from fad.core.samples import Case, Several
 from fad.extend.scalar_code import run_kernel
 from fad.numpy.conversion import operands
 from fad.primitives.structural import convert, zeros
@@ -60,7 +60,7 @@ class Primitive:
         Scalar code for the compiler, for elementwise operations only: ``kernel(k, *numbers, **params)`` computes one element of the result
         from one element of each argument, with Python's operators and NumPy's functions by their names, ``k.exp(x)``,
         ``k.where(x > 0, x, 0.0)``. It is fused with the operations around it. Without it ``jit`` calls ``impl`` between native segments.
-    samples : sequence of Case, optional
+    samples : sequence, optional
         Sample calls for :func:`fad.testing.check_primitive`; made by :func:`case`.
     multiple_results : bool
         Whether ``impl``, ``shape`` and the rules work with lists of results.
@@ -446,7 +446,7 @@ def _check_extras(name: str, kernel: Any, samples: Any, multiple: bool) -> None:
     if callable(kernel) and multiple:
         raise ArgumentError(f"Primitive({name!r}): a kernel computes one result; with multiple_results there is none")
     for sample in samples:
-        if not isinstance(sample, Case):
+        if not isinstance(sample, Case | Several):
             raise ArgumentError(
                 f"Primitive({name!r}): samples must be made by fad.extend.case, as in case(samples.f64(2, 3)), got {type(sample).__name__}"
             )
