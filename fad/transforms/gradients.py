@@ -25,7 +25,6 @@ from fad.transforms.arguments import (
     leaf_operands,
     normalize_argnums,
     result_operands,
-    select_arguments,
     split_aux,
     wrap_tree,
 )
@@ -152,9 +151,9 @@ def _value_and_grad(
             operands, treedef = [operand], None
             called[numbers[0]] = trace.input(operand)
         else:
-            chosen = (args[numbers[0]],) if single else select_arguments(args, numbers)
-            operands, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
-            for number, value in zip(numbers, unflatten(treedef, trace.inputs(operands)), strict=True):
+            chosen = [args[number] for number in numbers]
+            operands, rebuild, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
+            for number, value in zip(numbers, rebuild(treedef, trace.inputs(operands))):
                 called[number] = value
         out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
         value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
@@ -162,8 +161,8 @@ def _value_and_grad(
         if treedef is None:
             gradient = wrap(cotangents[0])
         else:
-            gradients = wrap_tree(treedef, cotangents)
-            gradient = gradients[0] if single else gradients
+            gradients = rebuild(treedef, [wrap(cotangent) for cotangent in cotangents])
+            gradient = gradients[0] if single else tuple(gradients)
         return ((wrap(value), aux) if has_aux else wrap(value)), gradient
 
     return value_and_grad_of
@@ -177,18 +176,56 @@ def _plain_operand(value: Any) -> Any:
 
 
 def _flat_operands(
-    transform: str, fun: Any, chosen: Any, numbers: tuple[int, ...], holomorphic: bool
-) -> tuple[list[Any], Any]:
-    """Operands of the chosen arguments, checked, and their structure."""
+    transform: str, fun: Any, chosen: list[Any], numbers: tuple[int, ...], holomorphic: bool
+) -> tuple[list[Any], Callable[[Any, list[Any]], list[Any]], Any]:
+    """Operands of the chosen arguments, checked, and what rebuilds the arguments from their structure and other leaves."""
+    if not holomorphic:
+        plain: list[Any] = []
+        places = _places(chosen, plain)
+        if places is not None:
+            return plain, _rebuilt, places
     leaves, treedef = flatten(chosen)
     if not holomorphic:
         known = [leaf._buffer for leaf in leaves if type(leaf) is Array and leaf._buffer.dtype.kind == "f"]
         if len(known) == len(leaves):
-            return known, treedef
-    describe = _numbered(argument_paths(chosen), numbers)
+            return known, unflatten, treedef
+    describe = _numbered(argument_paths(tuple(chosen)), numbers)
     operands = leaf_operands(transform, fun, leaves, describe)
     check_differentiable(transform, fun, operands, describe, holomorphic)
-    return operands, treedef
+    return operands, unflatten, treedef
+
+
+def _places(tree: Any, operands: list[Any]) -> Any:
+    """Lists, tuples and dicts like those of ``tree`` with places in ``operands`` for its arrays; ``None`` if it has anything else.
+
+    It spares ``flatten``, of whose code and data large operations of the function leave nothing in the processor's caches.
+    """
+    kind = type(tree)
+    if kind is not list and kind is not tuple and kind is not dict:
+        return None
+    nodes = []
+    for node in tree.values() if kind is dict else tree:
+        if type(node) is not Array:
+            place = _places(node, operands)
+            if place is None:
+                return None
+            nodes.append(place)
+        elif node._buffer.dtype.kind == "f":
+            nodes.append(len(operands))
+            operands.append(node._buffer)
+        else:
+            return None
+    return nodes if kind is list else tuple(nodes) if kind is tuple else dict(zip(tree, nodes))
+
+
+def _rebuilt(places: Any, leaves: list[Any]) -> Any:
+    """The tree of which :func:`_places` told the places, with other leaves."""
+    kind = type(places)
+    nodes = [
+        leaves[place] if type(place) is int else _rebuilt(place, leaves)
+        for place in (places.values() if kind is dict else places)
+    ]
+    return nodes if kind is list else tuple(nodes) if kind is tuple else dict(zip(places, nodes))
 
 
 def _numbered(describe: Callable[[int], str], numbers: tuple[int, ...]) -> Callable[[int], str]:
