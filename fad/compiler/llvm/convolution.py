@@ -267,37 +267,41 @@ def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
     kernel.clear()
     if writer.is_empty:
         return
-    form = writer.form
     tiles = Tiles(emitter, y.dtype, writer.inner(), writer.features)
-    with kernel.loops((x.shape[0], *form.counts[:-2]), shared=True, plain=True) as (n, *outer):
-        _each_chunk(
-            writer,
-            lambda chunk: _write_chunk(writer, tiles, n, tuple(outer), chunk),
-        )
+    _each_chunk(writer, lambda chunk: _write_chunk(writer, tiles, chunk))
 
 
 class _Chunk(NamedTuple):
-    """Some rows of positions, and some positions of each."""
+    """Some neighbouring examples, some rows of positions of each, and some positions of each row."""
 
+    example: Ix
+    outer: Ixs
     row: Ix
     first: Ix
+    examples: Ix
     rows: Ix
     count: Ix
 
 
 def _each_chunk(writer: _Writer, write: Callable[[_Chunk], None]) -> None:
-    """Run over the positions of the last two axes, at most ``_CHUNK`` at a time."""
+    """Run over the examples of this call and their positions, at most ``_CHUNK`` positions at a time.
+
+    Several examples are taken at a time only where all rows of the last two axes fit: else the rows taken fill more than half a chunk.
+    """
     emitter, counts = writer.emitter, writer.form.counts
     length = emitter.size(counts[-1])
     count = emitter.smaller(length, _CHUNK)
-    if len(counts) == 1:
-        with _steps(writer, length, count) as (first, here):
-            write(_Chunk(0, first, 1, here))
-        return
-    height = emitter.size(counts[-2])
-    rows, _ = emitter.divide(_CHUNK, count)
-    with _steps(writer, height, rows) as (row, some), _steps(writer, length, count) as (first, here):
-        write(_Chunk(row, first, some, here))
+    height = emitter.size(counts[-2]) if len(counts) > 1 else 1
+    rows = emitter.smaller(height, emitter.divide(_CHUNK, count)[0])
+    examples, _ = emitter.divide(_CHUNK, emitter.multiply(rows, count))
+    begin, end = writer.kernel.turns
+    with (
+        _steps(writer, emitter.subtract(end, begin), examples) as (n, several),
+        writer.kernel.loops(counts[:-2], plain=True) as outer,
+        _steps(writer, height, rows) as (row, some),
+        _steps(writer, length, count) as (first, here),
+    ):
+        write(_Chunk(emitter.add(begin, n), outer, row, first, several, some, here))
 
 
 @contextmanager
@@ -310,31 +314,33 @@ def _steps(writer: _Writer, stop: Ix, step: Ix) -> Iterator[tuple[Ix, Ix]]:
         yield start, emitter.smaller(step, emitter.subtract(stop, start))
 
 
-def _write_chunk(writer: _Writer, tiles: Tiles, n: Ix, outer: Ixs, chunk: _Chunk) -> None:
+def _write_chunk(writer: _Writer, tiles: Tiles, chunk: _Chunk) -> None:
     """Add what a chunk of positions contributes to every element of the kernel."""
     emitter, form, kernel = writer.emitter, writer.form, writer.kernel
     panel, offsets = kernel.scratch
-    flat = len(form.counts) == 1
-    with emitter.loop(0, chunk.rows, plain=True) as t:
-        if flat:
-            offset: Ix = 0
-        else:
-            height = emitter.product(writer.x.shape[-2:])
-            offset = emitter.multiply(emitter.multiply(t, emitter.size(form.strides[-2])), height)
-        emitter.builder.store(emitter.raw(offset), emitter.builder.gep(offsets.pointer, [emitter.raw(t)]))
-    position = (*outer, chunk.first) if flat else (*outer, chunk.row, chunk.first)
+    example = emitter.product(writer.x.shape[1:])
+    step = (
+        0
+        if len(form.counts) == 1
+        else emitter.multiply(emitter.size(form.strides[-2]), emitter.product(writer.x.shape[-2:]))
+    )
+    with _rows(writer, chunk) as (e, t, number):
+        offset = emitter.add(emitter.multiply(e, example), emitter.multiply(t, step))
+        emitter.builder.store(emitter.raw(offset), emitter.builder.gep(offsets.pointer, [emitter.raw(number)]))
+    n, position = chunk.example, _position(writer, chunk, 0)
+    terms = emitter.multiply(chunk.examples, chunk.rows)
 
     def write_group(group: Ix) -> None:
         channel = emitter.multiply(group, writer.channels)
 
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
-            _copy_positions(writer, panel, (n, outer, feature), chunk, columns)
+            _copy_positions(writer, panel, feature, chunk, columns)
             with kernel.loops(writer.terms, plain=True) as index:
                 taps = writer.taps(index)
                 a = writer.in_x(n, position, taps, channel)
                 c = writer.address(writer.w, (*taps, 0, feature))
-                operands = Operands(a, panel.pointer, c, offsets.pointer, chunk.rows, chunk.count, writer.x_step())
+                operands = Operands(a, panel.pointer, c, offsets.pointer, terms, chunk.count, writer.x_step())
                 tiles.run(operands, 1, emitter.size(writer.w.shape[-1]), columns, True)
 
         tiles.panels(write_panel)
@@ -343,11 +349,24 @@ def _write_chunk(writer: _Writer, tiles: Tiles, n: Ix, outer: Ixs, chunk: _Chunk
         write_group(group)
 
 
-def _copy_positions(writer: _Writer, panel: Memory, where: tuple[Ix, Ixs, Ix], chunk: _Chunk, columns: Ix) -> None:
+@contextmanager
+def _rows(writer: _Writer, chunk: _Chunk) -> Iterator[tuple[Ix, Ix, Ix]]:
+    """A loop over the rows of a chunk; gives the example and the row, both counted from the chunk's first, and the number of the row."""
+    emitter = writer.emitter
+    with emitter.loop(0, chunk.examples, plain=True) as e, emitter.loop(0, chunk.rows, plain=True) as t:
+        yield e, t, emitter.add(emitter.multiply(e, chunk.rows), t)
+
+
+def _position(writer: _Writer, chunk: _Chunk, t: Ix) -> Ixs:
+    """The first position of a row of a chunk."""
+    row = (writer.emitter.add(chunk.row, t),) if len(writer.form.counts) > 1 else ()
+    return (*chunk.outer, *row, chunk.first)
+
+
+def _copy_positions(writer: _Writer, panel: Memory, feature: Ix, chunk: _Chunk, columns: Ix) -> None:
     """Some features of a chunk of the result."""
-    emitter, (n, outer, feature) = writer.emitter, where
-    with emitter.loop(0, chunk.rows, plain=True) as t:
-        row = (emitter.add(chunk.row, t),) if len(writer.form.counts) > 1 else ()
-        source = writer.address(writer.y, (n, *outer, *row, chunk.first, feature))
-        target = writer.panel_row(panel, emitter.multiply(t, chunk.count))
+    emitter = writer.emitter
+    with _rows(writer, chunk) as (e, t, number):
+        source = writer.address(writer.y, (emitter.add(chunk.example, e), *_position(writer, chunk, t), feature))
+        target = writer.panel_row(panel, emitter.multiply(number, chunk.count))
         writer.call(copy_function, target, source, chunk.count, emitter.size(writer.y.shape[-1]), columns)
