@@ -39,8 +39,9 @@ NOTES: dict[str, str] = {
         "gradient of the maximum, which cancels, is computed."
     ),
     "convolutional network step": (
-        "Gradient over primal: the two gradients of a convolution cost as much as it each (45 to 76 GFLOP/s on two threads, the primal 52 to 70). "
-        "AdamW's update, which the loss alone does without, is in the numerator too."
+        "Gradient over primal: the two gradients of a convolution cost 1.2 to 1.3 times as much as it each, and the passes over activations backwards half a "
+        "millisecond. The gradient by the input writes its sums once for each element of the window, a few positions at a time. That by the kernel "
+        "of the layer of 4x4 positions, summed over sixteen examples at a time, takes 0.26 ms where it took 0.33."
     ),
     "transformer step": "Gradient over primal: AdamW's update is in the numerator, and three times the primal's products, see the transformer block.",
     "transformer step, bfloat16": "Gradient over primal: as for the transformer step; the primal is computed natively now and takes a third of what it took.",
