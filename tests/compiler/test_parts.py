@@ -63,6 +63,32 @@ def test_math_functions_of_small_values_are_expected_before_code_is_written():
         assert expected <= set().union(*map(called_symbols, objects))
 
 
+@pytest.mark.parametrize(
+    "function, argument, expected",
+    [
+        (lambda x: fnp.sin(x) * fnp.exp(-x), np.ones(100), {"sin_f64", "exp_f64"}),
+        (fad.grad(lambda x: fnp.sum(fnp.tanh(fnp.sin(x)))), np.ones(5000), {"sin_f64", "cos_f64", "tanh_f64"}),
+        (lambda x: fnp.sum(fnp.log1p(x) ** 2, axis=1), np.ones((30, 50)), {"log1p_f64"}),
+        (lambda x: fnp.exp(x) + fnp.sqrt(x), np.ones(4000, "float32"), {"exp_f32"}),
+        (lambda x: fnp.log(fnp.float64(2.0) * x.astype("float64")), np.ones(100, "float32"), {"log_f64"}),
+        (lambda x: x * 2.0, np.ones(100), set()),
+    ],
+    ids=["row", "gradient", "sums of rows", "float32", "widened", "none"],
+)
+def test_math_functions_of_loops_are_expected_while_these_are_written(function, argument, expected):
+    (step,) = split(body_program(program_of(function, argument)))
+    events = []
+    lower_segment(
+        "fad_seen", step.program, program_form(step.program), lambda *part: events.append(part), None, events.append
+    )
+    early = [e for e in events if isinstance(e, str)]
+    first_part = next(n for n, e in enumerate(events) if not isinstance(e, str))
+    assert early == events[:first_part]
+    assert {e.removeprefix("fad_").rpartition("_v")[0] for e in early} == expected
+    objects = compile_segment("fad_seen_early", step.program, program_form(step.program))[2].values()
+    assert set(early) <= set().union(*map(called_symbols, objects))
+
+
 def test_compiling_leaves_no_instructions_to_the_cycle_collector():
     program = body_program(program_of(lambda x: fad.grad(lambda y: fnp.sum(fnp.exp(y) ** 2))(x), np.arange(4000.0)))
     gc.collect()

@@ -51,6 +51,8 @@ class KernelWriter:
 
     Attributes
     ----------
+    row : int or None
+        How many turns the innermost loop makes, as soon as it is begun and where that is known.
     turns : tuple
         The sizes whose product is the number of turns, and how many elements one turn takes; known after writing.
     """
@@ -67,6 +69,7 @@ class KernelWriter:
         self.emitter, self.elements, self.group = emitter, elements, group
         self._computed, self._bounds, self._overwritten = computed, bounds, overwritten
         self.turns: tuple[tuple[int, ...], int] | None = None
+        self.row: int | None = None
         self._accumulators: dict[tuple[Var, Ixs], Any] = {}
 
     def write(self) -> None:
@@ -165,6 +168,7 @@ class KernelWriter:
                 index[run[-1]] = self._open_blocked(stack, count, sums, bounds, part)
             elif not inner and lanes and sums and not any(m.is_reduction for m in sums):
                 bounds = self._outer_bounds(sizes, lanes) if outermost else None
+                self.row = lanes if part is None else None
                 if nest.patterns.edged or self.elements.beside is not None:
                     start, stop = self._whole_blocks(count, lanes, bounds)
 

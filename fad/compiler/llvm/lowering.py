@@ -34,8 +34,8 @@ from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.modules import add_guards, expected_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
-from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument, stored
-from fad.compiler.llvm.parts import Parts, Take, make_cold
+from fad.compiler.llvm.parallel import DISPATCH, GRAIN, LEAST_WORK, Argument, may_share_loops, stored
+from fad.compiler.llvm.parts import Expect, Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import memory_type
@@ -56,8 +56,6 @@ __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
 
 SEGMENT_TYPE = ir.FunctionType(I64, [POINTER.as_pointer(), I64.as_pointer(), POINTER])
 
-_LEAST_WORK = 3
-"""The work of one element, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
 _SHORT = 10
 """Steps of a segment whose calls are written without tables."""
 _LONG = 1000
@@ -98,9 +96,9 @@ class Lowering:
         What measures each step; only code that is to be profiled has one.
     """
 
-    def __init__(self, name: str, canonical: Canonical, take: Take, clock: Any = None):
+    def __init__(self, name: str, canonical: Canonical, take: Take, clock: Any = None, expect: Expect | None = None):
         self.module, self.name, self.canonical = new_module(name), name, canonical
-        self.parts = Parts(take)
+        self.parts = Parts(take, expect)
         self.memory = MemoryPlan()
         self.starts: list[int] = []
         self.reused: dict[Var, Var] = {}
@@ -460,6 +458,7 @@ class Lowering:
         may_be_long = most_work(group) >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
         writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
+        self.parts.announce(function.module, lambda: writer.row)
         writer.write()
         inner.finish()
         return self.parts.finish(inner, "kernel", self.module), writer.turns if may_be_long else None
@@ -494,7 +493,7 @@ def _is_one_row(group: Group) -> bool:
 
 def member_work(member: Member) -> int:
     """The work of one element: memory that a result takes counts as much as a few operations."""
-    return 12 if is_costly(member.equation) else _LEAST_WORK
+    return 12 if is_costly(member.equation) else LEAST_WORK
 
 
 def most_work(group: Group) -> int:
@@ -507,7 +506,7 @@ def compile_segment(
 ) -> tuple[Lowering, list[str], dict[tuple[str, ...], bytes]]:
     """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
-    likely = [*([DISPATCH] if _may_share_loops(program) else []), *expected_symbols(program)]
+    likely = [*([DISPATCH] if may_share_loops(program) else []), *expected_symbols(program)]
     with Workers() as workers:
         prepare(likely, workers)  # beside the writing of the kernels
 
@@ -517,7 +516,11 @@ def compile_segment(
             prepare(symbols, workers)
             likely.extend(symbols)
 
-        lowering = lower_segment(name, program, canonical, take)
+        def expect(symbol: str) -> None:
+            prepare([symbol], workers)
+            likely.append(symbol)
+
+        lowering = lower_segment(name, program, canonical, take, None, expect)
         dismantle(lowering.module)
         link_coming(likely)
         objects = by_names({part: code if isinstance(code, bytes) else code() for part, code in coming.items()})
@@ -526,27 +529,19 @@ def compile_segment(
     return lowering, symbols, objects
 
 
-def _may_share_loops(program: Program) -> bool:
-    """Whether some loop of a Program may be long enough for several threads; products of matrices have BLAS's."""
-    return any(
-        math.prod(map(most_size, v.aval.shape)) * _LEAST_WORK >= 2 * GRAIN
-        for e in program.equations
-        for v in (*e.inputs, *e.outputs)
-        if e.primitive.kernel != "dot_general" and v.aval.is_sized
-    )
-
-
-def lower_segment(name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None) -> Lowering:
+def lower_segment(
+    name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None, expect: Expect | None = None
+) -> Lowering:
     """Write a Program as a function of its inputs, constants and outputs; with a clock, of what it measures as well.
 
-    ``take`` gets the kernels as soon as they are written, and at last the segment's function.
+    ``take`` gets the kernels as soon as they are written, and at last the segment's function; ``expect`` gets math functions while their loops are written.
     """
     donated, plan = canonical.donated, plan_steps(program, has_own_results=True)
     if donated and _may_check(program):
         if _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
             # A run that fails is repeated operation by operation, and so its arguments must be left alone.
             donated = ()
-    return _lowered(name, program, plan, canonical, take, clock, donated)
+    return _lowered(name, program, plan, canonical, take, clock, donated, expect)
 
 
 def _may_check(program: Program) -> bool:
@@ -560,9 +555,16 @@ def _may_check(program: Program) -> bool:
 
 
 def _lowered(
-    name: str, program: Program, plan: Plan, canonical: Canonical, take: Take, clock: Any, donated: Sequence[int]
+    name: str,
+    program: Program,
+    plan: Plan,
+    canonical: Canonical,
+    take: Take,
+    clock: Any,
+    donated: Sequence[int],
+    expect: Expect | None = None,
 ) -> Lowering:
-    lowering = Lowering(f"{name}_body", canonical, take, clock)
+    lowering = Lowering(f"{name}_body", canonical, take, clock, expect)
     if len(plan.steps) > _SHORT:
         lowering.tables = Tables(lowering)
     for number, var in enumerate((*program.inputs, *program.constants)):

@@ -30,6 +30,7 @@ their terms, so not relatively where the result is near zero. fmod, remainder an
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -214,6 +215,8 @@ class _Definitions:
         self.module, self.target, self.external = module, target, external
         self.used: dict[tuple[str, str], _Callee] = {}
         self.has_wide_elements = False
+        self.when_used: Callable[[str, str], None] | None = None
+        """Hears of each function, by name and dtype, as soon as something calls it."""
 
     def lanes(self, dtype: str) -> tuple[int, ...]:
         """The vector widths that this module's loops may ask for: the widest element of a loop decides."""
@@ -288,4 +291,6 @@ def call_target(module: ir.Module, name: str, dtype: str) -> ir.Function:
         real = ir.DoubleType() if dtype == "f64" else ir.FloatType()
         arity = FUNCTIONS[name][1]
         known.used[name, dtype] = _Callee(module, ir.FunctionType(real, [real] * arity), f"fad_{name}_{dtype}")
+        if known.when_used is not None:
+            known.when_used(name, dtype)
     return known.used[name, dtype]

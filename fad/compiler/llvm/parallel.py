@@ -6,6 +6,7 @@ of reductions over the outermost loop, which are combined in the order of the ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -18,13 +19,39 @@ from fad.compiler.llvm.parts import Parts, make_cold
 from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.scalar_value import memory_type
+from fad.compiler.size_classes import most_size
+from fad.core.program import Program
 
-__all__ = ["DISPATCH", "GRAIN", "WORDS_TYPE", "Argument", "call_kernel", "declared", "dispatch", "stored", "thunk"]
+__all__ = [
+    "DISPATCH",
+    "GRAIN",
+    "LEAST_WORK",
+    "WORDS_TYPE",
+    "Argument",
+    "call_kernel",
+    "declared",
+    "dispatch",
+    "may_share_loops",
+    "stored",
+    "thunk",
+]
 
 DISPATCH = "fad_pool_dispatch"
 """The function of the pool that calls a kernel."""
+LEAST_WORK = 3
+"""The work of one element of the cheapest loops, see :data:`GRAIN`."""
 WORDS_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 """``void f(words, begin, end)``, where the words are the arguments of a kernel: what the pool calls."""
+
+
+def may_share_loops(program: Program) -> bool:
+    """Whether some loop of a Program may be long enough for several threads; products of matrices have BLAS's."""
+    return any(
+        math.prod(map(most_size, v.aval.shape)) * LEAST_WORK >= 2 * GRAIN
+        for e in program.equations
+        for v in (*e.inputs, *e.outputs)
+        if e.primitive.kernel != "dot_general" and v.aval.is_sized
+    )
 
 
 class Argument(NamedTuple):

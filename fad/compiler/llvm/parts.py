@@ -14,13 +14,16 @@ from fad.compiler.llvm.assembly import dismantle, module_text
 from fad.compiler.llvm.beside import NotWidened, has_neighbours
 from fad.compiler.llvm.emission import Emitter
 from fad.compiler.llvm.linking import Source
+from fad.compiler.llvm.math_library import definitions
 from fad.compiler.llvm.modules import likely_symbols, new_module
-from fad.compiler.llvm.widening import has_loops, widen_loops
+from fad.compiler.llvm.widening import expected_version, has_loops, widen_loops
 
-__all__ = ["Parts", "Take", "make_cold"]
+__all__ = ["Expect", "Parts", "Take", "make_cold"]
 
 Take = Callable[[str, Source, list[str]], None]
 """Gets the name, the assembly and symbols that are likely to be called of a part, as soon as it is written."""
+Expect = Callable[[str], None]
+"""Gets a symbol that a part is likely to call, before the part is written."""
 
 _UNNAMED = "part"
 _LONG = 200
@@ -36,15 +39,26 @@ class Parts:
     ----------
     take : callable
         Gets each different part once.
+    expect : callable, optional
+        Gets the math functions that a loop will call, while it is written.
     """
 
-    def __init__(self, take: Take):
-        self._take = take
+    def __init__(self, take: Take, expect: Expect | None = None):
+        self._take, self._expect = take, expect
         self._taken: set[str] = set()
 
     def new(self, types: Sequence[ir.Type]) -> ir.Function:
         """A function to be written, in a module of its own."""
         return ir.Function(new_module(_UNNAMED), ir.FunctionType(ir.VoidType(), list(types)), _UNNAMED)
+
+    def announce(self, module: ir.Module, turns: Callable[[], int | None]) -> None:
+        """Let it be known which math functions the loops of a part call as soon as each is first needed: their compilation need not wait for the rest.
+
+        ``turns`` gives how many turns these loops make, where that is known by then.
+        """
+        expect = self._expect
+        if expect is not None:
+            definitions(module).when_used = lambda name, dtype: expect(expected_version(module, name, dtype, turns()))
 
     def finish(self, emitter: Emitter, label: str, user: ir.Module) -> ir.Function:
         """Hand over a written function; gives its declaration in the module that calls it."""

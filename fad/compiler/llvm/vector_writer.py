@@ -13,7 +13,16 @@ from fad.compiler.llvm.math_library import definitions
 if TYPE_CHECKING:
     from fad.compiler.llvm.sparse_sums import SparseSums
 
-__all__ = ["NEUTRAL", "VectorWriter", "call_vectors", "copied", "element_bits", "intrinsic_of", "math_function"]
+__all__ = [
+    "NEUTRAL",
+    "VectorWriter",
+    "call_vectors",
+    "copied",
+    "element_bits",
+    "intrinsic_of",
+    "math_function",
+    "math_lanes",
+]
 
 _I32 = ir.IntType(32)
 _LANEWISE = set(
@@ -282,9 +291,7 @@ class VectorWriter:
 
         A function for two reads each constant once, and one register's chain of operations need not wait for the other's: it takes 0.8 of the time.
         """
-        width = _math_lanes(self._module, key[1])
-        if self._lanes == 2 * width:
-            width = self._lanes
+        width = math_lanes(self._module, key[1], self._lanes)
         pieces = []
         for first in range(0, self._lanes, width):
             taken = [min(lane, self._lanes - 1) for lane in range(first, first + width)]
@@ -410,7 +417,7 @@ def call_vectors(function: ir.Function) -> None:
             if key is None:
                 block.instructions.append(instruction)
                 continue
-            width = _math_lanes(block.module, key[1])
+            width = math_lanes(block.module, key[1])
             arguments = [_splat(block, a, width) for a in instruction.args]
             replaced.append((instruction, _extract(block, _call_math(block, key, arguments), 0)))
     for block in function.blocks if replaced else ():
@@ -466,9 +473,10 @@ def _extract(block: ir.Block, vector: ir.Value, lane: int) -> ir.Value:
     return _put(block, ir.ExtractElement(block, vector, ir.Constant(_I32, lane)))
 
 
-def _math_lanes(module: ir.Module, dtype: str) -> int:
-    """For how many lanes at once a math function is called."""
-    return definitions(module).lanes(dtype)[0]
+def math_lanes(module: ir.Module, dtype: str, turns: int = 1) -> int:
+    """For how many lanes at once a math function is called where so many turns are done at once."""
+    width = definitions(module).lanes(dtype)[0]
+    return turns if turns == 2 * width else width
 
 
 def _call_math(block: ir.Block, key: tuple[str, str], arguments: list[ir.Value]) -> ir.Value:

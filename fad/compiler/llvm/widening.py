@@ -28,9 +28,10 @@ from fad.compiler.llvm.vector_writer import (
     element_bits,
     intrinsic_of,
     math_function,
+    math_lanes,
 )
 
-__all__ = ["has_loops", "widen_loops"]
+__all__ = ["expected_version", "has_loops", "widen_loops"]
 
 _UNKNOWN = 1 << 40
 _FEW, _MANY = 10, 24
@@ -70,6 +71,13 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     if definitions(function.module).used:
         call_vectors(function)
     return True
+
+
+def expected_version(module: ir.Module, name: str, dtype: str, count: int | None) -> str:
+    """The version of a math function that a loop will call, of so many turns if that is known, whose values are all as wide as the function's."""
+    known = definitions(module)
+    full = known.target.vector_bits // int(dtype[1:])
+    return f"fad_{name}_{dtype}_v{math_lanes(module, dtype, _lanes_of_few(count, full, 2) if count else full)}"
 
 
 def has_loops(function: ir.Function) -> bool:
@@ -427,8 +435,7 @@ class _Loop:
                 raise Unsuited
             if self.count in (8, 16, 32, 64) and not is_large:
                 return self.count
-            most = 2 * full if one_by_one else full if is_large else 4 * full
-            return self.count if self.count <= full else min(_whole_power(self.count), most)
+            return _lanes_of_few(self.count, full, 2 if one_by_one else 1 if is_large else 4)
         if one_by_one or any(self.step(p) != 1 for p in places):
             return full
         waits = bool(self.reductions) and len(varying) <= _MOST_TWICE and self._most_alive() <= _FEW_ALIVE
@@ -542,6 +549,11 @@ def _is_work(call: ir.CallInstr) -> bool:
     """Whether a call is neither LLVM's nor the math library's."""
     name = getattr(call.callee, "name", "")
     return not name.startswith("llvm.") and math_function(call) is None
+
+
+def _lanes_of_few(count: int, full: int, most: int) -> int:
+    """How many of a known number of turns are done at once, by vectors of at most so many registers."""
+    return count if count <= full else min(_whole_power(count), most * full)
 
 
 def _whole_power(count: int) -> int:
