@@ -182,7 +182,9 @@ _VECTORS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 def _number_beside(x: Any, number: float) -> Any:
     """A number as a row of a large array: NumPy compares rows with vector instructions, in less than half the time."""
     if type(x) is np.ndarray and x.size >= _MANY and x.ndim > 1 and x.shape[-1] >= 64 and x.dtype in _VECTORS:
-        return np.full(x.shape[-1], number, x.dtype)
+        row = np.empty(x.shape[-1], x.dtype)
+        row.fill(number)  # numpy.full is Python
+        return row
     return number
 
 

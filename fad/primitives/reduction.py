@@ -62,7 +62,7 @@ def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
 
 def _one_each(mask: np.ndarray, out: Any) -> bool:
     """Whether every extreme is that of one element: there are as many winners as extremes, and no NaN, which has none."""
-    extremes = concrete_value(out)
+    extremes = out if type(out) is np.ndarray else concrete_value(out)
     return (
         extremes is not None
         and np.count_nonzero(mask) == extremes.size

@@ -221,10 +221,9 @@ def _places(tree: Any, operands: list[Any]) -> Any:
 def _rebuilt(places: Any, leaves: list[Any]) -> Any:
     """The tree of which :func:`_places` told the places, with other leaves."""
     kind = type(places)
-    nodes = [
-        leaves[place] if type(place) is int else _rebuilt(place, leaves)
-        for place in (places.values() if kind is dict else places)
-    ]
+    nodes = []
+    for place in places.values() if kind is dict else places:
+        nodes.append(leaves[place] if type(place) is int else _rebuilt(place, leaves))
     return nodes if kind is list else tuple(nodes) if kind is tuple else dict(zip(places, nodes))
 
 
