@@ -14,7 +14,8 @@ NOTES: dict[str, str] = {
     "eager: MLP step 784-256-256-10, batch 256": (
         "Python's part: 280 calls, each some 3 us after a matrix product, which leaves neither the interpreter nor its data in the processor's caches; "
         "NumPy's calls take no longer than by hand. Six processes: 1.12 to 1.24, median 1.21 (before, 1.25 to 1.41, median 1.28); 0.7 where the C library gives "
-        "memory back to the system under NumPy."
+        "memory back to the system under NumPy. Since then taking trees apart takes 48 us less: 1.20 for 1.23 with both in "
+        "one process (median of three), 1.22 for 1.26 in turns of five old and five new processes on a busy machine: still above the target."
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
