@@ -44,8 +44,10 @@ NOTES: dict[str, str] = {
         "millisecond. The gradient by the input writes its sums once for each element of the window, a few positions at a time. That by the kernel "
         "of the layer of 4x4 positions, summed over sixteen examples at a time, takes 0.26 ms where it took 0.33."
     ),
-    "transformer step": "Gradient over primal: AdamW's update is in the numerator, and three times the primal's products, see the transformer block.",
-    "transformer step, bfloat16": "Gradient over primal: as for the transformer step; the primal is computed natively now and takes a third of what it took.",
+    "transformer step": (
+        "Gradient over primal, without AdamW's update: three times the primal's products, and what the backward pass reads in memory; see the transformer block."
+    ),
+    "transformer step, bfloat16": "Gradient over primal: as for the transformer step.",
     "eager: import": (
         "Between 1.17 and 1.51 from run to run, with 78 modules; 67 since, in processes taken in turn 1.29 where it was 1.34. A tenth to a seventh of fad's part is the collector of cycles, which visits NumPy's "
         "objects, a quarter the unmarshalling of a megabyte of bytecode; the rest is finding files and declaring operations."
