@@ -18,10 +18,8 @@ import numpy as np
 
 from fad.core.avals import (
     ShapedArray,
-    aval_of,
     dtype_of,
     inexact_dtype,
-    is_complex,
     result_dtype,
     shape_of,
     weak_operand,
@@ -389,8 +387,3 @@ zero_safe_multiply = _from_terms(
     samples=[*reals((-2, 2), (-2, 2)), *complexes((-2, 2), (-2, 2))],
     doc="x * y, and 0 where x is 0 whatever y is: the product of a cotangent and a slope.",
 )
-
-
-def conjugate_if_complex(x: Any, conj: Callable[[Any], Any]) -> Any:
-    """``conj(x)`` for complex values, ``x`` itself otherwise."""
-    return conj(x) if is_complex(aval_of(x).dtype) else x

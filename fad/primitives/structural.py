@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, dtype_of, is_bfloat16, is_complex, is_inexact, shape_of
+from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of, dtype_of, is_bfloat16, is_inexact, shape_of
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import FixedPrimitive, Primitive, linear
 from fad.core.samples import Named, b1, c128, case, f32, f64, i64
@@ -545,8 +545,3 @@ def require_inexact(function: str, dtype: np.dtype) -> None:
         raise DTypeError(
             f"{function} needs a real or complex floating dtype, got {dtype}; convert with x.astype(float)"
         )
-
-
-def real_part_if(cotangent: Any, dtype: np.dtype) -> Any:
-    """The cotangent, or its real part where the primal is real."""
-    return cotangent if is_complex(dtype) or not is_complex(dtype_of(cotangent)) else convert(cotangent, dtype)

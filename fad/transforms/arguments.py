@@ -145,7 +145,7 @@ def normalize_argnums(transform: str, fun: Any, argnums: Any, count: int) -> tup
 
 def select_arguments(args: Sequence[Any], numbers: Sequence[int]) -> tuple[Any, ...]:
     """The arguments with the given numbers."""
-    return tuple(args[i] for i in numbers)
+    return tuple([args[i] for i in numbers])
 
 
 def replace_arguments(args: Sequence[Any], numbers: Sequence[int], values: Sequence[Any]) -> list[Any]:

@@ -25,6 +25,7 @@ from fad.transforms.arguments import (
     leaf_operands,
     normalize_argnums,
     result_operands,
+    select_arguments,
     split_aux,
     wrap_tree,
 )
@@ -151,7 +152,7 @@ def _value_and_grad(
             operands, treedef = [operand], None
             called[numbers[0]] = trace.input(operand)
         else:
-            chosen = [args[number] for number in numbers]
+            chosen = select_arguments(args, numbers)
             operands, rebuild, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
             for number, value in zip(numbers, rebuild(treedef, trace.inputs(operands))):
                 called[number] = value
@@ -162,7 +163,7 @@ def _value_and_grad(
             gradient = wrap(cotangents[0])
         else:
             gradients = rebuild(treedef, [wrap(cotangent) for cotangent in cotangents])
-            gradient = gradients[0] if single else tuple(gradients)
+            gradient = gradients[0] if single else gradients
         return ((wrap(value), aux) if has_aux else wrap(value)), gradient
 
     return value_and_grad_of
@@ -176,8 +177,8 @@ def _plain_operand(value: Any) -> Any:
 
 
 def _flat_operands(
-    transform: str, fun: Any, chosen: list[Any], numbers: tuple[int, ...], holomorphic: bool
-) -> tuple[list[Any], Callable[[Any, list[Any]], list[Any]], Any]:
+    transform: str, fun: Any, chosen: tuple[Any, ...], numbers: tuple[int, ...], holomorphic: bool
+) -> tuple[list[Any], Callable[[Any, list[Any]], tuple[Any, ...]], Any]:
     """Operands of the chosen arguments, checked, and what rebuilds the arguments from their structure and other leaves."""
     if not holomorphic:
         plain: list[Any] = []
@@ -189,7 +190,7 @@ def _flat_operands(
         known = [leaf._buffer for leaf in leaves if type(leaf) is Array and leaf._buffer.dtype.kind == "f"]
         if len(known) == len(leaves):
             return known, unflatten, treedef
-    describe = _numbered(argument_paths(tuple(chosen)), numbers)
+    describe = _numbered(argument_paths(chosen), numbers)
     operands = leaf_operands(transform, fun, leaves, describe)
     check_differentiable(transform, fun, operands, describe, holomorphic)
     return operands, unflatten, treedef

@@ -256,11 +256,15 @@ def _pad_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
         within = _within(algebra, i, n, low, high, inner)
         if within is False:
             return []
-        moved = algebra.subtract(i, algebra.size(low))
-        if inner:
-            moved, _ = algebra.divide(algebra.larger(moved, 0) if low else moved, algebra.size(inner + 1))
+        moved = _spread(algebra, i, low, inner)[0] if inner else algebra.subtract(i, algebra.size(low))
         source.append(moved if within else algebra.clamped(moved, n))
     return [(x, tuple(source))]
+
+
+def _spread(algebra: Any, i: Ix, low: int, inner: int) -> tuple[Ix, Ix]:
+    """Which element of an axis with zeros between its elements an index is at or behind, and how far behind; the first one before it has come."""
+    moved = algebra.larger(algebra.subtract(i, algebra.size(low)), 0) if low else i
+    return algebra.divide(moved, algebra.size(inner + 1))
 
 
 def _within(algebra: Any, i: Ix, n: int, low: int, high: int, inner: int) -> bool | None:
@@ -301,7 +305,7 @@ def pad_condition(emitter: Emitter, equation: Equation, index: Ixs) -> tuple[Any
         moved = emitter.subtract(i, emitter.size(low))
         conditions = [(moved, ">=", 0)]
         if inner:
-            quotient, rest = emitter.divide(emitter.larger(moved, 0) if low else moved, emitter.size(inner + 1))
+            quotient, rest = _spread(emitter, i, low, inner)
             conditions += [(rest, "==", 0), (quotient, "<", emitter.size(n))]
         else:
             conditions.append((moved, "<", emitter.size(n)))

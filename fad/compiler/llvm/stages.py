@@ -122,8 +122,8 @@ class StageLoop:
         wrong = longest_way(emitter.function)
         if wrong > 2 * lanes:
             raise NotWidened
+        # So many elements before those that are wanted have the wrong neighbours, but at the beginning of the array.
         early = -(-wrong // lanes) * lanes
-        """So many elements before those that are wanted have the wrong neighbours, but at the beginning of the array."""
         first, last = self._interior.limits(start, stop, 4 * lanes)
         before = emitter.subtract(count, stop) if ahead else start
         near = self._where(">=", before, early)  # whether there is room for them
