@@ -85,7 +85,7 @@ NOTES: dict[str, str] = {
     "GradBench kmeans, n = 10000, k = 100": (
         "Distances and minima are one loop. The gradient adds to nine rows of 100 numbers for each point, but leaves out vectors of zeros: gradient over primal "
         "1.9 to 2.4, where it was 3.3 to 4.1; the time is 0.3 to 0.6 of what it was. "
-        + _PARTS.format("9 pieces", 86, 175)
+        "Before that: " + _PARTS.format("9 pieces", 86, 175)
     ),
     "Adam over 200 arrays": (
         "First call: nine tenths are Python's, on one thread: 3000 operations are traced, simplified, placed in loops and looked up again, 150 us each. "
@@ -99,7 +99,7 @@ NOTES: dict[str, str] = {
         "of huge numbers."
     ),
     "unrolled loop, 200 ops": (
-        "First call: 0.49 to 0.52 of JAX's in medians of processes beside it. Three fifths is Python's (tracing, planning, writing 44 KB of assembly for 400 "
+        "First call: 0.49 to 0.58 of JAX's by run. Three fifths is Python's (tracing, planning, writing 44 KB of assembly for 400 "
         "operations, 0.2 ms each), on one thread; LLVM's work on sine and cosine for eight numbers and on those of huge numbers begins on another one while "
         "the loop is written, since the ratios were taken (0.90 of the time before, median of 16 pairs); a tenth is LLVM's work on the loop of "
         "200 calls, which is not optimised: it runs as fast, as all values wait in memory across the calls."
