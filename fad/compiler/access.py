@@ -64,8 +64,8 @@ class Patterns:
         What indices of an axis are divided by.
     chosen : set of int
         The axes whose index decides which of several arrays an element is read from.
-    edged : bool
-        Whether something is known of all indices but those near an end of an axis, which a loop may be split for.
+    edged : set of int
+        The axes of whose indices something is known, but for those near an end, which a loop may be split for.
     """
 
     def __init__(self, producer: Callable[[Var], Equation | None]):
@@ -75,7 +75,7 @@ class Patterns:
         self.mixed: set[int] = set()
         self.divisors: dict[int, set[int]] = {}
         self.chosen: set[int] = set()
-        self.edged = False
+        self.edged: set[int] = set()
 
     def read(self, atom: Atom, index: tuple[SymbolicIndex, ...]) -> None:
         """Follow an element to the variables that it is read from: those without a producer."""
@@ -100,16 +100,9 @@ class Patterns:
         return n
 
     def _mix(self, *operands: SymbolicIndex) -> Mixed:
-        axes: set[int] = set()
-        for x in operands:
-            if isinstance(x, Axis):
-                axes.add(x.number)
-            elif isinstance(x, Shifted):
-                axes.add(x.axis)
-            elif isinstance(x, Mixed):
-                axes |= x.axes
+        axes = frozenset[int]().union(*map(_axes_of, operands))
         self.mixed |= axes
-        return Mixed(frozenset(axes))
+        return Mixed(axes)
 
     def add(self, x: SymbolicIndex, y: SymbolicIndex) -> SymbolicIndex:
         """Return x + y"""
@@ -170,7 +163,7 @@ class Patterns:
 
     def inside(self, x: SymbolicIndex, low: SymbolicIndex | None, high: SymbolicIndex | None) -> bool:
         """Whether ``low <= x < high`` may be taken for granted: not here, where nothing is left out."""
-        self.edged = True
+        self.edged |= _axes_of(x)
         return False
 
     def looked_up(self, index: tuple[SymbolicIndex, ...]) -> SymbolicIndex:
@@ -184,6 +177,13 @@ class Patterns:
         if axis in self.mixed or axis + 1 in self.mixed:
             return False
         return all(_contiguous(a.var.aval.shape, a.index, axis, inner) for a in self.accesses)
+
+
+def _axes_of(x: SymbolicIndex) -> frozenset[int]:
+    """The axes of a loop that an index depends on."""
+    if isinstance(x, Mixed):
+        return x.axes
+    return frozenset([x.number if isinstance(x, Axis) else x.axis] if isinstance(x, Axis | Shifted) else ())
 
 
 def _contiguous(shape: Sequence[int], index: tuple[SymbolicIndex, ...], axis: int, inner: int) -> bool:

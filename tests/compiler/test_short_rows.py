@@ -1,10 +1,13 @@
 """Loops over many small arrays: their short axes are written out, and vectors hold one element of several of them."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler.llvm.math_library import host_target
 from tests.compiler.compiled_programs import check_compiled, kernels
 from tests.compiler.test_shared_code import count_equal
 
@@ -64,6 +67,38 @@ def test_any_row(inner, dtype):
         return joined, chosen, padded, *sums, fnp.any(chosen, axis=-1), fnp.prod(x * 0 + x, axis=-1)
 
     check_compiled(f, x, y, np.asarray(number), tolerance=rounding("f4" if dtype == "f4" else "f8"))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_joined_rows_ask_nothing_of_their_places(dtype):
+    x, y, z = rows(2150, 11, dtype=dtype), rows(2150, 3, dtype=dtype), rows(2150, 1, dtype=dtype)
+
+    def f(x, y, z):
+        return fnp.concatenate([fnp.sin(x), y * z, z], axis=1)
+
+    check_compiled(f, x, y, z, tolerance=rounding(dtype))
+    check_compiled(fad.grad(lambda *args: fnp.sum(f(*args) ** 2)), x, y, z, tolerance=rounding(dtype))
+    # One loop over vectors of rows, not one more for what is near an edge.
+    assert len(sines(f, x, y, z)) == x.shape[1]
+    assert len(sines(lambda *args: fnp.stack([f(*args), 2.0 * f(*args)], axis=1), x, y, z)) == x.shape[1]
+
+
+def sines(f, *args):
+    """How many numbers each call of sine takes, as LLVM writes it."""
+    return re.findall(r"call <(\d+) x \w+> @\"fad_sin_", fad.jit(f).lower(*args).as_text("llvm"))
+
+
+def test_many_values_at_once_take_one_register_each():
+    def f(x, count):
+        y = [x[:, k % 3] * (k + 1.5) for k in range(count)]
+        y = y + [fnp.sin(y[0]) * a for a in y]
+        return sum(a * b for a, b in zip(y, reversed(y), strict=True))
+
+    x, bits, widths = rows(2150, 3), host_target().vector_bits, {}
+    for count in (4, 90):
+        check_compiled(lambda x, count=count: f(x, count), x)
+        widths[count] = sines(lambda x, count=count: f(x, count), x)
+    assert widths == {4: ["8"], 90: [str(min(8, bits // 64))]}
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])

@@ -169,7 +169,7 @@ class KernelWriter:
             elif not inner and lanes and sums and not any(m.is_reduction for m in sums):
                 bounds = self._outer_bounds(sizes, lanes) if outermost else None
                 self.row = lanes if part is None else None
-                if nest.patterns.edged or self.elements.beside is not None:
+                if nest.is_edged(run) or self.elements.beside is not None:
                     start, stop = self._whole_blocks(count, lanes, bounds)
 
                     def turn(i: Index) -> None:
@@ -430,6 +430,10 @@ class _Nest(NamedTuple):
         found = self.patterns.divisors.get(self.first + run[0], set()) if len(run) == 1 else set()
         size = next(iter(found)) if len(found) == 1 else None
         return None if size in _SHIFTED else size
+
+    def is_edged(self, run: list[int]) -> bool:
+        """Whether edges of its axes or of those around it matter; those of axes that are written out inside of it are known."""
+        return any(axis <= self.first + run[-1] for axis in self.patterns.edged)
 
     def is_chosen_from(self, run: list[int]) -> bool:
         """Whether it depends on the index of a short axis which array is read."""

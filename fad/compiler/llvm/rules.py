@@ -332,7 +332,7 @@ def _and(emitter: Emitter, inside: Any, depth: int, x: Ix, comparison: str, y: I
 
 
 def _concatenate_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
-    """Small ones only, where the index is a number."""
+    """Of one part, where the index is a number and the sizes are too."""
     axis = equation.params["axis"]
     position = index[axis]
     for atom in equation.inputs:
@@ -346,6 +346,8 @@ def _concatenate_sources(algebra: Any, equation: Equation, index: Ixs) -> Source
 def _joined_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
     """The nearest element of every part; only that of the long one where the index is known to be inside of it."""
     axis = equation.params["axis"]
+    if isinstance(index[axis], int) and equation.outputs[0].aval.shape[axis] <= LARGEST_STATIC:
+        return _concatenate_sources(algebra, equation, index)
     found: Sources = []
     start: Ix = 0
     for atom in equation.inputs:

@@ -38,6 +38,8 @@ _FEW, _MANY = 10, 24
 """A loop of few instructions takes several vectors at once, to hide how long they take one after another; one of many would run out of registers."""
 _MOST_TWICE, _FEW_ALIVE = 80, 5
 """So many instructions that need so few registers take two vectors where each turn waits for the sum or extreme of those before."""
+_PER_CALL = 64
+"""Where there are so many instructions for each call of a math function, what two registers at once save is less than what their values cost that wait in memory."""
 
 
 class _Kept(Unsuited):
@@ -423,10 +425,12 @@ class _Loop:
         """How many turns are done at once."""
         varying = [i for i in self.body if self.steps.get(id(i), VARIES) is VARIES]
         bits = max([element_bits(i) for i in varying], default=64)
-        full = self._full = max(definitions(self.head.module).target.vector_bits // max(bits, 8), 2)
+        target = definitions(self.head.module).target
+        full = self._full = max(target.vector_bits // max(bits, 8), 2)
         if self.count is not None and any(map(is_neighbour, self.body)):
             return self.count
-        one_by_one = any(isinstance(i, ir.CallInstr) and math_function(i) for i in varying)
+        calls = sum(isinstance(i, ir.CallInstr) and math_function(i) is not None for i in varying)
+        one_by_one = calls > 0
         is_large = one_by_one or len(varying) > _MANY
         places = [i.operands[0] for i in varying if isinstance(i, ir.LoadInstr)]
         places += [i.operands[1] for i in self.body if isinstance(i, ir.StoreInstr) and id(i) not in self._parts]
@@ -435,7 +439,8 @@ class _Loop:
                 raise Unsuited
             if self.count in (8, 16, 32, 64) and not is_large:
                 return self.count
-            return _lanes_of_few(self.count, full, 2 if one_by_one else 1 if is_large else 4)
+            is_crowded = len(varying) >= _PER_CALL * calls and self._most_alive() > 2 * target.registers
+            return _lanes_of_few(self.count, full, 4 if not is_large else 2 if one_by_one and not is_crowded else 1)
         if one_by_one or any(self.step(p) != 1 for p in places):
             return full
         waits = bool(self.reductions) and len(varying) <= _MOST_TWICE and self._most_alive() <= _FEW_ALIVE
