@@ -74,8 +74,8 @@ class _Writer:
         for equation in program.equations:
             for var in equation.outputs:
                 names[var] = _fresh(taken)
-            lines += self.lines(equation, lambda v: _operand(v, names), [names[v] for v in equation.outputs])
-        results = ", ".join(_operand(v, names) for v in program.outputs)
+            lines += self.lines(equation, lambda v: self.operand(v, names), [names[v] for v in equation.outputs])
+        results = ", ".join(self.operand(v, names) for v in program.outputs)
         return [indent + line for line in [*lines, f"return [{results}]"]]
 
     def constant(self, value: Any) -> str:
@@ -108,6 +108,14 @@ class _Writer:
         call = f"{self.helper(primitive)}({', '.join(['np', *args, *[f'{k}={self.literal(v)}' for k, v in params.items()]])})"
         return [f"{', '.join(outputs)}{',' if primitive.multiple_results and len(outputs) == 1 else ''} = {call}"]
 
+    def operand(self, v: Atom, names: dict[Var, str]) -> str:
+        """The name of a variable, or a number that may stand beside an operator."""
+        if isinstance(v, Var):
+            return names[v]
+        plain = isinstance(v.value, np.generic) and v.value.dtype in (np.float64, np.int64, np.bool_)
+        text = self.literal(v.value.item() if plain else v.value)
+        return f"({text})" if text.startswith("-") else text
+
     def literal(self, value: Any) -> str:
         """A parameter written as Python."""
         if isinstance(value, np.dtype):
@@ -116,9 +124,9 @@ class _Writer:
                 return "np.dtype(ml_dtypes.bfloat16)"
             return f"np.dtype({value.name!r})"
         if isinstance(value, np.generic):
-            return f"np.{type(value).__name__}({value.item()!r})".replace("inf", "np.inf").replace("nan", "np.nan")
-        if isinstance(value, float) and not np.isfinite(value):
-            return f"float({str(value)!r})"
+            return f"{self.literal(type(value))}({_number(value.item())})"
+        if isinstance(value, float | complex):
+            return _number(value)
         if isinstance(value, tuple):
             return "(" + "".join(f"{self.literal(v)}, " for v in value).rstrip(" ") + ")"
         if isinstance(value, type):
@@ -129,7 +137,7 @@ class _Writer:
             return "{" + ", ".join(f"{self.literal(k)}: {self.literal(v)}" for k, v in value.items()) + "}"
         if isinstance(value, slice):
             return f"slice({value.start}, {value.stop}, {value.step})"
-        if value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str):
+        if value is None or value is Ellipsis or isinstance(value, bool | int | str):
             return repr(value)
         raise FadError(f"export_source: a parameter of type {type(value).__name__} cannot be written as Python source")
 
@@ -233,19 +241,13 @@ def _wide(equation: Equation) -> bool:
     return equation.outputs[0].aval.dtype in (np.float64, np.complex128)
 
 
-def _operand(v: Atom, names: dict[Var, str]) -> str:
-    if isinstance(v, Var):
-        return names[v]
-    value = (
-        v.value.item()
-        if isinstance(v.value, np.generic) and v.value.dtype in (np.float64, np.int64, np.bool_)
-        else v.value
-    )
-    if isinstance(value, np.generic):
-        return f"np.{type(value).__name__}({value.item()!r})"
+def _number(value: complex) -> str:
+    """A Python number written as Python, infinities and NaN too."""
+    if isinstance(value, complex) and not np.isfinite(value):
+        return f"complex({_number(value.real)}, {_number(value.imag)})"
     if isinstance(value, float) and not np.isfinite(value):
-        return f"float({str(value)!r})"
-    return f"({value!r})" if isinstance(value, complex) or value < 0 else repr(value)
+        return repr(value).replace("inf", "np.inf").replace("nan", "np.nan")
+    return repr(value)
 
 
 def _fresh(taken: set[str]) -> str:
@@ -496,9 +498,8 @@ def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, 
 
 def _constant_source(writer: _Writer, name: str, value: Any) -> str:
     host = np.asarray(value)
-    return f"{name} = np.reshape(np.array({host.ravel().tolist()!r}, dtype={writer.literal(host.dtype)}), {host.shape})".replace(
-        "nan", "np.nan"
-    ).replace(" inf", " np.inf")
+    numbers = ", ".join(_number(v.item()) for v in host.ravel())
+    return f"{name} = np.reshape(np.array([{numbers}], dtype={writer.literal(host.dtype)}), {host.shape})"
 
 
 def _tree_source(treedef: Any, returned: str) -> str:

@@ -5,28 +5,34 @@ from __future__ import annotations
 import dis
 import linecache
 import os
+import re
 import sys
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
 from fad.core.errors import ConcretizationError, FadError, LeakedTracerError, NonFiniteError
 
-__all__ = ["asked_at", "place_error", "place_staged", "user_frame", "value_text"]
+__all__ = ["asked_at", "is_users", "place_error", "place_staged", "user_frame", "value_text"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PASSED_THROUGH = re.compile(
+    r"[\\/]optree[\\/]|-packages[\\/](numba|numpy)[\\/]|[\\/]functools\.py$|^<__array_function__"
+)
 _PLACED = (ConcretizationError, LeakedTracerError, NonFiniteError)
 _STORES = frozenset({"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"})
 
 
-def _is_users(frame: FrameType) -> bool:
-    name = frame.f_code.co_filename
-    return not name.startswith(_PACKAGE) and "/optree/" not in name and "<__array_function__" not in name
+@lru_cache(maxsize=4096)
+def is_users(file: str) -> bool:
+    """Whether a file of code is the user's: neither fad's nor of a library that fad's functions are called through."""
+    return not file.startswith(_PACKAGE) and not _PASSED_THROUGH.search(file)
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame outside fad."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not _is_users(frame):
+    while frame is not None and not is_users(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -50,7 +56,7 @@ def place_error(error: FadError, transform: str) -> None:
     """Have an error name the user's line that it came from, and the transform that ran there, unless it tells a line already."""
     place, step = "", error.__traceback__
     while step is not None:
-        if _is_users(step.tb_frame):
+        if is_users(step.tb_frame.f_code.co_filename):
             code = step.tb_frame.f_code
             line = line_text(code.co_filename, step.tb_lineno)
             place = f"It came up at {code.co_filename}:{step.tb_lineno} ({code.co_name}){line}"

@@ -11,7 +11,6 @@ same one level down and go to ``base``, the nearest trace that takes everything 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import numpy as np
 from fad.core.array import Array
 from fad.core.avals import shape_of
 from fad.core.errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
-from fad.core.origins import asked_at, value_text
+from fad.core.origins import asked_at, is_users, value_text
 
 __all__ = [
     "CURRENT",
@@ -40,9 +39,6 @@ __all__ = [
     "set_trace",
     "user_source",
 ]
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_PASSED_THROUGH = re.compile(r"[\\/]optree[\\/]|-packages[\\/]numba[\\/]|[\\/]functools\.py$")
 
 
 class Source:
@@ -95,7 +91,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE) and not _PASSED_THROUGH.search(code.co_filename):
+        if is_users(code.co_filename):
             return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -117,7 +117,7 @@ def angle(z: Any, deg: bool = False) -> Array:
     if is_complex(dtype_of(x)):
         out = math_functions.arctan2.bind(arithmetic.imag.bind(x), arithmetic.real.bind(x))
     else:
-        x = convert(x, inexact_dtype(dtype_of(x)))
+        x = convert(x, np.dtype(np.int64)) if dtype_of(x).kind == "b" else x
         out = math_functions.arctan2.bind(zero_like(x), x)
     return wrap(out * (180 / math.pi) if deg else out)
 

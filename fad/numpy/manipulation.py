@@ -44,8 +44,8 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, newshape: Any = N
         The array.
     shape : int or tuple of int
         The new shape; one size may be -1, which follows from the others.
-    order : {'C', 'F', 'A'}
-        Whether the last or the first index changes fastest; ``'A'`` is ``'C'``.
+    order : {'C', 'F'}
+        Whether the last or the first index changes fastest. ``'A'``, which asks how the array lies in memory, is taken for vectors only.
     newshape, copy : optional
         For compatibility.
 
@@ -57,6 +57,8 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, newshape: Any = N
     ------
     ShapeError
         If the numbers of elements differ.
+    ArgumentError
+        If the order depends on memory.
 
     Examples
     --------
@@ -70,13 +72,17 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, newshape: Any = N
     if order == "F":
         reversed_axes = permute(x, tuple(reversed(range(len(shape_of(x))))))
         return wrap(permute(structural.reshape(reversed_axes, target[::-1]), tuple(reversed(range(len(target))))))
-    _check_order("reshape", order)
+    _check_order("reshape", order, len(shape_of(x)))
     return wrap(structural.reshape(x, target))
 
 
-def _check_order(function: str, order: Any) -> None:
+def _check_order(function: str, order: Any, axes: int) -> None:
     if order not in ("C", "A", "K", None):
         raise ArgumentError(f"{function}: order must be 'C', 'F', 'A' or 'K', got {order!r}")
+    if order in ("A", "K") and axes > 1:
+        raise ArgumentError(
+            f"{function}: order={order!r} asks how the array lies in memory, which fad's arrays do not tell; say 'C' (rows first) or 'F' (columns first)"
+        )
 
 
 def _resolved_shape(old: tuple[int, ...], new: Any) -> tuple[int, ...]:
@@ -109,8 +115,8 @@ def ravel(a: Any, order: str = "C") -> Array:
     ----------
     a : array_like
         The array.
-    order : {'C', 'F', 'A', 'K'}
-        Whether the last or the first index changes fastest; ``'A'`` and ``'K'`` are ``'C'``.
+    order : {'C', 'F'}
+        Whether the last or the first index changes fastest. ``'A'`` and ``'K'``, which ask how the array lies in memory, are taken for vectors only.
 
     Returns
     -------

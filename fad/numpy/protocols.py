@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from inspect import Signature, signature
 from types import ModuleType
 from typing import Any
 
@@ -69,10 +70,27 @@ def _array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **keywor
     if method == "__call__":
         if "out" in keywords:
             refuse_out(ufunc.__name__, keywords["out"])
-        return function(*inputs, **keywords)
+        return _answer(ufunc, function, inputs, keywords)
     if not isinstance(function, UFunc):
         raise ArgumentError(f"numpy.{ufunc.__name__}.{method} is not defined for fad values")
     return getattr(function, method)(*inputs, **keywords)
+
+
+def _answer(asked: Any, own: Callable[..., Any], args: Any, keywords: Any) -> Any:
+    """What fad's function gives; it may take fewer arguments than NumPy's."""
+    try:
+        return own(*args, **keywords)
+    except TypeError as error:
+        if type(error) is not TypeError:
+            raise
+        try:
+            signature(own).bind(*args, **keywords)
+        except TypeError as mismatch:
+            known = [p.replace(annotation=p.empty) for p in signature(own).parameters.values()]
+            raise ArgumentError(
+                f"numpy.{asked.__name__} of fad values is fad.numpy.{asked.__name__}{Signature(known)}: {mismatch}"
+            ) from None
+        raise
 
 
 def _of_scipy(ufunc: np.ufunc) -> Callable[..., Any] | None:
@@ -105,7 +123,7 @@ def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> 
 def _array_function(self: Any, function: Any, types: Any, args: Any, keywords: Any) -> Any:
     own = _functions.get(function) or _found_on_use(function)
     if own is not None:
-        return own(*args, **keywords)
+        return _answer(function, own, args, keywords)
     name = f"{function.__module__}.{function.__name__}"
     if function.__name__ in _WRITERS:
         raise ImmutableArrayError(

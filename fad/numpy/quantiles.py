@@ -135,10 +135,11 @@ def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size:
     if method in ("lower", "higher", "nearest", "inverted_cdf", "closest_observation"):
         return low
     high = element(index + 1)
-    # Equal neighbours, infinities among them, need no interpolation.
-    same = arithmetic.equal.bind(low, high)
-    gap = _chosen(same, zero_like(high), high - _chosen(same, zero_like(low), low))
-    return low + gap * share
+    # An infinite neighbour counts only where it has a share; beside an infinite lower one a finite upper one does not count.
+    unread = arithmetic.logical_and.bind(arithmetic.equal.bind(share, 0), arithmetic.isinf.bind(high))
+    level = arithmetic.logical_or.bind(arithmetic.equal.bind(low, high), unread)
+    start = _chosen(arithmetic.logical_or.bind(level, arithmetic.isinf.bind(low)), zero_like(low), low)
+    return low + _chosen(level, zero_like(high), high - start) * share
 
 
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Array:

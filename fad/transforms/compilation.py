@@ -27,7 +27,7 @@ from fad.transforms.batching import named_axes
 from fad.transforms.calling import call
 from fad.transforms.donation import call_donating
 from fad.transforms.programs import abstract_leaf, stage_function
-from fad.transforms.shortcuts import make_shortcut
+from fad.transforms.shortcuts import Shortcut, in_c_order, make_shortcut
 from fad.transforms.wrapping import reduced
 
 __all__ = ["JittedFunction", "jit"]
@@ -87,6 +87,17 @@ class JittedFunction:
                     result = shortcut(args, kwargs)
                     if result is not MISS:
                         return result
+            return self._call_in_c_order(args, kwargs)
+        return self._call_staged(args, kwargs)
+
+    def _call_in_c_order(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that no shortcut takes as it is: transposed arrays and slices with steps are copied for them first."""
+        moved = in_c_order(args, kwargs)
+        for shortcut in self._shortcuts if moved is not None else ():
+            if type(shortcut) is Shortcut and shortcut.stamp is config.stamp():
+                result = shortcut(*moved)
+                if result is not MISS:
+                    return result
         return self._call_staged(args, kwargs)
 
     def _call_staged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -129,6 +140,8 @@ class JittedFunction:
 
     def _add_shortcut(self, program: Program, treedef: Any, out_tree: Any) -> None:
         """From the second call of a signature on, calls like it skip the general way."""
+        if any(s.program is program and s.stamp is config.stamp() for s in self._shortcuts):
+            return  # it is there, and did not take these arguments
         shortcut = make_shortcut(program, treedef, out_tree)
         if shortcut is not None:
             kept = [s for s in self._shortcuts if s.stamp is shortcut.stamp and s.program is not program]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fad.compiler.dispatch import native_caller, overwritten_inputs
 from fad.compiler.outcomes import FAILED, MISS
+from fad.core.array import Array
 from fad.core.config import config
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.transforms.donation import DonatingShortcut
 
-__all__ = ["Shortcut", "make_shortcut"]
+__all__ = ["Shortcut", "in_c_order", "make_shortcut"]
 
 
 class Shortcut:
@@ -36,6 +39,18 @@ class Shortcut:
         if self._single or results is MISS:
             return MISS if results is FAILED else results
         return MISS if results is FAILED else unflatten(self._out_tree, results)
+
+
+def in_c_order(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The arguments with copies of the arrays whose elements native code cannot read where they lie; ``None`` if there are none."""
+    leaves, treedef = flatten((args, kwargs))
+    moved = False
+    for k, leaf in enumerate(leaves):
+        buffer = leaf._buffer if type(leaf) is Array else leaf
+        if type(buffer) is np.ndarray and not buffer.flags.c_contiguous:
+            leaves[k] = np.ascontiguousarray(buffer)
+            moved = True
+    return unflatten(treedef, leaves) if moved else None
 
 
 def make_shortcut(program: Program, treedef: Any, out_tree: Any) -> Shortcut | DonatingShortcut | None:

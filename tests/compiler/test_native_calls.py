@@ -57,6 +57,8 @@ def twice(function):
         np.complex128(0.7 + 2j),
         np.arange(12.0) * 1j,
         np.arange(12, dtype="c8") + 1j,
+        np.asarray(fnp.arange(6, dtype="bfloat16")),
+        fnp.asarray(0.7, "bfloat16"),
     ],
 )
 def test_repeated_calls_agree(x):
@@ -122,6 +124,17 @@ def test_scalars_keep_their_kind():
 def test_unusual_arrays(x):
     for result in twice(lambda x: (x + 1.0).sum() * 2.0 + x)(x):
         np.testing.assert_allclose(np.asarray(result), (x + 1.0).sum() * 2.0 + x)
+
+
+@pytest.mark.parametrize("x", [np.arange(24.0).reshape(4, 6).T, np.broadcast_to(np.arange(3.0), (4, 3))])
+def test_arrays_in_another_order_take_the_native_call(monkeypatch, x):
+    function = fad.jit(lambda x, rest: x * 2.0 + rest["b"])
+    rest = {"b": fad.Array(np.arange(float(x.size))).reshape(x.shape)}
+    for _ in range(3):
+        function(np.ascontiguousarray(x), rest)
+    monkeypatch.setattr(function, "_call_staged", None)
+    for argument in (x, fad.Array(x), fad.Array(x.T).T):
+        np.testing.assert_array_equal(np.asarray(function(argument, rest)), x * 2.0 + np.asarray(rest["b"]))
 
 
 def test_results_share_no_memory():

@@ -1,5 +1,7 @@
 """Errors about traced values name the value, the line that made it, the line that asks for it and the ways out, in under 15 lines."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,10 @@ def as_list(x):
 def as_length(n):
     m = n + 1
     return sum(range(m))
+
+
+def vectorized(x):
+    return np.vectorize(lambda a: a * 2.0, otypes=[float])(x)
 
 
 def loop(x):
@@ -124,3 +130,10 @@ def test_writing_into_an_array_of_numpy_keeps_the_explanation():
     with pytest.raises(ValueError, match="setting an array element") as caught:
         fad.jit(f)(1.0)
     assert "fad.numpy.asarray(y).at[i].set(x)" in str(caught.value.__cause__)
+
+
+def test_what_numpy_asks_for_names_the_line_that_called_numpy():
+    for transform in (fad.jit, fad.vmap, fad.grad):
+        with pytest.raises(ConcretizationError, match=re.escape(f"needed at {__file__}")) as caught:
+            transform(vectorized)(np.ones(3))
+        assert line(vectorized, 1) in str(caught.value)

@@ -63,6 +63,17 @@ def test_results_keep_their_structure():
     check_exported(lambda p: {"a": p["w"] @ p["w"], "b": (fnp.max(p["w"], axis=0), [p["w"][0]])}, {"w": np.eye(2)})
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "complex64"])
+def test_numbers_of_every_dtype(dtype):
+    x = np.asarray(fnp.asarray([0.5, -2.0], dtype))
+
+    def function(x):
+        limits = np.array([-np.inf, np.nan])
+        return fnp.sin(x) / 2, fnp.where(fnp.real(x) > 0, x, -fnp.inf), x * -0.25, limits, limits + 2j
+
+    check_exported(function, x)
+
+
 def test_loops_and_branches():
     def recurrence(w):
         carry, ys = fad.scan(lambda c, x: (fnp.tanh(c * w + x), c), 0.0, np.arange(4.0))

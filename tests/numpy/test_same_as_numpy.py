@@ -18,6 +18,7 @@ Z = RNG.normal(size=4) + 1j * RNG.normal(size=4)
 N = np.array([[3, 1, 2], [6, 5, 4]])
 F = M.astype(np.float32)
 B = M > 0
+INF = np.inf
 GAPS = np.array([1.0, np.nan, 3.0, -2.0, np.inf])
 
 CREATION = [
@@ -235,6 +236,8 @@ ELEMENTWISE = [
     lambda m: m.angle(Z),
     lambda m: m.angle(V, deg=True),
     lambda m: m.angle(N),
+    lambda m: m.angle(N.astype(np.int8)),
+    lambda m: m.angle(B),
     lambda m: m.real_if_close(Z.real + 1e-20j),
     lambda m: m.real_if_close(Z),
     lambda m: m.round(V * 10, 1),
@@ -382,6 +385,8 @@ STATISTICS = [
     lambda m: m.median(N),
     lambda m: m.median(GAPS),
     lambda m: m.median(F),
+    *[lambda m, x=x: m.median(x) for x in ([1, 2, INF], [-INF, -INF, 1], [-INF, 1, 2, INF], [1, INF], [-INF, 1])],
+    lambda m: m.nanmedian([1.0, np.nan, 2.0, INF]),
     lambda m: m.nanmedian(GAPS),
     lambda m: m.nanmedian(np.stack([GAPS, V]), axis=1),
     lambda m: m.quantile(V, 0.3),

@@ -24,7 +24,7 @@ from fad.compiler.llvm.result_memory import LEAST, large_memory
 from fad.compiler.llvm.symbols import link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
-from fad.core.avals import ShapedArray
+from fad.core.avals import ShapedArray, canonical_dtype, is_bfloat16
 
 __all__ = ["is_checked", "layout_is_known", "make_caller"]
 
@@ -132,7 +132,18 @@ def _argument_row(aval: ShapedArray, number: int, kept: list[Any]) -> list[int]:
 
 def is_checked(avals: Sequence[ShapedArray]) -> bool:
     """Whether the native caller knows how to check arguments of these types."""
-    return all(a.dtype.kind in "fiubc" and (not a.weak or a.dtype.kind in _KINDS) for a in avals)
+    return all(
+        a.dtype.kind in _KINDS if a.weak else a.dtype.kind in "fiubc" or (is_bfloat16(a.dtype) and _bfloat16_is_known())
+        for a in avals
+    )
+
+
+@lru_cache(maxsize=1)
+def _bfloat16_is_known() -> bool:
+    """Whether a scalar of ml_dtypes holds its bits where NumPy's scalars do."""
+    dtype = canonical_dtype("bfloat16")
+    number = dtype.type(2.5)
+    return ctypes.c_uint16.from_address(id(number) + 16).value == int(np.asarray(number).view(np.uint16))
 
 
 def make_caller(
