@@ -93,11 +93,12 @@ class JittedFunction:
     def _call_in_c_order(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call that no shortcut takes as it is: transposed arrays and slices with steps are copied for them first."""
         moved = in_c_order(args, kwargs)
-        for shortcut in self._shortcuts if moved is not None else ():
-            if type(shortcut) is Shortcut and shortcut.stamp is config.stamp():
-                result = shortcut(*moved)
-                if result is not MISS:
-                    return result
+        if moved is not None:
+            for shortcut in self._shortcuts:
+                if type(shortcut) is Shortcut and shortcut.stamp is config.stamp():
+                    result = shortcut(*moved)
+                    if result is not MISS:
+                        return result
         return self._call_staged(args, kwargs)
 
     def _call_staged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
