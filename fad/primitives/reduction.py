@@ -16,8 +16,9 @@ from fad.core.primitive import FixedPrimitive, Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
+from fad.primitives.array_reduction import reduced
 from fad.primitives.math_functions import exp, log
-from fad.primitives.structural import convert, keepdims_shape, reduce_sum, reduced, require_inexact, reshape, view
+from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape, view
 
 __all__ = [
     "argmax",

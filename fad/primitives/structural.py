@@ -14,6 +14,7 @@ from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import FixedPrimitive, Primitive, linear
 from fad.core.samples import Named, b1, c128, case, f32, f64, i64
 from fad.core.trace import CURRENT, EVAL
+from fad.primitives.array_reduction import reduced
 
 __all__ = [
     "broadcast_to",
@@ -29,7 +30,6 @@ __all__ = [
     "ones_like_aval",
     "permute",
     "reduce_sum",
-    "reduced",
     "reshape",
     "unbroadcast",
     "view",
@@ -250,18 +250,6 @@ def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     if is_bfloat16(x.dtype):
         return xp.sum(x.astype(np.float32), axis=axes).astype(x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
-
-
-_SHORT, _MANY = 10, 512
-
-
-def reduced(ufunc: np.ufunc, x: Any, axes: tuple[int, ...]) -> Any:
-    """``ufunc.reduce(x, axes)`` by NumPy, which spends up to twenty times as long on short rows as it takes column by column."""
-    if x.size >= _MANY and len(axes) == 1 and 0 < x.shape[-1] <= _SHORT and axes[0] == x.ndim - 1:
-        if x.flags.c_contiguous and x.ndim > 1:
-            columns = x.reshape(-1, x.shape[-1]).T.copy()
-            return ufunc.reduce(columns, 0).reshape(x.shape[:-1])
-    return ufunc.reduce(x, axes)
 
 
 def _sum_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:

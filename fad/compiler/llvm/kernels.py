@@ -14,6 +14,7 @@ from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.interior import write_split
 from fad.compiler.llvm.reductions import combine, constant_identity
+from fad.compiler.llvm.row_sums import RowSum, open_blocks, takes_blocks
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
@@ -71,6 +72,7 @@ class KernelWriter:
         self.turns: tuple[tuple[int, ...], int] | None = None
         self.row: int | None = None
         self._accumulators: dict[tuple[Var, Ixs], Any] = {}
+        self._in_blocks: set[Var] = set()
 
     def write(self) -> None:
         """Write the whole loop nest."""
@@ -96,7 +98,7 @@ class KernelWriter:
         together = members if not self.group.fixed else []
         if self.group.written_out:
             together = [m for m in members if m.is_global or not m.is_reduction]
-        self._write_loops(self.group.prefix, 0, self._patterns(members), together, turn)
+        self._write_loops(self.group.prefix, [], self._patterns(members), together, turn)
         for member in members:
             if member.is_global:
                 self._finish_global(member)
@@ -136,16 +138,17 @@ class KernelWriter:
     def _write_loops(
         self,
         sizes: tuple[int, ...],
-        first: int,
+        outer: list[Ix],
         patterns: Patterns,
         sums: Sequence[Member],
         body: Callable[[list[Ix]], None],
     ) -> None:
-        """Write loops over axes ``first, first + 1, ...`` of the domain, merged where possible; ``body`` gets their indices.
+        """Write loops over the axes of the domain after those with the indices ``outer``, merged where possible; ``body`` gets their indices.
 
         The body is written twice where that spares most turns to ask whether they are near an edge of an array.
         """
-        self._write_runs(_Nest(sizes, first, patterns, sums, body), _runs(sizes, first, patterns), [0] * len(sizes))
+        nest = _Nest(sizes, outer, patterns, sums, body)
+        self._write_runs(nest, _runs(sizes, nest.first, patterns), [0] * len(sizes))
 
     def _write_runs(self, nest: _Nest, runs: Sequence[list[int]], index: list[Ix], outermost: bool = True) -> None:
         """Write the loops over some runs of axes, one in the other."""
@@ -188,6 +191,12 @@ class KernelWriter:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
             else:
                 bounds = self._outer_bounds(sizes, 1) if outermost else (0, count)
+                row_sums = self._row_sums(nest, run, index)
+                if row_sums:
+                    opened = {s.var for s in row_sums}
+                    self._in_blocks |= opened
+                    stack.callback(self._in_blocks.difference_update, opened)
+                    bounds = open_blocks(stack, self.elements, row_sums, *bounds)
                 if part is not None:
                     index[run[0]] = self._open_parts(stack, *bounds, part)
                 else:
@@ -253,8 +262,25 @@ class KernelWriter:
         return any(self._is_register_sum(m) and axis in m.equation.params["axes"] for m in members)
 
     def _is_register_sum(self, member: Member) -> bool:
-        kernel = member.equation.primitive.kernel
-        return kernel == "reduce_sum" and member.output.aval.dtype.kind == "f" and not self._in_memory(member)
+        return self._is_sum(member) and not self._in_memory(member)
+
+    def _is_sum(self, member: Member) -> bool:
+        return member.equation.primitive.kernel == "reduce_sum" and member.output.aval.dtype.kind == "f"
+
+    def _row_sums(self, nest: _Nest, run: list[int], index: list[Ix]) -> list[RowSum]:
+        """The sums that a loop over some axes of a nest adds to row by row, so many rows that it takes them in blocks."""
+        first, last = nest.first + run[0], nest.first + run[-1]
+        turns, before = [nest.sizes[k] for k in run], [*nest.outer, *index]
+        found = []
+        for member in nest.sums or self.group.members.values():
+            if not self._is_sum(member) or not self._in_memory(member) or member.output in self._in_blocks:
+                continue
+            domain, axes, kept = member.domain, member.equation.params["axes"], self._kept(member)
+            shape, inner = [tuple([domain[a] for a in some if a > last]) for some in (kept, axes)]
+            if set(range(first, last + 1)) <= set(axes) and math.prod(shape) > 1 and takes_blocks(turns, inner):
+                at = tuple([before[a] if a < first else 0 for a in kept])
+                found.append(RowSum(member.output, at, shape, inner))
+        return found
 
     def _open_blocked(
         self, stack: ExitStack, count: Ix, members: Sequence[Member], bounds: tuple[Ix, Ix] | None, part: int | None
@@ -309,7 +335,7 @@ class KernelWriter:
                     self._write_member(member, (*outer, *inner))
 
             if 0 not in domain:
-                self._write_loops(domain[depth:], depth, self._patterns(together), together, turn)
+                self._write_loops(domain[depth:], outer, self._patterns(together), together, turn)
             for member in together:
                 if member.is_reduction and not member.is_global:
                     self._finish_local(member, tuple(outer))
@@ -417,13 +443,18 @@ class KernelWriter:
 
 
 class _Nest(NamedTuple):
-    """Loops over the axes ``first, first + 1, ...`` of a domain: their sizes, what they read, the members in them, and what writes their body."""
+    """Loops inside others, whose indices are given: their sizes, what they read, the members in them, and what writes their body."""
 
     sizes: tuple[int, ...]
-    first: int
+    outer: list[Ix]
     patterns: Patterns
     sums: Sequence[Member]
     body: Callable[[list[Ix]], None]
+
+    @property
+    def first(self) -> int:
+        """The first axis of the domain that they run over."""
+        return len(self.outer)
 
     def part_of(self, run: list[int]) -> int | None:
         """The only size that indices of an axis are divided by, if there is one."""

@@ -1,0 +1,88 @@
+"""Sums over many rows: as exact as sums in blocks are, whatever the sizes and the number of threads."""
+
+import numpy as np
+import pytest
+
+import fad
+import fad.numpy as fnp
+from fad.compiler.llvm.row_sums import takes_blocks
+
+
+def error_of(found, exact):
+    """The error of all elements together, as a part of the result."""
+    return np.linalg.norm(np.asarray(found) - exact) / np.linalg.norm(exact)
+
+
+def one_by_one(x):
+    """The sum over rows as it comes out when they are added one after the other."""
+    return np.cumsum(x, axis=0, dtype=x.dtype)[-1]
+
+
+@pytest.mark.parametrize("size", [3, 8, 40, 1000])
+@pytest.mark.parametrize("rows", [2048, 2049, 5000, 20011])
+def test_sums_of_rows_round_as_sums_in_blocks(rows, size):
+    x = np.random.default_rng(0).normal(size=(rows, size)).astype("f4") + np.float32(0.5)
+    exact = np.sum(x, axis=0, dtype="f8") * 2
+    found = fad.jit(lambda x: fnp.sum(x * 2, axis=0))(x)
+    assert error_of(found, exact) < 3e-7 < error_of(2 * one_by_one(x), exact)
+
+
+def test_rows_that_are_too_long_for_the_stack_are_summed_as_well():
+    x = np.random.default_rng(0).normal(size=(2100, 9000))
+    np.testing.assert_allclose(fad.jit(lambda x: fnp.sum(x + 1, axis=0))(x), np.sum(x + 1, axis=0), rtol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(64, 130, 20), (130, 3, 40), (3, 2500, 20), (2, 2100, 2100)])
+def test_loops_that_are_not_one_have_blocks_too(shape):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape).astype("f4") + np.float32(0.5)
+    y = rng.uniform(1, 2, size=shape[1:]).astype(
+        "f4"
+    )  # the same for all of the first axis, so that its loop stays apart
+    exact = np.sum(x.astype("f8") * y, axis=(0, 1))
+    found = fad.jit(lambda x, y: fnp.sum(x * y, axis=(0, 1)))(x, y)
+    assert error_of(found, exact) < (3e-7 if shape[0] * shape[1] >= 2048 else 3e-6)
+
+
+def test_a_kept_axis_may_come_first():
+    x = np.random.default_rng(0).normal(size=(5, 4100, 30)).astype("f4") + np.float32(0.5)
+    exact = np.sum(x, axis=1, dtype="f8")
+    assert error_of(fad.jit(lambda x: fnp.sum(x, axis=1))(x), exact) < 3e-7
+
+
+def test_gradients_of_normalisation_are_as_exact_as_their_values():
+    rng = np.random.default_rng(0)
+    x, weights = [rng.normal(size=(8, 32, 32, 8)).astype("f4") for _ in range(2)]
+
+    def loss(gain, x, weights):
+        mean, variance = fnp.mean(x, (0, 1, 2)), fnp.var(x, (0, 1, 2))
+        return fnp.sum((x - mean) / fnp.sqrt(variance + 1e-5) * gain * weights)
+
+    gain = rng.normal(size=8).astype("f4")
+    exact = fad.grad(loss)(*[a.astype("f8") for a in (gain, x, weights)])
+    for gradient in (fad.grad(loss), fad.jit(fad.grad(loss))):
+        assert error_of(gradient(gain, x, weights), np.asarray(exact)) < 6e-7
+
+
+def test_special_values_pass_through_blocks():
+    x = np.full((3000, 16), -0.0)
+    x[2500, 3], x[10, 4], x[2999, 5] = np.nan, np.inf, -np.inf
+    found = np.asarray(fad.jit(lambda x: fnp.sum(x, axis=0))(x))
+    np.testing.assert_array_equal(found, np.sum(x, axis=0))
+    assert not np.signbit(found[0])
+
+
+def test_the_number_of_threads_does_not_change_a_sum():
+    x = np.random.default_rng(0).normal(size=(300_000, 24)).astype("f4")
+    found = []
+    for threads in (1, 2):
+        with fad.config.using(threads=threads):
+            found.append(np.asarray(fad.jit(lambda x: fnp.sum(x * x, axis=0))(x)))
+    np.testing.assert_array_equal(*found)
+    assert error_of(found[0], np.sum(x.astype("f8") ** 2, axis=0)) < 3e-7
+
+
+def test_one_loop_of_a_nest_has_the_blocks():
+    assert takes_blocks((2048,), ()) and takes_blocks((8, 500, 500), ())
+    assert not takes_blocks((2047,), ())
+    assert takes_blocks((64,), (128,)) and not takes_blocks((64,), (3000,)) and takes_blocks((3000,), ())
