@@ -191,18 +191,24 @@ class KernelWriter:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
             else:
                 bounds = self._outer_bounds(sizes, 1) if outermost else (0, count)
-                row_sums = self._row_sums(nest, run, index)
-                if row_sums:
-                    opened = {s.var for s in row_sums}
-                    self._in_blocks |= opened
-                    stack.callback(self._in_blocks.difference_update, opened)
-                    bounds = open_blocks(stack, self.elements, row_sums, *bounds)
-                if part is not None:
-                    index[run[0]] = self._open_parts(stack, *bounds, part)
-                else:
-                    most = math.prod(map(most_size, sizes))
-                    index[run[-1]] = stack.enter_context(emitter.loop(*bounds, most=most))
+                self._open_plain(stack, nest, run, index, bounds, part)
             self._write_runs(nest, inner, index, False)
+
+    def _open_plain(
+        self, stack: ExitStack, nest: _Nest, run: list[int], index: list[Ix], bounds: tuple[Ix, Ix], part: int | None
+    ) -> None:
+        """A loop of single turns, in blocks where it adds many rows up; completes the index."""
+        row_sums = self._row_sums(nest, run, index)
+        if row_sums:
+            opened = {s.var for s in row_sums}
+            self._in_blocks |= opened
+            stack.callback(self._in_blocks.difference_update, opened)
+            bounds = open_blocks(stack, self.elements, row_sums, *bounds)
+        if part is not None:
+            index[run[0]] = self._open_parts(stack, *bounds, part)
+        else:
+            most = math.prod([most_size(nest.sizes[k]) for k in run])
+            index[run[-1]] = stack.enter_context(self.emitter.loop(*bounds, most=most))
 
     def _open_parts(self, stack: ExitStack, start: Ix, stop: Ix, size: int) -> Index:
         """A loop over parts of an axis and one over each part, in which quotient and remainder of the index are known.
