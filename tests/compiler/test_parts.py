@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import threading
+from contextvars import copy_context
 
 import llvmlite.ir as ir
 import numpy as np
@@ -14,7 +15,7 @@ import fad.numpy as fnp
 from fad.compiler.canonical import program_form
 from fad.compiler.llvm import side_by_side, spare_time, symbols
 from fad.compiler.llvm.assembly import module_text
-from fad.compiler.llvm.linking import Source, called_symbols, engine
+from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.lowering import compile_segment, lower_segment
 from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
 from fad.compiler.llvm.modules import expected_symbols
@@ -49,10 +50,13 @@ def test_equal_kernels_of_a_segment_are_written_once():
         np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
-def test_math_functions_of_small_values_are_expected_before_code_is_written():
+def test_math_functions_of_small_values_and_of_long_loops_are_expected_before_code_is_written():
+    two_registers = 2 * host_target().vector_bits // 32
     cases = [
         (lambda x: fnp.sin(x) * fnp.exp(-x), 1.0, {"fad_sin_f64", "fad_exp_f64"}),
-        (lambda x: fnp.exp(x) + fnp.sqrt(x), fnp.ones(4000, "float32"), set()),
+        (lambda x: fnp.exp(x) + fnp.sqrt(x), fnp.ones(4000, "float32"), {f"fad_exp_f32_v{two_registers}"}),
+        (lambda x: fnp.sum(fnp.exp(x)), fnp.ones(4000), set()),
+        (lambda x: fnp.exp(x.astype("float64")), fnp.ones(100, "float32"), set()),
         (lambda x: x * 2.0, 1.0, set()),
         (lambda x: fad.fori_loop(0, 9, lambda i, y: fnp.tanh(y), x), 1.0, {"fad_tanh_f64"}),
     ]
@@ -230,7 +234,7 @@ def test_a_helper_that_was_compiled_ahead_is_not_compiled_again(monkeypatch):
 
 def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
     threads = []
-    monkeypatch.setattr(spare_time, "_compile", lambda: threads.append(threading.current_thread().name))
+    monkeypatch.setattr(spare_time, "_compile_pool", lambda: threads.append(threading.current_thread().name))
     for count, expected in ((1, []), (2, ["fad-spare-time"])):
         monkeypatch.setattr(spare_time, "_begun", threading.Event())
         with fad.config.using(threads=count):
@@ -240,6 +244,45 @@ def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
             if thread.name == "fad-spare-time":
                 thread.join()
         assert threads == (expected if side_by_side.is_side_by_side() else [])
+
+
+def test_what_a_program_will_call_is_compiled_in_other_threads_while_it_is_planned(monkeypatch):
+    program = body_program(program_of(lambda x: fnp.expm1(x) + fnp.log2(x), 2.0))
+    monkeypatch.setattr(symbols, "_provided", set())
+    monkeypatch.setattr(symbols, "_coming", {})
+    for threads, expected in ((1, set()), (2, {"fad_expm1_f64", "fad_log2_f64"})):
+        with fad.config.using(threads=threads, disk_cache=False):
+            for _ in range(2):
+                spare_time.compile_expected(program)
+                for thread in threading.enumerate():
+                    if thread.name == "fad-ahead":
+                        thread.join()
+        assert set(symbols._coming) == (expected if side_by_side.is_side_by_side() else set())
+    with fad.config.using(threads=2, disk_cache=False), Workers() as workers:
+        before = engine().compiled
+        symbols.prepare(["fad_expm1_f64"], workers)
+        assert engine().compiled == before
+    assert b"fad_expm1_f64" in symbols._coming["fad_expm1_f64"].code()
+
+
+def test_what_is_compiled_ahead_needs_no_lock_of_who_waits_for_it(monkeypatch):
+    """Who links holds LLVM's lock while it waits."""
+    held, name = threading.Event(), "fad_ahead_of_a_link"
+
+    def write():
+        held.wait()
+        return Source("define i64 @fad_ahead_of_a_link() { ret i64 7 }")
+
+    monkeypatch.setattr(symbols, "_helper", lambda symbol: (symbol, write))
+    with fad.config.using(disk_cache=False):
+        thread = threading.Thread(target=copy_context().run, args=(symbols.compile_ahead, name))
+        thread.start()
+        while name not in symbols._coming:
+            pass
+        with LLVM_LOCK:
+            held.set()
+            assert symbols.link_helper(name, lambda: pytest.fail("compiled twice"))
+        thread.join()
 
 
 def test_a_helper_whose_compilation_was_given_up_is_compiled_again(monkeypatch):

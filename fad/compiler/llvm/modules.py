@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cache
 
 import llvmlite.binding as binding
 import llvmlite.ir as ir
 
+from fad.compiler.access import REDUCTIONS
 from fad.compiler.llvm.emission import I64
-from fad.compiler.llvm.math_library import FUNCTIONS, definitions
+from fad.compiler.llvm.math_library import FUNCTIONS, definitions, host_target
 from fad.compiler.nested import nested_programs
-from fad.compiler.size_classes import is_small
+from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Program
 
 __all__ = ["add_guards", "expected_symbols", "likely_symbols", "new_module"]
@@ -33,16 +35,22 @@ def new_module(name: str) -> ir.Module:
 
 
 def expected_symbols(program: Program) -> list[str]:
-    """The math functions that a Program needs for its small values: their compilation need not wait for any code.
+    """The math functions that a Program is about to call: their compilation need not wait for any code.
 
-    How many lanes loops do at once is decided when they are written.
+    How many lanes loops do at once is decided when they are written, with one exception: long loops without sums fill two registers.
     """
     found: dict[str, None] = {}
+    reads = {a: e.primitive.kernel for e in program.equations for a in e.inputs if e.primitive.kernel in REDUCTIONS}
+    dtypes = {v.aval.dtype for e in program.equations for v in e.outputs if v.aval.dtype.kind == "f"}
     for equation in program.equations:
         name, outputs = equation.primitive.name, equation.outputs
-        if outputs and FUNCTIONS.get(name, (None, 0))[1] == 1 and is_small(outputs[0].aval.shape):
-            dtype = _DTYPES.get(outputs[0].aval.dtype.name)
-            found.update({} if dtype is None else {f"fad_{name}_{dtype}": None})
+        if outputs and FUNCTIONS.get(name, (None, 0))[1] == 1 and outputs[0].aval.dtype.name in _DTYPES:
+            aval = outputs[0].aval
+            symbol = f"fad_{name}_{_DTYPES[aval.dtype.name]}"
+            if is_small(aval.shape):
+                found[symbol] = None
+            elif not reads and len(dtypes) == 1 and math.prod(map(least_size, aval.shape)) >= LONG:
+                found[f"{symbol}_v{2 * host_target().vector_bits // (8 * aval.dtype.itemsize)}"] = None
         for inner in nested_programs(equation):
             found.update(dict.fromkeys(expected_symbols(inner)))
     return list(found)

@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from ctypes import CFUNCTYPE
 from functools import partial
+from typing import NamedTuple
 
 import llvmlite.binding as binding
 
@@ -21,11 +22,10 @@ from fad.compiler.disk_cache import DiskCache, current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.library_calls import library_address
-from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
+from fad.compiler.llvm.linking import AHEAD, LLVM_LOCK, Engine, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
-from fad.compiler.llvm.workers import Workers, compile_for
-from fad.core.locks import ForkingLock
+from fad.compiler.llvm.workers import Workers, compile_for, quick_switches
 
 __all__ = [
     "by_names",
@@ -34,6 +34,7 @@ __all__ = [
     "link_coming",
     "link_helper",
     "linked_part",
+    "missing",
     "outside_symbols",
     "prepare",
 ]
@@ -48,10 +49,20 @@ _GUARDS = ("_products_enter", "_products_leave", "_lapack_enter", "_lapack_leave
 _provided: set[str] = set()
 _parts: dict[str, bytes] = {}
 """The object files of kernels that are linked, for other segments that have the same ones."""
-_coming: dict[str, Callable[[], bytes]] = {}
-"""Helpers that threads compile right now, by name."""
-_AHEAD_LOCK = ForkingLock()
-"""Held while a helper is compiled that nobody waits for yet, and while the process forks: a child would wait for it in vain."""
+
+
+class _Coming(NamedTuple):
+    """The object file of a helper that threads compile right now, and who waits for it: they compile something else meanwhile."""
+
+    future: Future[bytes]
+    workers: Workers | None
+
+    def code(self) -> bytes:
+        return self.future.result() if self.workers is None else self.workers.result(self.future)
+
+
+_coming: dict[str, _Coming] = {}
+"""By name."""
 
 
 def link(objects: Iterable[tuple[Sequence[str], bytes]], symbols: Iterable[str], name: str) -> int:
@@ -94,10 +105,17 @@ def prepare(symbols: Iterable[str], workers: Workers) -> None:
     """Start to compile the helpers among symbols that are not here yet, nor on disk."""
     for symbol in symbols:
         helper = _helper(symbol)
-        if helper is not None and not _is_under_way(helper[0]) and not _is_kept(helper[0]):
-            source = helper[1]()
-            _coming[helper[0]] = workers.compile(source, partial(_keep, current_cache(), _helper_key(helper[0])))
-            prepare(_DECLARED.findall(source.text), workers)
+        if helper is None:
+            continue
+        name, write = helper
+        coming = _coming.get(name)
+        if coming is not None and coming.workers is None:  # compiled ahead
+            _coming[name] = coming._replace(workers=workers)
+        elif not _is_under_way(name) and not _is_kept(name):
+            _coming[name] = _Coming(workers.start(write(), partial(_keep, current_cache(), _helper_key(name))), workers)
+        else:
+            continue
+        prepare(_DECLARED.findall(write().text), workers)
 
 
 def link_coming(symbols: Iterable[str]) -> None:
@@ -121,18 +139,42 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
         return engine().address(name)
 
 
-def compile_ahead(symbol: str) -> None:
-    """Compile the helper that defines a symbol, if it is neither here nor on disk, for who will need it; others compile and link meanwhile."""
-    helper = _helper(symbol)
-    with _AHEAD_LOCK:
+def compile_ahead(*symbols: str) -> None:
+    """Compile the helpers that define symbols, if they are neither here nor on disk, for who will need them; others compile and link meanwhile."""
+    waiting = list(symbols)
+    while waiting:
+        helper = _helper(waiting.pop(0))
         with LLVM_LOCK:
             if helper is None or _is_under_way(helper[0]) or _is_kept(helper[0]):
-                return
-            name, write = helper
-            future: Future[bytes] = Future()
-            _coming[name] = future.result
-        keep = partial(_keep, current_cache(), _helper_key(name))
-        compile_for([future], lambda: engine().compile_held(write()), keep)
+                continue
+            compiler, future = engine(), Future[bytes]()
+            _coming[helper[0]] = _Coming(future, None)
+            AHEAD.begin()
+        try:
+            waiting += _compile_for(future, *helper, compiler)
+        finally:
+            AHEAD.end()
+
+
+def _compile_for(future: Future[bytes], name: str, write: Callable[[], Source], compiler: Engine) -> list[str]:
+    """Compile a helper without the lock; gives what it calls in turn."""
+    called: list[str] = []
+
+    def make() -> bytes:
+        source = write()
+        called.extend(_DECLARED.findall(source.text))
+        return compiler.compile_held(source)
+
+    compiler.compiled += 1
+    with quick_switches():
+        compile_for([future], make, partial(_keep, current_cache(), _helper_key(name)))
+    return called
+
+
+def missing(symbols: Iterable[str]) -> list[str]:
+    """Those symbols whose helpers are neither here, nor compiled by anybody, nor on disk."""
+    helpers = [(s, _helper(s)) for s in symbols]
+    return [s for s, h in helpers if h is not None and not _is_under_way(h[0]) and not _is_kept(h[0])]
 
 
 def _is_under_way(name: str) -> bool:
@@ -143,7 +185,7 @@ def _helper_code(name: str, write: Callable[[], Source], version: str) -> bytes:
     coming = _coming.pop(name, None)
     if coming is not None:
         with suppress(CancelledError):
-            return coming()
+            return coming.code()
     cache, key = current_cache(), _helper_key(name, version)
     found = None if cache is None else cache.read(key)
     if found is not None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
+from fad.core.locks import Lock
 
-__all__ = ["Workers", "compile_for"]
+__all__ = ["MOST_THREADS", "Workers", "compile_for", "quick_switches"]
 
-_MOST = 8
+MOST_THREADS = 8
 _UNOPTIMISED = 0.2
 """What code costs that is not optimised, if a letter of optimised code costs 1."""
 _TOGETHER = 8
@@ -43,6 +45,28 @@ class _Piece(NamedTuple):
         return not self.alone and self.keep is None and self.source.level == 2 and self.source.passes == "few"
 
 
+_quick = Lock()
+_quick_count, _usual_interval = 0, 0.0
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Inside, Python's threads give way to each other quickly; several threads may be inside."""
+    global _quick_count, _usual_interval
+    with _quick:
+        if _quick_count == 0:
+            _usual_interval = sys.getswitchinterval()
+            sys.setswitchinterval(min(_usual_interval, _INTERVAL))
+        _quick_count += 1
+    try:
+        yield
+    finally:
+        with _quick:
+            _quick_count -= 1
+            if _quick_count == 0:
+                sys.setswitchinterval(_usual_interval)
+
+
 class Workers:
     """Threads for one compilation, inside ``with``; they are gone at its end.
 
@@ -51,7 +75,7 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        count = min(thread_count(), _MOST) if is_side_by_side() else 1
+        count = min(thread_count(), MOST_THREADS) if is_side_by_side() else 1
         self._count = count
         self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
         self._waiting: list[_Piece] = []
@@ -61,8 +85,8 @@ class Workers:
         self._engine = engine()
         LLVM_LOCK.__enter__()
         if self._threads is not None:
-            self._interval = sys.getswitchinterval()
-            sys.setswitchinterval(min(self._interval, _INTERVAL))
+            self._quick = quick_switches()
+            self._quick.__enter__()
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
@@ -77,7 +101,7 @@ class Workers:
                 self._threads.shutdown(wait=True)
         finally:
             if self._threads is not None:
-                sys.setswitchinterval(self._interval)
+                self._quick.__exit__(None, None, None)
             LLVM_LOCK.__exit__()
 
     def compile(
@@ -87,15 +111,20 @@ class Workers:
 
         What it gives waits for the object file, in vain where the block was left by an exception: then it raises ``CancelledError``.
         """
+        return partial(self.result, self.start(source, keep, alone))
+
+    def start(self, source: Source, keep: Callable[[bytes], None] | None = None, alone: bool = False) -> Future[bytes]:
+        """The same, but gives the future object file."""
         self._engine.compiled += 1
         piece = _Piece(source, Future(), keep, alone)
         with self._lock:
             self._waiting.append(piece)
         if self._threads is not None:
             self._threads.submit(self._next)
-        return partial(self._result, piece.future)
+        return piece.future
 
-    def _result(self, future: Future[bytes]) -> bytes:
+    def result(self, future: Future[bytes]) -> bytes:
+        """What a future holds in the end; until it does, this thread compiles what waits."""
         while not future.done() and self._next():
             pass
         return future.result()
