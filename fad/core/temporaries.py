@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGE", "LONE", "operand_temporaries", "owned_buffer", "passed_on"]
+__all__ = ["LARGE", "LONE", "ONE_SLOT", "operand_temporaries", "owned_buffer", "passed_on"]
 
 _ARITHMETIC = frozenset("+ - * / // % ** @ & | ^ << >>".split())
 LARGE = 1 << 16
@@ -143,12 +143,13 @@ def _count_in_slots() -> int:
     return _references(buffer)
 
 
-_ONE_SLOT = _count_in_slots()
+ONE_SLOT = _count_in_slots()
+"""What :func:`sys.getrefcount` gives for a value in a local variable that otherwise only a slot of one object holds."""
 
 
 def owned_buffer(holder: Any, slot: str) -> Any:
     """The array in a slot of an object if it owns its memory and nothing else refers to it, else ``None``."""
     buffer = getattr(holder, slot)
-    if type(buffer) is not np.ndarray or _references(buffer) != _ONE_SLOT:
+    if type(buffer) is not np.ndarray or _references(buffer) != ONE_SLOT:
         return None
     return buffer if buffer.base is None and buffer.flags.owndata and buffer.flags.writeable else None

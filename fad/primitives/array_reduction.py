@@ -30,16 +30,18 @@ def reduced(ufunc: np.ufunc, x: np.ndarray, axes: tuple[int, ...]) -> Any:
     >>> reduced(np.add, np.ones((4096, 3), np.float32), (0,)).tolist()
     [4096.0, 4096.0, 4096.0]
     """
+    shape = x.shape
     if x.size >= _MANY and axes and x.flags.c_contiguous:
         first, last = axes[0], axes[-1]
-        if last == x.ndim - 1:
-            if len(axes) == 1 and 0 < x.shape[-1] <= _SHORT and x.ndim > 1:
-                columns = x.reshape(-1, x.shape[-1]).T.copy()
-                return ufunc.reduce(columns, 0).reshape(x.shape[:-1])
+        if last == len(shape) - 1:
+            if first == last > 0 < shape[-1] <= _SHORT:
+                if last == 1:
+                    return ufunc.reduce(x.T.copy(), 0)
+                return ufunc.reduce(x.reshape(-1, shape[-1]).T.copy(), 0).reshape(shape[:-1])
         elif ufunc is np.add and axes == tuple(range(first, last + 1)):
-            before, after = x.shape[:first], x.shape[last + 1 :]
-            rows = math.prod(x.shape[first : last + 1])
+            rows = math.prod(shape[first : last + 1])
             if rows >= _MANY:
+                before, after = shape[:first], shape[last + 1 :]
                 return _sum_of_rows(x.reshape(math.prod(before), rows, -1)).reshape(before + after)
     return ufunc.reduce(x, axes)
 

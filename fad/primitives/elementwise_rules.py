@@ -311,26 +311,32 @@ def _both_pull(
     if first is None or second is None:
         return lambda out, x, y: (_each, pulls[0](out, x, y), pulls[1](out, x, y))
     reads_out, reads_x, reads_y = [any(reads) for reads in zip(*needs, strict=True)]
+    beside = {_passed: _passed_and_matched, _negated: _passed_and_negated}.get(second) if first is _passed else None
 
     def both(cotangent: Any, out: Any, x: Any, y: Any) -> tuple[Any, Any]:
         return first(cotangent, out, x, y), second(cotangent, out, x, y)
 
     def pull(out: Any, x: Any, y: Any) -> Pull:
         try:
-            if x.shape == y.shape == out.shape and x.dtype == y.dtype == out.dtype:
-                return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
+            dtype, shape, other = out.dtype, out.shape, y.shape
+            if x.dtype == dtype == y.dtype and x.shape == shape:
+                if other == shape:
+                    return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
+                if beside is not None:
+                    return beside, other, dtype
         except AttributeError:  # a Python number
             pass
-        one, other = pulls[0](out, x, y), pulls[1](out, x, y)
-        if one[0] is _passed and other[0] is match:  # type: ignore[index]
-            return _passed_and_matched, *other[1:]  # type: ignore[index]
-        return _two, one, other
+        return _two, pulls[0](out, x, y), pulls[1](out, x, y)
 
     return pull
 
 
 def _passed_and_matched(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
     return cotangent, match(cotangent, shape, dtype)  # such as a sum with a bias
+
+
+def _passed_and_negated(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
+    return cotangent, -match(cotangent, shape, dtype)  # such as a difference from a mean
 
 
 def _two(cotangent: Any, first: Pull, second: Pull) -> tuple[Any, Any]:
