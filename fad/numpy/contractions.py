@@ -16,7 +16,7 @@ from fad.core.trace import CURRENT
 from fad.numpy.conversion import axis_number, axis_numbers, operand, operands, promoted
 from fad.numpy.einsum_plans import parse_subscripts, run_plan, subscripts_of_lists
 from fad.primitives.arithmetic import conj_if_complex, multiply
-from fad.primitives.contraction import dot_general_p, fixed_product, require_numbers
+from fad.primitives.contraction import dot_general_p, fixed_product, matrix_product, require_numbers
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import convert, move_axis, permute, reduce_sum, reshape
 from fad.transforms.reverse import VJPTracer
@@ -40,6 +40,8 @@ _NONE = ((), ())
 _FIRST_FIRST = ((0,), (0,))
 _LAST_FIRST = ((1,), (0,))
 _OF_MATRICES = fixed_product(2, 2, _LAST_FIRST)
+_OF_WIDE_MATRICES = matrix_product()
+_ndarray = np.ndarray
 
 
 def _refuse_out(function: str, out: Any) -> None:
@@ -74,8 +76,9 @@ def _matmul_plan(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[Any, ...]:
 def matmul_operands(x: Any, y: Any, function: str = "matmul") -> Any:
     """The matrix product of two operands."""
     known_x, known_y = x.primal if type(x) is VJPTracer else x, y.primal if type(y) is VJPTracer else y
-    if type(known_x) is np.ndarray and type(known_y) is np.ndarray and known_x.ndim == 2 == known_y.ndim:
-        return CURRENT.get().binary(_OF_MATRICES, x, y)
+    if type(known_x) is type(known_y) is _ndarray and known_x.ndim == 2 == known_y.ndim:
+        product = _OF_WIDE_MATRICES if known_x.itemsize > 2 < known_y.itemsize else _OF_MATRICES
+        return CURRENT.get().binary(product, x, y)
     x_shape, y_shape = shape_of(x), shape_of(y)
     x_ndim, y_ndim = len(x_shape), len(y_shape)
     if 1 <= x_ndim <= 2 and 1 <= y_ndim <= 2:

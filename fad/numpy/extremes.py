@@ -28,7 +28,7 @@ def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, wher
     )
     x = a if type(a) is VJPTracer else operand(a, function)
     if initial is None and where is True:
-        shape = shape_of(x)
+        shape = shape_of(x.primal if type(x) is VJPTracer else x)
         axes = axis_numbers(axis, len(shape), function)
         return wrap(kept_axes(bind(x, axes), shape, axes, keepdims))
     has_initial = given(initial)

@@ -218,9 +218,10 @@ def mean(
     """
     x = a if type(a) is VJPTracer else operand(a, "mean")
     if dtype is None and out is None and keepdims is False and where is True:
-        own = dtype_of(x)
-        if own.kind in "fc" and own.itemsize > 2 and type(x) not in PYTHON_SCALARS:  # nothing to convert
-            shape = shape_of(x)
+        known = x.primal if type(x) is VJPTracer else x
+        own = dtype_of(known)
+        if own.kind in "fc" and own.itemsize > 2 and type(known) not in PYTHON_SCALARS:  # nothing to convert
+            shape = known.shape
             axes = axis_numbers(axis, len(shape), "mean")
             return wrap(_divided(reduce_sum(x, axes), math.prod([shape[i] for i in axes])))
     refuse_out("mean", out)

@@ -20,7 +20,7 @@ from fad.core.samples import b1, c64, c128, case, f32, f64, i64
 from fad.core.trace import CURRENT, EVAL
 from fad.primitives.structural import broadcast_to, convert, inverse_permutation, move_axis, permute
 
-__all__ = ["dot_general", "dot_general_p", "fixed_product", "mapped_front", "require_numbers"]
+__all__ = ["dot_general", "dot_general_p", "fixed_product", "mapped_front", "matrix_product", "require_numbers"]
 
 Axes = tuple[int, ...]
 AxisPairs = tuple[Axes, Axes]
@@ -210,12 +210,40 @@ def _pull_both(
     return by_first(cotangent, y, x_dtype), by_second(cotangent, x, y_dtype)
 
 
+def _both_of_matrices(cotangent: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """The cotangents of two matrices of one dtype: what two transposes evaluate to, without the calls that lead there."""
+    if _evaluates(cotangent, x):
+        of_second = np.matmul(x.T, cotangent)  # the order of _pull_both
+        return np.matmul(cotangent, y.T), of_second
+    return _pull_both(cotangent, *_transposes(2, 2, _MATRICES, _NONE), x, y, x.dtype, x.dtype)
+
+
+def _first_of_matrices(cotangent: Any, y: Any) -> Any:
+    if _evaluates(cotangent, y):
+        return np.matmul(cotangent, y.T)
+    return _transposes(2, 2, _MATRICES, _NONE)[0](cotangent, y, y.dtype)
+
+
+def _second_of_matrices(cotangent: Any, x: Any) -> Any:
+    if _evaluates(cotangent, x):
+        return np.matmul(x.T, cotangent)
+    return _transposes(2, 2, _MATRICES, _NONE)[1](cotangent, x, x.dtype)
+
+
+def _evaluates(cotangent: Any, factor: Any) -> bool:
+    """Whether NumPy's product of a cotangent and a matrix is the cotangent that is asked for."""
+    if type(cotangent) is not np.ndarray or CURRENT.get() is not EVAL:
+        return False
+    return cotangent.dtype == factor.dtype and cotangent.itemsize > 2
+
+
 @lru_cache(maxsize=4096)
 def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPairs = _NONE) -> FixedPrimitive:
     """:func:`dot_general` of arguments of these ranks, for the door of operations on two arguments."""
     compute = _compute_plan(x_ndim, y_ndim, contract, batch)
     by_first, by_second = _transposes(x_ndim, y_ndim, contract, batch)
-    on_host = np.matmul if compute is _product_of_matrices else partial(compute, np)
+    of_matrices = compute is _product_of_matrices
+    on_host = np.matmul if of_matrices else partial(compute, np)
 
     def product(x: Any, y: Any) -> Any:
         try:
@@ -226,12 +254,18 @@ def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
         return _impl(np, x, y, contract=contract, batch=batch)
 
     def pull_first(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        if of_matrices and type(y) is np.ndarray and y.dtype == x.dtype:
+            return _first_of_matrices, y
         return by_first, y, x.dtype if x_ndim else dtype_of(x)
 
     def pull_second(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        if of_matrices and type(x) is np.ndarray and x.dtype == y.dtype:
+            return _second_of_matrices, x
         return by_second, x, y.dtype if y_ndim else dtype_of(y)
 
     def pull_both(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        if of_matrices and type(x) is type(y) is np.ndarray and x.dtype == y.dtype:
+            return _both_of_matrices, x, y
         x_dtype, y_dtype = (x.dtype, y.dtype) if x_ndim and y_ndim else (dtype_of(x), dtype_of(y))
         return _pull_both, by_first, by_second, x, y, x_dtype, y_dtype
 
@@ -242,6 +276,14 @@ def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
         pull_first,
         pull_second,
         pull_both,
+    )
+
+
+def matrix_product() -> FixedPrimitive:
+    """The product of two matrices whose elements are known to be of more than two bytes, so that nothing has to be asked before it is computed."""
+    asked = fixed_product(2, 2, _MATRICES)
+    return FixedPrimitive(
+        dot_general_p, asked.params, np.matmul, asked.pull_first, asked.pull_second, asked.pull_both
     )
 
 

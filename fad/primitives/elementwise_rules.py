@@ -367,7 +367,7 @@ def _zero_safe_multiply_impl(xp: Any, factor: Any, slope: Any) -> Any:
     product = xp.multiply(factor, slope)
     if product.ndim:
         flat = product if product.ndim == 1 else product.ravel("K")
-        total = xp.vdot(flat, flat)  # the cheapest question whether there is any NaN
+        total = flat.dot(flat)  # the cheapest question whether there is any NaN
     else:
         total = product
     if total != total:

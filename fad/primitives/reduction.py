@@ -64,11 +64,10 @@ def _winners(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
 def _one_each(mask: np.ndarray, out: Any) -> bool:
     """Whether every extreme is that of one element: there are as many winners as extremes, and no NaN, which has none."""
     extremes = out if type(out) is np.ndarray else concrete_value(out)
-    return (
-        extremes is not None
-        and np.count_nonzero(mask) == extremes.size
-        and (extremes.size == 1 or not np.isnan(np.vdot(extremes, extremes)))
-    )
+    if extremes is None or np.count_nonzero(mask) != extremes.size:
+        return False
+    flat = extremes if extremes.ndim == 1 else extremes.ravel("K")
+    return extremes.size == 1 or not np.isnan(flat.dot(flat))
 
 
 _EXTREME_SAMPLES = [

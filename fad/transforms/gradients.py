@@ -158,11 +158,11 @@ def _value_and_grad(
                 called[number] = value
         out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
         value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
-        cotangents = scalar_gradient(trace, index, value, operands)
+        found = scalar_gradient(trace, index, value, operands)
         if treedef is None:
-            gradient = wrap(cotangents[0])
+            gradient = found[0]
         else:
-            gradients = rebuild(treedef, [wrap(cotangent) for cotangent in cotangents])
+            gradients = rebuild(treedef, found)
             gradient = gradients[0] if single else gradients
         return ((wrap(value), aux) if has_aux else wrap(value)), gradient
 

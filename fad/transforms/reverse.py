@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.cotangents import KEPT_APART, accumulate, as_value
 from fad.core.errors import NonDifferentiableError
@@ -23,6 +24,7 @@ __all__ = ["Pullback", "VJPTrace", "VJPTracer", "new_tape", "scalar_gradient", "
 
 
 _new = object.__new__
+_ndarray = np.ndarray
 
 
 class VJPTracer(Tracer):
@@ -301,7 +303,7 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                 later.clear()
             if cotangent is None:
                 continue
-            if type(cotangent) in KEPT_APART:
+            if type(cotangent) is not _ndarray and type(cotangent) in KEPT_APART:
                 cotangent = as_value(cotangent)
             count = len(entry)
             if count == 3:
@@ -324,7 +326,10 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
                     elif contribution is not None:
                         cotangents[j] = accumulate(cotangents[j], contribution)
             found = contribution = None  # they may be all that holds a large array
-    return [as_value(c) if type(c) in KEPT_APART else c for c in cotangents]
+    for k, cotangent in enumerate(cotangents):
+        if type(cotangent) is not _ndarray and type(cotangent) in KEPT_APART:
+            cotangents[k] = as_value(cotangent)
+    return cotangents
 
 
 def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
@@ -379,9 +384,9 @@ class Pullback:
 
 
 def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The gradient by the inputs of one scalar, whose place on the tape is given; the tape is used up."""
+    """The gradient by the inputs of one scalar, whose place on the tape is given, as arrays or tracers; the tape is used up."""
     if trace.base is not EVAL:
-        return Pullback(trace, [index], inputs)([ones_like_aval(aval_of(value))], consume=True)
+        return [wrap(c) for c in Pullback(trace, [index], inputs)([ones_like_aval(aval_of(value))], consume=True)]
     # What a Pullback does, without making one.
     tape = trace.tape
     for array in trace.watched.values():
@@ -391,12 +396,15 @@ def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequ
         accumulated[index] = dtype_of(value).type(1)
     found = backward(tape, trace.sources, accumulated, len(inputs), True)
     for k, (cotangent, x) in enumerate(zip(found, inputs)):
-        if type(cotangent) is type(x) is np.ndarray and cotangent.dtype == x.dtype:
+        if type(cotangent) is type(x) is _ndarray and cotangent.dtype == x.dtype:
+            found[k] = array = _new(Array)
+            array._buffer = cotangent
             continue
         if cotangent is None:
-            found[k] = zeros(aval_of(x))
+            cotangent = zeros(aval_of(x))
         elif dtype_of(cotangent) != dtype_of(x):
-            found[k] = convert(cotangent, dtype_of(x))
+            cotangent = convert(cotangent, dtype_of(x))
+        found[k] = wrap(cotangent)
     return found
 
 
