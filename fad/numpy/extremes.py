@@ -30,7 +30,8 @@ def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, wher
     if initial is None and where is True:
         shape = shape_of(x.primal if type(x) is VJPTracer else x)
         axes = axis_numbers(axis, len(shape), function)
-        return wrap(kept_axes(bind(x, axes), shape, axes, keepdims))
+        found = kept_axes(bind(x, axes), shape, axes, keepdims)
+        return found if type(found) is VJPTracer else wrap(found)
     has_initial = given(initial)
     if restricts(where):
         if not has_initial:

@@ -10,7 +10,7 @@ import numpy as np
 from fad.core.array import Array
 from fad.core.temporaries import LARGE, ONE_SLOT, operand_temporaries
 from fad.core.trace import CURRENT, EVAL, EvalTrace
-from fad.transforms.reverse import VJPTracer
+from fad.transforms.reverse import VJPTrace, VJPTracer
 
 __all__ = ["into_temporary"]
 
@@ -49,7 +49,7 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     if (
         (by_left and left.interpreter is not trace)
         or (by_right and right.interpreter is not trace)
-        or ((by_left or by_right) and trace.parent is not EVAL)
+        or ((by_left or by_right) and (type(trace) is not VJPTrace or trace.parent is not EVAL))
         or not (by_left or type(left) in _PLAIN)
         or not (by_right or type(right) in _PLAIN)
     ):
@@ -70,7 +70,9 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     except (ValueError, OverflowError):
         return None
     if by_left:
-        pull, source = (primitive.pull_both, (left.index, right.index)) if by_right else (primitive.pull_first, left.index)
+        pull, source = (
+            (primitive.pull_both, (left.index, right.index)) if by_right else (primitive.pull_first, left.index)
+        )
     elif by_right:
         pull, source = primitive.pull_second, right.index
     else:

@@ -48,7 +48,9 @@ def restricts(where: Any) -> bool:
 
 def kept_axes(out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: Any) -> Any:
     """The result with the reduced axes at size 1 if they are to be kept."""
-    return reshape(out, keepdims_shape(shape, axes)) if keepdims is True or flag_set(keepdims) else out
+    if keepdims is False or not (keepdims is True or flag_set(keepdims)):
+        return out
+    return reshape(out, keepdims_shape(shape, axes))
 
 
 def flag_set(flag: Any) -> bool:
@@ -135,7 +137,8 @@ def sum(
         x = a if type(a) is VJPTracer else operand(a, "sum")
         known = x.primal if type(x) is VJPTracer else x
         if type(known) is np.ndarray and known.dtype.kind in "fc":
-            return wrap(reduce_sum(x, axis_numbers(axis, known.ndim, "sum")))
+            found = reduce_sum(x, axis_numbers(axis, known.ndim, "sum"))
+            return found if type(found) is VJPTracer else wrap(found)
         if dtype_of(x).kind in "fc":
             return wrap(reduce_sum(x, axis_numbers(axis, len(shape_of(x)), "sum")))
     refuse_out("sum", out)
@@ -223,7 +226,9 @@ def mean(
         if own.kind in "fc" and own.itemsize > 2 and type(known) not in PYTHON_SCALARS:  # nothing to convert
             shape = known.shape
             axes = axis_numbers(axis, len(shape), "mean")
-            return wrap(_divided(reduce_sum(x, axes), math.prod([shape[i] for i in axes])))
+            count = shape[axes[0]] if len(axes) == 1 else math.prod([shape[i] for i in axes])
+            found = _divided(reduce_sum(x, axes), count)
+            return found if type(found) is VJPTracer else wrap(found)
     refuse_out("mean", out)
     x, target = _computing(x, dtype)
     shape = shape_of(x)

@@ -161,16 +161,20 @@ def _extremum(name: str, strict: Any, ufunc: np.ufunc, beats: np.ufunc) -> Primi
         lambda _, x, y: _share(x, y, strict().bind(x, y)),
         lambda _, x, y: _share(y, x, strict().bind(y, x)),
     )
-    first, second = primitive.pull_first, primitive.pull_second
-    primitive.pull_first = lambda out, x, y: _pull_of_winners(x, y, beats) or first(out, x, y)
-    primitive.pull_second = lambda out, x, y: _pull_of_winners(y, x, beats) or second(out, x, y)
+    primitive.pull_first = _winners_or(primitive.pull_first, beats, 0)
+    primitive.pull_second = _winners_or(primitive.pull_second, beats, 1)
 
     def host_impl(x: Any, y: Any) -> Any:
-        if type(y) is float:
-            y = _number_beside(x, y)
-        elif type(x) is float:
-            x = _number_beside(y, x)
-        return ufunc(x, y)
+        array, number = (x, y) if type(y) is float else (y, x)
+        if type(number) is not float or type(array) is not np.ndarray or array.size < _MANY:
+            return ufunc(x, y)
+        shape, dtype = array.shape, array.dtype
+        if len(shape) == 1 or shape[-1] < 64 or dtype not in _VECTORS:
+            return ufunc(x, y)
+        # NumPy compares rows with vector instructions, in less than half the time.
+        row = np.empty(shape[-1], dtype)
+        row.fill(number)  # numpy.full is Python
+        return ufunc(array, row) if number is y else ufunc(row, array)
 
     primitive.host_impl = host_impl
     return primitive
@@ -179,23 +183,20 @@ def _extremum(name: str, strict: Any, ufunc: np.ufunc, beats: np.ufunc) -> Primi
 _VECTORS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
-def _number_beside(x: Any, number: float) -> Any:
-    """A number as a row of a large array: NumPy compares rows with vector instructions, in less than half the time."""
-    if type(x) is np.ndarray and x.size >= _MANY and x.ndim > 1 and x.shape[-1] >= 64 and x.dtype in _VECTORS:
-        row = np.empty(x.shape[-1], x.dtype)
-        row.fill(number)  # numpy.full is Python
-        return row
-    return number
-
-
-def _pull_of_winners(x: Any, number: Any, beats: np.ufunc) -> tuple[Any, ...] | None:
-    """What the tape keeps of an array beside a number, if none of its elements equals it: which elements win.
+def _winners_or(general: Any, beats: np.ufunc, place: int) -> Any:
+    """A pull that keeps of an array beside a number, if none of its elements equals it, which elements win.
 
     That is less than the elements are, which moreover lie in the processor's caches now.
     """
-    if type(x) is not np.ndarray or type(number) not in (float, int) or x.dtype.kind != "f":
-        return None
-    return None if np.logical_or.reduce(np.equal(x, number), None) else (_to_winners, beats(x, number))
+
+    def pull(out: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        array, number = (y, x) if place else (x, y)
+        if type(array) is np.ndarray and (type(number) is float or type(number) is int) and array.dtype.kind == "f":
+            if not np.logical_or.reduce(np.equal(array, number), None):
+                return _to_winners, beats(array, number)
+        return general(out, x, y)
+
+    return pull
 
 
 def _to_winners(cotangent: Any, wins: np.ndarray) -> Any:

@@ -212,29 +212,22 @@ def _pull_both(
 
 def _both_of_matrices(cotangent: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """The cotangents of two matrices of one dtype: what two transposes evaluate to, without the calls that lead there."""
-    if _evaluates(cotangent, x):
+    if type(cotangent) is np.ndarray and cotangent.dtype == x.dtype and x.itemsize > 2 and CURRENT.get() is EVAL:
         of_second = np.matmul(x.T, cotangent)  # the order of _pull_both
         return np.matmul(cotangent, y.T), of_second
     return _pull_both(cotangent, *_transposes(2, 2, _MATRICES, _NONE), x, y, x.dtype, x.dtype)
 
 
 def _first_of_matrices(cotangent: Any, y: Any) -> Any:
-    if _evaluates(cotangent, y):
+    if type(cotangent) is np.ndarray and cotangent.dtype == y.dtype and y.itemsize > 2 and CURRENT.get() is EVAL:
         return np.matmul(cotangent, y.T)
     return _transposes(2, 2, _MATRICES, _NONE)[0](cotangent, y, y.dtype)
 
 
 def _second_of_matrices(cotangent: Any, x: Any) -> Any:
-    if _evaluates(cotangent, x):
+    if type(cotangent) is np.ndarray and cotangent.dtype == x.dtype and x.itemsize > 2 and CURRENT.get() is EVAL:
         return np.matmul(x.T, cotangent)
     return _transposes(2, 2, _MATRICES, _NONE)[1](cotangent, x, x.dtype)
-
-
-def _evaluates(cotangent: Any, factor: Any) -> bool:
-    """Whether NumPy's product of a cotangent and a matrix is the cotangent that is asked for."""
-    if type(cotangent) is not np.ndarray or CURRENT.get() is not EVAL:
-        return False
-    return cotangent.dtype == factor.dtype and cotangent.itemsize > 2
 
 
 @lru_cache(maxsize=4096)
@@ -282,9 +275,7 @@ def fixed_product(x_ndim: int, y_ndim: int, contract: AxisPairs, batch: AxisPair
 def matrix_product() -> FixedPrimitive:
     """The product of two matrices whose elements are known to be of more than two bytes, so that nothing has to be asked before it is computed."""
     asked = fixed_product(2, 2, _MATRICES)
-    return FixedPrimitive(
-        dot_general_p, asked.params, np.matmul, asked.pull_first, asked.pull_second, asked.pull_both
-    )
+    return FixedPrimitive(dot_general_p, asked.params, np.matmul, asked.pull_first, asked.pull_second, asked.pull_both)
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:

@@ -313,6 +313,8 @@ def _both_pull(
     reads_out, reads_x, reads_y = [any(reads) for reads in zip(*needs, strict=True)]
     beside = {_passed: _passed_and_matched, _negated: _passed_and_negated}.get(second) if first is _passed else None
 
+    plain = {_passed: _passed_twice, _negated: _passed_and_opposite}.get(second) if first is _passed else None
+
     def both(cotangent: Any, out: Any, x: Any, y: Any) -> tuple[Any, Any]:
         return first(cotangent, out, x, y), second(cotangent, out, x, y)
 
@@ -321,6 +323,8 @@ def _both_pull(
             dtype, shape, other = out.dtype, out.shape, y.shape
             if x.dtype == dtype == y.dtype and x.shape == shape:
                 if other == shape:
+                    if plain is not None:
+                        return plain, None
                     return both, out if reads_out else None, x if reads_x else None, y if reads_y else None
                 if beside is not None:
                     return beside, other, dtype
@@ -329,6 +333,14 @@ def _both_pull(
         return _two, pulls[0](out, x, y), pulls[1](out, x, y)
 
     return pull
+
+
+def _passed_twice(cotangent: Any, _: None) -> tuple[Any, Any]:
+    return cotangent, cotangent
+
+
+def _passed_and_opposite(cotangent: Any, _: None) -> tuple[Any, Any]:
+    return cotangent, -cotangent
 
 
 def _passed_and_matched(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:

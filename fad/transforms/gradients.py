@@ -146,13 +146,13 @@ def _value_and_grad(
             numbers, single = normalize_argnums(transform, fun, argnums, len(args))
         called = list(args)
         trace = new_tape(fun)
-        operand = _plain_operand(args[numbers[0]]) if single and not holomorphic else None
+        chosen = (args[numbers[0]],) if single else select_arguments(args, numbers)
+        operand = _plain_operand(chosen[0]) if type(chosen[0]) in _ONE and single and not holomorphic else None
         if operand is not None:
             # One array: nothing to flatten, nothing to name.
             operands, treedef = [operand], None
             called[numbers[0]] = trace.input(operand)
         else:
-            chosen = select_arguments(args, numbers)
             operands, rebuild, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
             for number, value in zip(numbers, rebuild(treedef, trace.inputs(operands))):
                 called[number] = value
@@ -167,6 +167,9 @@ def _value_and_grad(
         return ((wrap(value), aux) if has_aux else wrap(value)), gradient
 
     return value_and_grad_of
+
+
+_ONE = frozenset({Array, np.ndarray})
 
 
 def _plain_operand(value: Any) -> Any:
