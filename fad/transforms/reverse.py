@@ -397,8 +397,9 @@ def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequ
     found = backward(tape, trace.sources, accumulated, len(inputs), True)
     for k, (cotangent, x) in enumerate(zip(found, inputs)):
         if type(cotangent) is type(x) is _ndarray and cotangent.dtype == x.dtype:
-            found[k] = array = _new(Array)
-            array._buffer = cotangent
+            gradient: Any = _new(Array)
+            gradient._buffer = cotangent
+            found[k] = gradient
             continue
         if cotangent is None:
             cotangent = zeros(aval_of(x))

@@ -1,5 +1,6 @@
 """Products of arrays: values, dtypes and refusals against NumPy, derivatives against differences, in every mode."""
 
+import itertools
 import ml_dtypes
 import numpy as np
 import pytest
@@ -105,6 +106,52 @@ def test_short_floats_are_multiplied_in_float32(dtype):
     rounded = (x.astype(np.float32) @ y.astype(np.float32)).astype(dtype)
     np.testing.assert_array_equal(np.asarray(found).astype(np.float64), rounded.astype(np.float64))
     np.testing.assert_allclose(np.asarray(found).astype(np.float64), exact, rtol=1e-2, atol=0.1)
+
+
+_INEXACT = ("float32", "float64", "complex64", "float16")
+_BFLOAT16 = ml_dtypes.bfloat16
+_PAIRS = [
+    *itertools.product(_INEXACT, (*_INEXACT, "int64")),
+    ("int64", "float32"),
+    (_BFLOAT16, _BFLOAT16),
+    (_BFLOAT16, "float32"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), _PAIRS)
+def test_cotangents_of_matrices_have_their_dtypes(first, second):
+    def is_inexact(array):
+        return array.dtype.kind != "i"
+
+    x, y = (
+        np.asarray(d * 3).astype(np.float32).astype(t)
+        for d, t in zip(draw((4, 3), (3, 5)), (first, second), strict=True)
+    )
+    out = fnp.matmul(x, y)
+    (weights,) = (np.asarray(d).astype(np.float32).astype(out.dtype) for d in draw((4, 5)))
+    wide = [np.asarray(a).astype("complex128" if a.dtype.kind == "c" else "float64") for a in (x, y, weights)]
+    expected = [wide[2] @ wide[1].T, wide[0].T @ wide[2]]
+    for argnums in ((0,), (1,), (0, 1)):
+        if not all(is_inexact((x, y)[k]) for k in argnums):
+            continue
+
+        def product(*chosen, argnums=argnums):
+            arguments = [x, y]
+            for k, value in zip(argnums, chosen, strict=True):
+                arguments[k] = value
+            return fnp.matmul(*arguments)
+
+        found = fad.vjp(product, *[(x, y)[k] for k in argnums])[1](weights)
+        for k, cotangent in zip(argnums, found, strict=True):
+            assert cotangent.dtype == (x, y)[k].dtype
+            half = any(a.dtype.itemsize == 2 for a in (x, y, out))
+            wanted = expected[k] if cotangent.dtype.kind == "c" else expected[k].real
+            np.testing.assert_allclose(
+                np.asarray(cotangent).astype(wanted.dtype),
+                wanted,
+                rtol=5e-2 if half else 1e-5,
+                atol=0.2 if half else 1e-5,
+            )
 
 
 def test_the_gradient_of_a_product_is_two_products():

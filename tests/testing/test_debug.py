@@ -186,6 +186,14 @@ def test_print_tape_shows_only_what_reverse_mode_records(capsys):
     assert "1 input, 1 operation\n" in capsys.readouterr().out
 
 
+def test_print_tape_shows_what_is_written_into_temporaries(capsys):
+    print_tape(lambda x: (((x + 1.0) - x) + 2.0).sum())(np.ones(20_000))
+    text = capsys.readouterr().out
+    assert "1 input, 4 operations\n" in text
+    assert "%2 = subtract(%1, %0)" in text
+    assert "result: %4" in text
+
+
 def test_print_program(capsys):
     print_program(lambda x: fad.jit(fnp.sin)(x) * 2.0)(fad.Array(1.0))
     lines = capsys.readouterr().out.splitlines()
