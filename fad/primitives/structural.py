@@ -456,10 +456,9 @@ narrow_integer = Primitive(
 def match(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """A cotangent summed and converted to the shape and dtype of the primal that it belongs to."""
     if type(cotangent) is np.ndarray and cotangent.shape != shape and CURRENT.get() is EVAL:
-        seen = cotangent.shape
-        axes = _repeated_axes(seen, shape)
-        if axes and axes[-1] < len(seen) - 1 and dtype.kind in "fc" and dtype.itemsize > 2 and cotangent.dtype == dtype:
-            total = np.add.reduce(cotangent, axes)  # what _summed comes to
+        axes = _repeated_axes(cotangent.shape, shape)
+        if axes and dtype.kind in "fc" and dtype.itemsize > 2 and cotangent.dtype == dtype:
+            total = reduced(np.add, cotangent, axes)  # what _summed comes to
             return total if total.shape == shape else total.reshape(shape)
         total = _summed(cotangent, shape)
     else:

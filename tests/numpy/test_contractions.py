@@ -1,6 +1,7 @@
 """Products of arrays: values, dtypes and refusals against NumPy, derivatives against differences, in every mode."""
 
 import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
