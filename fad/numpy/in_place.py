@@ -32,22 +32,23 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     x = left._buffer if kind is Array else left.primal if kind is VJPTracer else None
     kind = type(right)
     y = right._buffer if kind is Array else right.primal if kind is VJPTracer else None
-    left_alone = left_alone and type(x) is _ndarray and x.nbytes >= LARGE and _references(x) == ONE_SLOT
-    right_alone = right_alone and type(y) is _ndarray and y.nbytes >= LARGE and _references(y) == ONE_SLOT
+    left_alone = (
+        left_alone and type(x) is _ndarray and x.nbytes >= LARGE and _references(x) == ONE_SLOT and x.base is None
+    )
+    right_alone = (
+        right_alone and type(y) is _ndarray and y.nbytes >= LARGE and _references(y) == ONE_SLOT and y.base is None
+    )
     if not (left_alone or right_alone):
         return None
     caller = sys._getframe(2)
     left_made, right_made = operand_temporaries(caller.f_code, caller.f_lasti)
     trace: Any = CURRENT.get()
-    if trace.base is not EVAL or EvalTrace.binary is not _unchecked:
-        return None  # not evaluated at once
-    if x is None:
-        x = left
-    if y is None:
-        y = right
+    x, y = left if x is None else x, right if y is None else y
     by_left, by_right = type(left) is VJPTracer, type(right) is VJPTracer
-    if (
-        (by_left and left.interpreter is not trace)
+    if (  # not evaluated at once
+        trace.base is not EVAL
+        or EvalTrace.binary is not _unchecked
+        or (by_left and left.interpreter is not trace)
         or (by_right and right.interpreter is not trace)
         or ((by_left or by_right) and (type(trace) is not VJPTrace or trace.parent is not EVAL))
         or not (by_left or type(left) in _PLAIN)
@@ -62,25 +63,20 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     else:
         return None
     dtype, flags = buffer.dtype, buffer.flags
-    if dtype not in _DTYPES or getattr(other, "dtype", dtype) != dtype or not (flags.owndata and flags.writeable):
+    if not (dtype in _DTYPES and getattr(other, "dtype", dtype) == dtype and flags.owndata and flags.writeable):
         return None
     try:
         out = primitive.host_impl(x, y, buffer)
     # Does not broadcast, or is no number of the dtype: a matter for those who explain errors.
     except (ValueError, OverflowError):
         return None
-    if by_left:
-        pull, source = (
-            (primitive.pull_both, (left.index, right.index)) if by_right else (primitive.pull_first, left.index)
-        )
-    elif by_right:
-        pull, source = primitive.pull_second, right.index
-    else:
+    if not (by_left or by_right):
         array = _new(Array)
         array._buffer = out
         return array
+    pull = primitive.pull_second if not by_left else primitive.pull_both if by_right else primitive.pull_first
     tape, tracer = trace.tape, _new(VJPTracer)
     tracer.interpreter, tracer.primal, tracer.index = trace, out, len(tape)
     tape.append(pull(out, x, y))
-    trace.sources.append(source)
+    trace.sources.append(right.index if not by_left else (left.index, right.index) if by_right else left.index)
     return tracer
