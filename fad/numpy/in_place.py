@@ -32,12 +32,8 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     x = left._buffer if kind is Array else left.primal if kind is VJPTracer else None
     kind = type(right)
     y = right._buffer if kind is Array else right.primal if kind is VJPTracer else None
-    left_alone = (
-        left_alone and type(x) is _ndarray and x.nbytes >= LARGE and _references(x) == ONE_SLOT and x.base is None
-    )
-    right_alone = (
-        right_alone and type(y) is _ndarray and y.nbytes >= LARGE and _references(y) == ONE_SLOT and y.base is None
-    )
+    left_alone = left_alone and type(x) is _ndarray and x.nbytes >= LARGE and _references(x) == ONE_SLOT
+    right_alone = right_alone and type(y) is _ndarray and y.nbytes >= LARGE and _references(y) == ONE_SLOT
     if not (left_alone or right_alone):
         return None
     caller = sys._getframe(2)
@@ -62,8 +58,8 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
         buffer, other = y, x
     else:
         return None
-    dtype, flags = buffer.dtype, buffer.flags
-    if not (dtype in _DTYPES and getattr(other, "dtype", dtype) == dtype and flags.owndata and flags.writeable):
+    dtype, owned = buffer.dtype, buffer.base is None and buffer.flags.owndata and buffer.flags.writeable
+    if not (dtype in _DTYPES and getattr(other, "dtype", dtype) == dtype and owned):
         return None
     try:
         out = primitive.host_impl(x, y, buffer)
