@@ -9,7 +9,7 @@ import numpy as np
 
 from fad.core.array import Array, wrap
 from fad.core.avals import aval_of, dtype_of, is_complex, result_dtype, shape_of, weak_operand
-from fad.core.errors import ArgumentError, ShapeError
+from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.numpy.conversion import axis_number, axis_numbers, operand, operands, zero_like
 from fad.primitives import arithmetic, slicing
 from fad.primitives.contraction import dot_general
@@ -333,6 +333,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         raise ShapeError(
             f"interp: the nodes and values must be vectors of one positive length, got shapes {shape_of(nodes)} and {shape_of(values)}"
         )
+    if is_complex(dtype_of(points)) or is_complex(dtype_of(nodes)):
+        raise DTypeError("interp: complex points and nodes have no order; only the values may be complex")
     dtype = np.dtype(np.complex128) if is_complex(dtype_of(values)) else np.dtype(np.float64)
     points, nodes, values = (
         convert(points, np.dtype(np.float64)),

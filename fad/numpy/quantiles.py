@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import PYTHON_SCALARS, dtype_of, inexact_dtype, is_complex, shape_of
+from fad.core.avals import PYTHON_SCALARS, dtype_of, inexact_dtype, is_complex, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.trace import Tracer
 from fad.numpy.conversion import axis_numbers, operand, refuse_out, zero_like
@@ -31,6 +31,7 @@ _CONTINUOUS = {
     "median_unbiased": (1 / 3, 1 / 3),
     "normal_unbiased": (3 / 8, 3 / 8),
 }
+_OF_ELEMENTS = ("lower", "higher", "nearest", "inverted_cdf", "closest_observation")
 _STEPPED = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "lower", "higher", "midpoint", "nearest")
 
 
@@ -95,7 +96,8 @@ def _quantiles(
     x = operand(a, function)
     if is_complex(dtype_of(x)):
         raise DTypeError(f"{function}: complex numbers have no order")
-    x = convert(x, inexact_dtype(dtype_of(x)))
+    if method not in _OF_ELEMENTS or dtype_of(x).kind == "b":
+        x = convert(x, inexact_dtype(dtype_of(x)))
     shape = shape_of(x)
     axes = axis_numbers(axis, len(shape), function)
     lead = tuple(i for i in range(len(shape)) if i not in axes)
@@ -103,16 +105,19 @@ def _quantiles(
     size = math.prod(shape[i] for i in axes)
     if not size:
         raise ShapeError(f"{function} of no elements: axes {axes} of an array of shape {shape}")
-    probabilities = _as_probabilities(function, q, scale, dtype_of(x))
+    probabilities = _as_probabilities(function, q, scale, inexact_dtype(dtype_of(x)))
     q_shape = shape_of(probabilities)
     ordered = sort(reshape(permute(x, (*lead, *axes)), (*kept, size)), len(kept))
     flat = reshape(probabilities, (math.prod(q_shape),))
-    missing = convert(arithmetic.isnan.bind(ordered), np.dtype(np.int64))
-    missing = reshape(reduce_sum(missing, (len(kept),)), (*kept, 1))
-    count: Any = size - missing if ignore_nan else size
-    values = _interpolated(ordered, count, flat, kept, size, method)
-    no_value = arithmetic.equal.bind(count, 0) if ignore_nan else arithmetic.greater.bind(missing, 0)
-    values = _chosen(no_value, dtype_of(values).type(np.nan), values)
+    if not is_inexact(dtype_of(x)):
+        values = _interpolated(ordered, size, flat, kept, size, method)
+    else:
+        missing = convert(arithmetic.isnan.bind(ordered), np.dtype(np.int64))
+        missing = reshape(reduce_sum(missing, (len(kept),)), (*kept, 1))
+        count: Any = size - missing if ignore_nan else size
+        values = _interpolated(ordered, count, flat, kept, size, method)
+        no_value = arithmetic.equal.bind(count, 0) if ignore_nan else arithmetic.greater.bind(missing, 0)
+        values = _chosen(no_value, dtype_of(values).type(np.nan), values)
     values = permute(values, (len(kept), *range(len(kept))))
     rest = keepdims_shape(shape, axes) if keepdims and keepdims is not np._NoValue else kept
     return wrap(reshape(values, (*q_shape, *rest)))
@@ -132,7 +137,7 @@ def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size:
         return take_along_axis(ordered, bounded, len(kept))
 
     low = element(index)
-    if method in ("lower", "higher", "nearest", "inverted_cdf", "closest_observation"):
+    if method in _OF_ELEMENTS:
         return low
     high = element(index + 1)
     # An infinite neighbour counts only where it has a share; beside an infinite lower one a finite upper one does not count.

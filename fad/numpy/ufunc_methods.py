@@ -6,6 +6,7 @@ Functions with a reduction of their own (``add``: sum) use it; all others are fo
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,9 @@ from fad.primitives.arithmetic import select
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, reshape
 
-__all__ = ["REDUCTIONS", "SCANS", "accumulate", "identity_of", "install", "reduce", "reduceat"]
+__all__ = ["REDUCTIONS", "accumulate", "identity_of", "install", "reduce", "reduceat"]
 
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
-SCANS: dict[str, Callable[..., Any]] = {}
 _REDUCED_BY = {
     "add": "sum",
     "multiply": "prod",
@@ -30,6 +30,8 @@ _REDUCED_BY = {
     "logical_or": "any",
     "logaddexp": "logsumexp",
 }
+# NumPy takes a single element together with the identity, which makes it positive or refuses its dtype.
+_CHANGE_ONE = frozenset({"bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "hypot"})
 _SCANNED_BY = {
     "add": "cumsum",
     "multiply": "cumprod",
@@ -40,21 +42,17 @@ _SCANNED_BY = {
 
 
 def install(functions: dict[str, Any]) -> None:
-    """Take the reductions and scans from the functions of :mod:`fad.numpy`."""
+    """Take the reductions from the functions of :mod:`fad.numpy`."""
     REDUCTIONS.update({ufunc: functions[name] for ufunc, name in _REDUCED_BY.items() if name in functions})
-    SCANS.update({ufunc: functions[name] for ufunc, name in _SCANNED_BY.items() if name in functions})
 
 
 def identity_of(name: str, dtype: np.dtype) -> Any:
     """The neutral element of a function, or ``None``."""
     value = {
         "add": 0,
-        "subtract": 0,
         "logaddexp": -np.inf,
         "logaddexp2": -np.inf,
         "multiply": 1,
-        "divide": 1,
-        "power": 1,
         "logical_and": True,
         "logical_or": False,
         "logical_xor": False,
@@ -62,6 +60,7 @@ def identity_of(name: str, dtype: np.dtype) -> Any:
         "bitwise_or": 0,
         "bitwise_xor": 0,
         "hypot": 0,
+        "gcd": 0,
     }.get(name)
     if name in ("maximum", "minimum", "fmax", "fmin"):
         if dtype.kind == "b":
@@ -77,6 +76,7 @@ def reduce(ufunc: Any, array: Any, axis: Any, dtype: Any, keepdims: bool, initia
     own = REDUCTIONS.get(ufunc.__name__)
     if own is not None and initial is None and where is True:
         extra = {} if dtype is None else {"dtype": dtype}
+        array = _floating(array) if ufunc.__name__ == "logaddexp" else array
         return own(array, axis=axis, keepdims=keepdims, **extra)
     x = operand(array, function)
     if dtype is not None:
@@ -88,6 +88,12 @@ def reduce(ufunc: Any, array: Any, axis: Any, dtype: Any, keepdims: bool, initia
         x = select.bind(operand(where, function), x, _neutral(ufunc, x, function, initial))
     out = _fold_axes(ufunc, x, axes, own, function, initial)
     return reshape(out, keepdims_shape(shape_of(x), axes)) if keepdims else out
+
+
+def _floating(x: Any) -> Any:
+    """Integers in the dtype in which NumPy's functions of floating point take them."""
+    x = operand(x, "logaddexp")
+    return convert(x, np.sqrt(np.zeros(1, dtype_of(x))).dtype) if dtype_of(x).kind in "biu" else x
 
 
 def _neutral(ufunc: Any, x: Any, function: str, initial: Any) -> Any:
@@ -133,6 +139,8 @@ def _fold(ufunc: Any, x: Any, axis: int, function: str, initial: Any) -> Any:
             raise ShapeError(f"{function} of an empty axis has no value: the function has no identity; give initial=")
         rest = tuple(n for i, n in enumerate(shape_of(x)) if i != axis)
         return broadcast_to(convert(initial, dtype_of(x)), rest)
+    if initial is None and len(parts) == 1 and ufunc.__name__ in _CHANGE_ONE:
+        return ufunc.bind(parts[0], parts[0] if ufunc.__name__ == "bitwise_and" else dtype_of(x).type(0))
     result = parts.pop(0) if initial is None else initial
     if len(parts) == 0 and ufunc.__name__.startswith("logical"):
         return convert(result, np.dtype(bool))
@@ -144,15 +152,17 @@ def _fold(ufunc: Any, x: Any, axis: int, function: str, initial: Any) -> Any:
 def accumulate(ufunc: Any, array: Any, axis: Any, dtype: Any) -> Any:
     """Every partial result along an axis."""
     function = f"{ufunc.__name__}.accumulate"
-    own = SCANS.get(ufunc.__name__)
-    if own is not None:
-        return own(array, axis=axis, **({} if dtype is None else {"dtype": dtype}))
     x = operand(array, function)
-    if dtype is not None:
-        x = convert(x, canonical_dtype(dtype))
     if not shape_of(x):
         raise ShapeError(f"{function}: a 0-d array has no axis to accumulate along")
     axis = axis_number(axis, len(shape_of(x)), function)
+    if dtype is not None:
+        x = convert(x, canonical_dtype(dtype))
+    if ufunc.__name__ in _SCANNED_BY:
+        own = getattr(import_module("fad.numpy.cumulation"), _SCANNED_BY[ufunc.__name__])
+        x = _floating(x) if ufunc.__name__ == "logaddexp" else x
+        out = operand(own(x, axis=axis), function)
+        return out if dtype is None else convert(out, canonical_dtype(dtype))
     parts = _slices(x, axis)
     if not parts:
         return x

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import canonical_dtype, dtype_of, is_bfloat16, shape_of
-from fad.core.errors import ArgumentError, ImmutableArrayError
+from fad.core.avals import aval_of, canonical_dtype, dtype_name, dtype_of, is_bfloat16, shape_of
+from fad.core.errors import ArgumentError, DTypeError, ImmutableArrayError
 from fad.core.primitive import BinaryPrimitive, UnaryPrimitive
 from fad.core.trace import CURRENT, Tracer
 from fad.numpy import ufunc_composites, ufunc_methods
@@ -74,7 +74,7 @@ class UFunc:
         refuse_keywords(self.__name__, others)
         found = operands(self.__name__, *args)
         if dtype is not None:
-            found = [convert(f, canonical_dtype(dtype)) for f in found]
+            found = [self._computed_in(f, canonical_dtype(dtype)) for f in found]
         result = self.bind(*found)
         if where is not True:
             condition = operand(where, self.__name__)
@@ -85,6 +85,15 @@ class UFunc:
             ]
             result = tuple(chosen) if self.nout > 1 else chosen[0]
         return _wrap_results(result)
+
+    def _computed_in(self, x: Any, dtype: np.dtype) -> Any:
+        """An argument in the dtype that was asked for, if that is of the same kind, as NumPy wants it."""
+        kinds = [np.dtype(np.float32) if is_bfloat16(d) else d for d in (dtype_of(x), dtype)]
+        if not aval_of(x).weak and not np.can_cast(*kinds, "same_kind"):
+            raise DTypeError(
+                f"{self.__name__}: dtype={dtype_name(dtype)} does not take {aval_of(x)}, whose values need not fit; convert it first with x.astype(...)"
+            )
+        return convert(x, dtype)
 
     def outer(self, first: Any, second: Any, **keywords: Any) -> Any:
         """The function of all pairs of elements; the shape is that of ``first`` followed by that of ``second``."""

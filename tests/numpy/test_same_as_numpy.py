@@ -394,6 +394,8 @@ STATISTICS = [
     lambda m: m.quantile(M, [[0.1, 0.5], [0.9, 1.0]], axis=1, keepdims=True),
     lambda m: m.quantile(F, 0.25),
     lambda m: m.quantile(N, 0.0),
+    *[lambda m, way=way: m.quantile(N, 0.3, axis=1, method=way) for way in ("lower", "nearest", "inverted_cdf")],
+    lambda m: m.nanquantile(N, [0.3, 1.0], method="higher"),
     lambda m: m.percentile(M, 25, axis=1),
     lambda m: m.percentile(M, [5, 50, 95]),
     lambda m: m.nanquantile(GAPS, [0.2, 0.8]),

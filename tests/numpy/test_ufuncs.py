@@ -198,6 +198,7 @@ def test_derivatives_through_the_methods():
         (lambda x: np.add.at(np.zeros(3), [0, 1, 2], x), ImmutableArrayError, "immutable"),
         (lambda x: fnp.sin.reduce(x), ArgumentError, "functions of two arguments"),
         (lambda x: fnp.subtract.reduce(fnp.ones((2, 2)), axis=(0, 1)), ArgumentError, "not reorderable"),
+        (lambda x: fnp.subtract.reduce(fnp.ones((0, 2))), ShapeError, "no identity"),
         (lambda x: fnp.maximum.reduce(x, where=[True, False, True]), ArgumentError, "initial"),
         (lambda x: fnp.add(x, None), ArgumentError, "add takes 2 arguments"),
         (lambda x: x + np.ones(2), ShapeError, r"\(3,\) and \(2,\)"),
@@ -227,3 +228,39 @@ def test_frexp_modf_ldexp_are_inverse():
         np.testing.assert_array_equal(got, expected)
     assert fad.grad(lambda v: fnp.frexp(v)[0])(5.5) == 1 / 8
     assert fad.grad(lambda v: fnp.modf(v)[0] * 3)(5.5) == 3
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float32"])
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "minimum", "logaddexp"])
+def test_accumulate_is_one_operation_with_the_dtype_of_numpy(name, dtype):
+    x = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
+    for axis in (0, -1):
+        wanted = getattr(np, name).accumulate(x, axis=axis)
+        found = getattr(fnp, name).accumulate(x, axis=axis)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-2 if wanted.itemsize < 4 else 1e-6)
+    program = fad.make_program(getattr(fnp, name).accumulate)(np.zeros(50))
+    assert len(program.equations) < 5
+
+
+@pytest.mark.parametrize("name", ["hypot", "gcd", "bitwise_and", "bitwise_or", "bitwise_xor", "logical_xor", "lcm"])
+@pytest.mark.parametrize("x", [np.array([-3]), np.array([[5], [-2]], np.int8), np.array([200], np.uint8)])
+def test_reductions_of_one_element_are_those_of_numpy(name, x):
+    wanted = getattr(np, name).reduce(x, axis=-1)
+    found = getattr(fnp, name).reduce(x, axis=-1)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(np.asarray(found), wanted)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fnp.bitwise_or.reduce(np.ones(1)), "bitwise_or is not defined"),
+        (lambda: fnp.add(np.ones(2) * 1j, 1, dtype="float64"), r"add: dtype=float64 does not take complex128\[2\]"),
+        (lambda: fnp.multiply(np.ones(2), 2, dtype=int), "convert it first"),
+        (lambda: fnp.interp(np.ones(2) * 1j, [0.0, 1.0], [2.0, 3.0]), "only the values may be complex"),
+    ],
+)
+def test_dtypes_that_a_function_does_not_take(call, words):
+    with pytest.raises(DTypeError, match=words):
+        call()
