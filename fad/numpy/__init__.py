@@ -125,7 +125,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-_ufunc_methods.install(globals())
+_ufunc_methods.install(globals(), __getattr__)
 _operators.install(globals())
 _methods.install(globals())
 _protocols.install()

@@ -6,7 +6,7 @@ Functions with a reduction of their own (``add``: sum) use it; all others are fo
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from fad.primitives.arithmetic import select
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, reshape
 
-__all__ = ["REDUCTIONS", "accumulate", "identity_of", "install", "reduce", "reduceat"]
+__all__ = ["REDUCTIONS", "SCANS", "accumulate", "identity_of", "install", "reduce", "reduceat"]
 
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
+SCANS: dict[str, Callable[[], Callable[..., Any]]] = {}
 _REDUCED_BY = {
     "add": "sum",
     "multiply": "prod",
@@ -41,8 +42,9 @@ _SCANNED_BY = {
 }
 
 
-def install(functions: dict[str, Any]) -> None:
-    """Take the reductions from the functions of :mod:`fad.numpy`."""
+def install(functions: dict[str, Any], on_use: Callable[[str], Any]) -> None:
+    """Take the reductions from the functions of :mod:`fad.numpy`, and the scans from those that ``on_use`` loads."""
+    SCANS.update({ufunc: partial(on_use, name) for ufunc, name in _SCANNED_BY.items()})
     REDUCTIONS.update({ufunc: functions[name] for ufunc, name in _REDUCED_BY.items() if name in functions})
 
 
@@ -158,8 +160,8 @@ def accumulate(ufunc: Any, array: Any, axis: Any, dtype: Any) -> Any:
     axis = axis_number(axis, len(shape_of(x)), function)
     if dtype is not None:
         x = convert(x, canonical_dtype(dtype))
-    if ufunc.__name__ in _SCANNED_BY:
-        own = getattr(import_module("fad.numpy.cumulation"), _SCANNED_BY[ufunc.__name__])
+    if ufunc.__name__ in SCANS:
+        own = SCANS[ufunc.__name__]()
         x = _floating(x) if ufunc.__name__ == "logaddexp" else x
         out = operand(own(x, axis=axis), function)
         return out if dtype is None else convert(out, canonical_dtype(dtype))

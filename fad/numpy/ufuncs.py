@@ -88,8 +88,8 @@ class UFunc:
 
     def _computed_in(self, x: Any, dtype: np.dtype) -> Any:
         """An argument in the dtype that was asked for, if that is of the same kind, as NumPy wants it."""
-        kinds = [np.dtype(np.float32) if is_bfloat16(d) else d for d in (dtype_of(x), dtype)]
-        if not aval_of(x).weak and not np.can_cast(*kinds, "same_kind"):
+        given, wanted = (np.dtype(np.float32) if is_bfloat16(d) else d for d in (dtype_of(x), dtype))
+        if not aval_of(x).weak and not np.can_cast(given, wanted, "same_kind"):
             raise DTypeError(
                 f"{self.__name__}: dtype={dtype_name(dtype)} does not take {aval_of(x)}, whose values need not fit; convert it first with x.astype(...)"
             )
