@@ -264,7 +264,7 @@ class JittedFunction:
 
 
 class _BoundJittedFunction:
-    """A jitted method bound to its instance, which is a static argument."""
+    """A jitted method bound to its instance, which is its first argument."""
 
     def __init__(self, jitted: JittedFunction, instance: Any):
         self._jitted, self._instance = jitted, instance

@@ -72,6 +72,14 @@ RESULTS = {
     "a string as result": (lambda: fad.vjp(lambda x: "a", X), e.DTypeError, ["vjp: the result of <lambda> is a str"]),
     "jit returns an object": (lambda: fad.jit(lambda x: object())(X), e.DTypeError, ["jit: the result", "is a object"]),
 }
+
+
+class Scaled:
+    @fad.jit
+    def times(self, x):
+        return x * 2.0
+
+
 LEAVES = {
     "integer": (
         lambda: fad.grad(lambda x: x * 2.0)(3),
@@ -96,6 +104,11 @@ LEAVES = {
     ),
     "string to vmap": (lambda: fad.vmap(lambda x: x)("abc"), e.DTypeError, ["vmap", "argument 0 is a str"]),
     "string to jit": (lambda: fad.jit(lambda x: x)("abc"), e.DTypeError, [r"jit\(<lambda>\)", "is a str"]),
+    "self of a jitted method": (
+        lambda: Scaled().times(1.0),
+        e.DTypeError,
+        [r"jit\(times\)", "is a Scaled", "fad.tree.register_node", "static_argnums"],
+    ),
     "object array": (
         lambda: fad.grad(lambda x: x)(np.array([None, 1], dtype=object)),
         e.DTypeError,
