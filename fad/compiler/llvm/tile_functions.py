@@ -78,7 +78,7 @@ class _Text:
         place = self._vector(builder, address, v)
         if mask is None:
             return builder.load(place, align=self.size)
-        return builder.call(self._masked("load"), [place, self._align(), mask, self.zero])
+        return builder.call(self._masked_load(), [place, self._align(), mask, self.zero])
 
     def _mask(self, builder: ir.IRBuilder, v: int, columns: Any) -> Any:
         """Which lanes of a vector are among some columns."""
@@ -95,13 +95,9 @@ class _Text:
         function = self._intrinsic("llvm.fmuladd", ir.FunctionType(self.kind, [self.kind] * 3))
         return builder.call(function, [x, y, z])
 
-    def _masked(self, what: str) -> ir.Function:
+    def _masked_load(self) -> ir.Function:
         pointer, mask = self.kind.as_pointer(), ir.VectorType(BIT, self.lanes)
-        if what == "load":
-            kind = ir.FunctionType(self.kind, [pointer, I32, mask, self.kind])
-        else:
-            kind = ir.FunctionType(ir.VoidType(), [self.kind, pointer, I32, mask])
-        return self._intrinsic(f"llvm.masked.{what}", kind, ".p0")
+        return self._intrinsic("llvm.masked.load", ir.FunctionType(self.kind, [pointer, I32, mask, self.kind]), ".p0")
 
     def _intrinsic(self, name: str, kind: ir.FunctionType, suffix: str = "") -> ir.Function:
         full = f"{name}.v{self.lanes}f{8 * self.size}{suffix}"
@@ -112,6 +108,7 @@ class _Tile(_Text):
     """``C[p, :] = sum over t, k of A[p, t, k] * B[t, k, :]``, or added to C.
 
     Arguments: A, B, C; offsets of the rows in A and in C, of the terms t in A; numbers of t and of k; step of k in A; columns; whether to add.
+    There are as many columns as the last vector but one holds, and more: the last vector ends where they do, and has some in common with the one before.
     """
 
     def __init__(self, dtype: np.dtype, name: str, rows: int, vectors: int):
@@ -132,6 +129,9 @@ class _Tile(_Text):
         )
         builder = ir.IRBuilder(entry)
         starts = [self._offset(builder, self.a, self._number(builder, self.a_rows, p)) for p in range(self.rows)]
+        self.places = [ir.Constant(I64, v * self.lanes) for v in range(self.vectors)]
+        if self.vectors > 1:
+            self.places[-1] = builder.sub(self.columns, ir.Constant(I64, self.lanes))
         builder.branch(outer)
         builder.position_at_end(outer)
         t, b = builder.phi(I64), builder.phi(self.b.type)
@@ -166,7 +166,7 @@ class _Tile(_Text):
         """The loop over k; gives the address behind the vectors read, and the new sums."""
         k, position, here = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
         old = [builder.phi(self.kind) for _ in sums]
-        columns = [self._read(builder, here, v, None) for v in range(self.vectors)]
+        columns = [self._read(builder, self._offset(builder, here, place), 0, None) for place in self.places]
         new = []
         for p, row in enumerate(rows):
             number = self._spread(builder, builder.load(self._offset(builder, row, position)))
@@ -183,43 +183,60 @@ class _Tile(_Text):
         return behind, new
 
     def _write_end(self, builder: ir.IRBuilder, sums: Sequence[Any]) -> None:
-        """Write or add the sums. Whole vectors are stored without a mask: on some processors a masked store takes as long as twenty others."""
-        places = [self._offset(builder, self.c, self._number(builder, self.c_rows, p)) for p in range(self.rows)]
-        whole, cut = (self.function.append_basic_block(n) for n in ("whole", "cut"))
-        builder.cbranch(
-            builder.icmp_signed(">=", self.columns, ir.Constant(I64, self.vectors * self.lanes)), whole, cut
-        )
-        self._write_rows(ir.IRBuilder(whole), places, sums, [None] * self.vectors)
-        builder = ir.IRBuilder(cut)
-        self._write_rows(builder, places, sums, [self._mask(builder, v, self.columns) for v in range(self.vectors)])
+        """Write or add the sums, whole vectors where there are so many columns."""
+        rows = [self._offset(builder, self.c, self._number(builder, self.c_rows, p)) for p in range(self.rows)]
+        places = [self._offset(builder, row, place) for row in rows for place in self.places]
+        if self.vectors == 1:
+            whole, cut = (self.function.append_basic_block(n) for n in ("whole", "cut"))
+            builder.cbranch(builder.icmp_signed(">=", self.columns, ir.Constant(I64, self.lanes)), whole, cut)
+            self._write_cut(ir.IRBuilder(cut), places, sums)
+            builder = ir.IRBuilder(whole)
+        total = self._added(builder, places, sums, None)
+        for value, place in zip(total, places, strict=True):
+            builder.store(value, self._vector(builder, place, 0), align=self.size)
+        builder.ret_void()
 
-    def _write_rows(
-        self, builder: ir.IRBuilder, places: Sequence[Any], sums: Sequence[Any], masks: Sequence[Any]
-    ) -> None:
-        """The same where the masks are known. All of C is read before anything is written, so that equal rows may have one address."""
+    def _added(self, builder: ir.IRBuilder, places: Sequence[Any], sums: Sequence[Any], mask: Any) -> list[Any]:
+        """The sums with what is added. All of C is read before anything is written, so that equal rows may have one address."""
         adding, writing = (self.function.append_basic_block(n) for n in ("add", "write"))
         before = builder.block
         builder.cbranch(builder.icmp_signed("!=", self.adds, ir.Constant(I64, 0)), adding, writing)
         builder.position_at_end(adding)
-        old = [self._read(builder, place, v, masks[v]) for place in places for v in range(self.vectors)]
+        old = [self._read(builder, place, 0, mask) for place in places]
         added = [builder.fadd(x, y) for x, y in zip(old, sums, strict=True)]
         builder.branch(writing)
         builder.position_at_end(writing)
-        for number, (value, total) in enumerate(zip(sums, added, strict=True)):
+        found = []
+        for value, total in zip(sums, added, strict=True):
             phi = builder.phi(self.kind)
             phi.add_incoming(value, before)
             phi.add_incoming(total, adding)
-            added[number] = phi
-        for p, place in enumerate(places):
-            for v, mask in enumerate(masks):
-                self._store(builder, added[p * self.vectors + v], self._vector(builder, place, v), mask)
-        builder.ret_void()
+            found.append(phi)
+        return found
 
-    def _store(self, builder: ir.IRBuilder, value: Any, place: Any, mask: Any) -> None:
-        if mask is None:
-            builder.store(value, place, align=self.size)
-        else:
-            builder.call(self._masked("store"), [value, place, self._align(), mask])
+    def _write_cut(self, builder: ir.IRBuilder, places: Sequence[Any], sums: Sequence[Any]) -> None:
+        """Write fewer columns than a vector has, one by one: on some processors a masked store takes as long as twenty others."""
+        total = self._added(builder, places, sums, self._mask(builder, 0, self.columns))
+        entry = ir.IRBuilder(self.function.entry_basic_block)
+        entry.position_at_start(self.function.entry_basic_block)
+        held = []
+        for value in total:
+            place = entry.alloca(self.kind)
+            builder.store(value, place)
+            held.append(builder.bitcast(place, self.element.as_pointer()))
+        before = builder.block
+        loop, done = (self.function.append_basic_block(n) for n in ("column", "cut_done"))
+        builder.branch(loop)
+        builder = ir.IRBuilder(loop)
+        column = builder.phi(I64)
+        for source, target in zip(held, places, strict=True):
+            value = builder.load(self._offset(builder, source, column))
+            builder.store(value, self._offset(builder, target, column))
+        following = builder.add(column, ir.Constant(I64, 1))
+        column.add_incoming(ir.Constant(I64, 0), before)
+        column.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, self.columns), loop, done)
+        ir.IRBuilder(done).ret_void()
 
 
 class _Copy(_Text):

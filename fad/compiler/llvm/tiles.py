@@ -46,41 +46,43 @@ class Tiles:
 
     def __init__(self, emitter: Emitter, dtype: np.dtype, rows: Ix, columns: Ix):
         self.emitter, self.count, self.columns = emitter, rows, columns
-        self.width = panel_width(dtype)
-        self.function, self.rows = self._choose(dtype)
+        self.width, self._lanes = panel_width(dtype), lanes_of(dtype)
+        self._functions, self.rows = self._choose(dtype)
         self._a_rows, self._c_rows = (emitter.small_array(np.dtype(np.int64), MOST_ROWS) for _ in range(2))
 
-    def _choose(self, dtype: np.dtype) -> tuple[ir.Value, Ix]:
-        """The function of the best tile, and its number of rows. A tile costs the time of its rows and of two more."""
-        emitter, lanes = self.emitter, lanes_of(dtype)
-        builder, module = emitter.builder, emitter.function.module
-        narrow = isinstance(self.columns, int) and self.columns <= lanes
-        wide = builder.icmp_signed(">", emitter.raw(self.columns), ir.Constant(I64, lanes))
+    def _choose(self, dtype: np.dtype) -> tuple[list[ir.Value], Ix]:
+        """The functions of the best tile, by how many vectors its columns fill, and its number of rows. A tile costs the time of its rows and of two more."""
+        emitter, module = self.emitter, self.emitter.function.module
+        builder = emitter.builder
+        narrow = isinstance(self.columns, int) and self.columns <= self._lanes
         best: Any = None
         for height in tile_heights():
             blocks, _ = emitter.divide(emitter.add(self.count, height - 1), height)
             cost = emitter.raw(emitter.multiply(blocks, height + 2))
-            function = tile_function(module, dtype, height, 1)
-            if not narrow:
-                function = builder.select(wide, tile_function(module, dtype, height, VECTORS), function)
-            found = (cost, function, ir.Constant(I64, height))
+            functions = [tile_function(module, dtype, height, n) for n in range(1, 2 if narrow else VECTORS + 1)]
+            found = (cost, ir.Constant(I64, height), *functions)
             if best is None:
                 best = found
             else:
                 less = builder.icmp_signed("<", cost, best[0])
                 best = tuple(builder.select(less, x, y) for x, y in zip(found, best, strict=True))
-        return best[1], Index(best[2], emitter.depth)
+        return list(best[2:]), Index(best[1], emitter.depth)
 
     def panels(self, write: Callable[[Ix, Ix], None]) -> None:
-        """Run over the columns in panels: ``write(start, columns)``."""
+        """Run over the columns in panels: ``write(start, columns)``. The last one fills a vector, if there are so many columns in all."""
         emitter = self.emitter
         number, _ = emitter.divide(emitter.add(self.columns, self.width - 1), self.width)
         if isinstance(number, int) and number == 1:
             write(0, self.columns)
             return
+        last = emitter.multiply(emitter.subtract(number, 1), self.width)
+        last = emitter.larger(emitter.smaller(last, emitter.subtract(self.columns, self._lanes)), 0)
         with emitter.loop(0, number, plain=True) as panel:
-            start = emitter.multiply(panel, self.width)
-            write(start, emitter.smaller(emitter.subtract(self.columns, start), self.width))
+            start = emitter.smaller(emitter.multiply(panel, self.width), last)
+            is_last = emitter.builder.icmp_signed("==", emitter.raw(start), emitter.raw(last))
+            end = emitter.smaller(emitter.add(start, self.width), last)
+            chosen = emitter.builder.select(is_last, emitter.raw(self.columns), emitter.raw(end))
+            write(start, emitter.subtract(Index(chosen, emitter.depth), start))
 
     def run(self, operands: Operands, a_step: Ix, c_step: Ix, columns: Ix, adds: bool) -> None:
         """All rows of one panel: row p begins at ``p * a_step`` in A and at ``p * c_step`` in C.
@@ -89,6 +91,10 @@ class Tiles:
         """
         emitter = self.emitter
         blocks, _ = emitter.divide(emitter.add(self.count, emitter.subtract(self.rows, 1)), self.rows)
+        function = self._functions[0]
+        if len(self._functions) > 1:
+            wide = emitter.builder.icmp_signed(">", emitter.raw(columns), ir.Constant(I64, self._lanes))
+            function = emitter.builder.select(wide, self._functions[1], function)
         with emitter.loop(0, blocks, plain=True) as number:
             first, builder = emitter.multiply(number, self.rows), emitter.builder
             for p in range(MOST_ROWS):
@@ -98,4 +104,4 @@ class Tiles:
                     builder.store(offset, builder.gep(place, [ir.Constant(I64, p)]))
             sizes = [emitter.raw(n) for n in (operands.term_count, operands.inner_count, operands.step, columns)]
             places = [operands.a, operands.b, operands.c, self._a_rows, self._c_rows, operands.terms]
-            builder.call(self.function, [*places, *sizes, ir.Constant(I64, int(adds))])
+            builder.call(function, [*places, *sizes, ir.Constant(I64, int(adds))])
