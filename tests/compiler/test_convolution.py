@@ -46,3 +46,57 @@ def test_examples_that_share_a_chunk(examples, space, window, stride, dtype):
     np.testing.assert_allclose(
         found, wanted, rtol=0, atol=32 * np.finfo(dtype).eps * max(1.0, abs(wanted).max(initial=0))
     )
+
+
+def convolved(x, w, stride, dilation, groups):
+    """A convolution without padding over one axis or two, by a loop over the window in double precision."""
+    space, (channels, features) = x.shape[1:-1], w.shape[-2:]
+    extents = [(k - 1) * dilation + 1 for k in w.shape[:-2]]
+    counts = [(n - e) // stride + 1 for n, e in zip(space, extents, strict=True)]
+    out = np.zeros((x.shape[0], *counts, features))
+    for taps in np.ndindex(*w.shape[:-2]):
+        places = tuple(
+            slice(t * dilation, t * dilation + (c - 1) * stride + 1, stride) for t, c in zip(taps, counts, strict=True)
+        )
+        part = x[(slice(None), *places)]
+        for g in range(groups):
+            own = slice(g * features // groups, (g + 1) * features // groups)
+            out[..., own] += part[..., g * channels : (g + 1) * channels] @ w[(*taps, slice(None), own)]
+    return out
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("channels", "features", "groups"),
+    [(1, 1, 1), (3, 5, 1), (7, 9, 1), (12, 20, 1), (24, 17, 1), (33, 41, 1), (6, 6, 3), (20, 40, 2)]
+    + [(n, n, n) for n in (2, 3, 4, 7, 8, 9, 12, 16, 19, 40)]
+    + [(5, 15, 5)],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("space", "window", "stride", "dilation"),
+    [((9, 11), (3, 3), 1, 1), ((12, 9), (2, 3), 2, 1), ((14,), (3,), 1, 2), ((5, 5), (1, 1), 1, 1)],
+    ids=str,
+)
+def test_all_numbers_of_channels(space, window, stride, dilation, channels, features, groups, dtype):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((3, *space, channels)).astype(dtype)
+    w = rng.standard_normal((*window, channels // groups, features)).astype(dtype)
+
+    def convolve(x, w):
+        return fad.nn.conv(x, w, stride=stride, padding="VALID", dilation=dilation, groups=groups)
+
+    wanted = convolved(x.astype("f8"), w.astype("f8"), stride, dilation, groups)
+    tolerance = 64 * np.finfo(dtype).eps * max(1.0, np.abs(wanted).max())
+    found = np.asarray(fad.jit(convolve)(x, w))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+
+    # The form is trilinear: its value is found again from the gradient by either argument.
+    y = rng.standard_normal(wanted.shape).astype(dtype)
+    gradients = fad.jit(fad.grad(lambda x, w, y: (convolve(x, w) * y).sum(), (0, 1)))(x, w, y)
+    exact = fad.grad(lambda x, w, y: (convolve(x, w) * y).sum(), (0, 1))(*[a.astype("f8") for a in (x, w, y)])
+    for gradient, reference, argument in zip(gradients, exact, (x, w), strict=True):
+        size = np.abs(np.asarray(reference)).max()
+        np.testing.assert_allclose(gradient, reference, rtol=0, atol=128 * np.finfo(dtype).eps * size)
+        total = np.sum(np.asarray(reference) * argument.astype("f8"))
+        np.testing.assert_allclose(total, np.sum(wanted * y), rtol=1e-9, atol=1e-9 * wanted.size)

@@ -2,7 +2,8 @@
 
 The three operations are sums over one trilinear form, see :mod:`fad.primitives.convolution`. Each runs over tiles whose rows are positions
 along the last spatial axis (for the kernel's gradient: elements of a row of the window), and whose columns are features or channels. The
-operand that is read in vectors is first copied panel by panel, so that it is read in the order of memory.
+operand that is read in vectors is first copied panel by panel, so that it is read in the order of memory. Where each channel is a group of its own and
+makes one feature (depthwise convolution), a vector holds neighbouring channels of each operand.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ class _Writer:
         self.merges = form.dilation[-1] == 1 and form.groups == 1
         self.terms = form.window[:-1] if self.merges else form.window
         self.channels = self.emitter.size(form.channels)
-        self.features, _ = self.emitter.divide(self.emitter.size(y.shape[-1]), self.emitter.size(form.groups))
+        # One feature of each group of one channel: all of them are columns of tiles, and there is one group.
+        self.in_pairs = form.channels == 1 and form.groups == y.shape[-1] != 1
+        self.groups = 1 if self.in_pairs else form.groups
+        self.features, _ = self.emitter.divide(self.emitter.size(y.shape[-1]), self.emitter.size(self.groups))
 
     @property
     def is_empty(self) -> bool:
@@ -161,6 +165,10 @@ class _Writer:
         emitter = self.emitter
         return emitter.multiply(emitter.size(self.form.strides[-1]), emitter.size(self.x.shape[-1]))
 
+    def tap_step(self) -> Ix:
+        """The distance in the input between neighbouring elements of the window."""
+        return self.emitter.multiply(self.emitter.size(self.form.dilation[-1]), self.emitter.size(self.x.shape[-1]))
+
     def write_offsets(self, offsets: Memory) -> Ix:
         """Write the offset in the input of each term of a window; gives how many there are."""
         zeros = (0,) * len(self.form.counts)
@@ -187,7 +195,7 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
         return
     panel, offsets = kernel.scratch
     form, count = writer.form, writer.write_offsets(offsets)
-    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.features)
+    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.features, writer.in_pairs)
 
     zeros = (0,) * len(form.window)
 
@@ -200,14 +208,14 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
             writer.call(copy_function, panel.pointer, source, emitter.product(w.shape[:-1]), writer.w_step(), columns)
             with kernel.loops((x.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer):
                 position = (*outer, 0)
-                a = writer.in_x(n, position, zeros, channel)
+                a = writer.in_x(n, position, zeros, feature if writer.in_pairs else channel)
                 c = writer.address(writer.y, (n, *position, feature))
                 operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
                 tiles.run(operands, writer.x_step(), emitter.size(writer.y.shape[-1]), columns, False)
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,), plain=True) as (group,):
+    with kernel.loops((writer.groups,), plain=True) as (group,):
         write_group(group)
 
 
@@ -221,40 +229,44 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
     panel, offsets = kernel.scratch
     emitter.builder.store(ir.Constant(I64, 0), offsets.pointer)
     form = writer.form
-    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), writer.channels)
+    pairs = writer.in_pairs
+    channels = writer.features if pairs else writer.channels
+    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), channels, pairs)
 
     def write_group(group: Ix) -> None:
-        feature = emitter.multiply(group, writer.features)
-        swapped = (*form.window, w.shape[-1])
+        first = emitter.multiply(group, writer.features)
+        shape = (*form.window, 1 if pairs else w.shape[-1])
 
         def write_panel(start: Ix, columns: Ix) -> None:
-            _swap_panel(writer, panel, group, start, columns)
+            _copy_kernel(writer, panel, shape, first, start, columns)
             channel = emitter.add(emitter.multiply(group, writer.channels), start)
+            feature = channel if pairs else first
             with (
                 kernel.loops((y.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer),
                 kernel.loops(form.window, plain=True) as taps,
             ):
                 position = (*outer, 0)
                 a = writer.address(y, (n, *position, feature))
-                b = writer.panel_row(panel, writer.number(swapped, (*taps, 0)))
+                b = writer.panel_row(panel, writer.number(shape, (*taps, 0)))
                 c = writer.in_x(n, position, taps, channel)
-                operands = Operands(a, b, c, offsets.pointer, 1, writer.features, 1)
+                operands = Operands(a, b, c, offsets.pointer, 1, 1 if pairs else writer.features, 1)
                 tiles.run(operands, emitter.size(y.shape[-1]), writer.x_step(), columns, True)
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,), plain=True) as (group,):
+    with kernel.loops((writer.groups,), plain=True) as (group,):
         write_group(group)
 
 
-def _swap_panel(writer: _Writer, panel: Memory, group: Ix, start: Ix, columns: Ix) -> None:
-    """Some channels of the kernel, for each feature of a group one after another."""
-    first = writer.emitter.multiply(group, writer.features)
-    shape = (*writer.form.window, writer.w.shape[-1])
+def _copy_kernel(writer: _Writer, panel: Memory, shape: tuple[int, ...], first: Ix, start: Ix, columns: Ix) -> None:
+    """Some channels of the kernel, for each feature of a group one after another; or the features that are channels."""
     with writer.kernel.loops(writer.form.window, plain=True) as taps:
-        source = writer.address(writer.w, (*taps, start, first))
         target = writer.panel_row(panel, writer.number(shape, (*taps, 0)))
-        writer.call(swap_function, target, source, writer.features, writer.w_step(), columns)
+        if writer.in_pairs:
+            writer.call(copy_function, target, writer.address(writer.w, (*taps, 0, start)), 1, 0, columns)
+        else:
+            source = writer.address(writer.w, (*taps, start, first))
+            writer.call(swap_function, target, source, writer.features, writer.w_step(), columns)
 
 
 # --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------
@@ -267,7 +279,8 @@ def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
     kernel.clear()
     if writer.is_empty:
         return
-    tiles = Tiles(emitter, y.dtype, writer.inner(), writer.features)
+    rows = emitter.size(writer.form.window[-1]) if writer.in_pairs else writer.inner()
+    tiles = Tiles(emitter, y.dtype, rows, writer.features, writer.in_pairs)
     _each_chunk(writer, lambda chunk: _write_chunk(writer, tiles, chunk))
 
 
@@ -336,16 +349,17 @@ def _write_chunk(writer: _Writer, tiles: Tiles, chunk: _Chunk) -> None:
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
             _copy_positions(writer, panel, feature, chunk, columns)
-            with kernel.loops(writer.terms, plain=True) as index:
-                taps = writer.taps(index)
-                a = writer.in_x(n, position, taps, channel)
+            pairs = writer.in_pairs
+            with kernel.loops(form.window[:-1] if pairs else writer.terms, plain=True) as index:
+                taps = (*index, 0) if pairs else writer.taps(index)
+                a = writer.in_x(n, position, taps, feature if pairs else channel)
                 c = writer.address(writer.w, (*taps, 0, feature))
                 operands = Operands(a, panel.pointer, c, offsets.pointer, terms, chunk.count, writer.x_step())
-                tiles.run(operands, 1, emitter.size(writer.w.shape[-1]), columns, True)
+                tiles.run(operands, writer.tap_step() if pairs else 1, emitter.size(writer.w.shape[-1]), columns, True)
 
         tiles.panels(write_panel)
 
-    with kernel.loops((form.groups,), plain=True) as (group,):
+    with kernel.loops((writer.groups,), plain=True) as (group,):
         write_group(group)
 
 

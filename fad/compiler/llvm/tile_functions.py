@@ -169,9 +169,9 @@ class _Tile(_Text):
         columns = [self._read(builder, self._offset(builder, here, place), 0, None) for place in self.places]
         new = []
         for p, row in enumerate(rows):
-            number = self._spread(builder, builder.load(self._offset(builder, row, position)))
+            factors = self._factors(builder, self._offset(builder, row, position))
             for v, column in enumerate(columns):
-                new.append(self._product_sum(builder, number, column, old[p * self.vectors + v]))
+                new.append(self._product_sum(builder, factors[v], column, old[p * self.vectors + v]))
         following = builder.add(k, ir.Constant(I64, 1))
         moved = builder.add(position, self.step)
         behind = self._offset(builder, here, ir.Constant(I64, self.width))
@@ -181,6 +181,10 @@ class _Tile(_Text):
             phi.add_incoming(value, inner)
         builder.cbranch(builder.icmp_signed("<", following, self.inner_count), inner, after)
         return behind, new
+
+    def _factors(self, builder: ir.IRBuilder, address: Any) -> list[Any]:
+        """What each vector of B is multiplied with: one number."""
+        return [self._spread(builder, builder.load(address))] * self.vectors
 
     def _write_end(self, builder: ir.IRBuilder, sums: Sequence[Any]) -> None:
         """Write or add the sums, whole vectors where there are so many columns."""
@@ -237,6 +241,14 @@ class _Tile(_Text):
         column.add_incoming(following, loop)
         builder.cbranch(builder.icmp_signed("<", following, self.columns), loop, done)
         ir.IRBuilder(done).ret_void()
+
+
+class _Pairs(_Tile):
+    """The same where each column has a number of A of its own: ``C[p, :] = sum over t, k of A[p, t, k, :] * B[t, k, :]``."""
+
+    def _factors(self, builder: ir.IRBuilder, address: Any) -> list[Any]:
+        mask = self._mask(builder, 0, self.columns) if self.vectors == 1 else None
+        return [self._read(builder, self._offset(builder, address, place), 0, mask) for place in self.places]
 
 
 class _Copy(_Text):
@@ -309,7 +321,7 @@ class _Swap(_Text):
         phi.add_incoming(following, block)
 
 
-_KINDS: dict[str, type] = {"tile": _Tile, "copy": _Copy, "swap": _Swap}
+_KINDS: dict[str, type] = {"tile": _Tile, "pairs": _Pairs, "copy": _Copy, "swap": _Swap}
 
 
 def _text(symbol: str) -> _Text:
@@ -333,9 +345,12 @@ def _declared(module: ir.Module, kind: str, dtype: np.dtype, *shape: int) -> ir.
     return ir.Function(module, _function_type(symbol), symbol) if found is None else found
 
 
-def tile_function(module: ir.Module, dtype: np.dtype, rows: int, vectors: int) -> ir.Function:
-    """A tile's function, declared in a module: ``(A, B, C, A's rows, C's rows, terms, number of terms, of k, step, columns, adds)``."""
-    return _declared(module, "tile", dtype, rows, vectors)
+def tile_function(module: ir.Module, dtype: np.dtype, rows: int, vectors: int, pairs: bool = False) -> ir.Function:
+    """A tile's function, declared in a module: ``(A, B, C, A's rows, C's rows, terms, number of terms, of k, step, columns, adds)``.
+
+    With ``pairs``, columns of A are multiplied with those of B.
+    """
+    return _declared(module, "pairs" if pairs else "tile", dtype, rows, vectors)
 
 
 def copy_function(module: ir.Module, dtype: np.dtype) -> ir.Function:

@@ -42,15 +42,17 @@ class Tiles:
         float32 or float64.
     rows, columns : int or Index
         The sizes of the matrix.
+    pairs : bool
+        Whether each column has numbers of A of its own.
     """
 
-    def __init__(self, emitter: Emitter, dtype: np.dtype, rows: Ix, columns: Ix):
+    def __init__(self, emitter: Emitter, dtype: np.dtype, rows: Ix, columns: Ix, pairs: bool = False):
         self.emitter, self.count, self.columns = emitter, rows, columns
         self.width, self._lanes = panel_width(dtype), lanes_of(dtype)
-        self._functions, self.rows = self._choose(dtype)
+        self._functions, self.rows = self._choose(dtype, pairs)
         self._a_rows, self._c_rows = (emitter.small_array(np.dtype(np.int64), MOST_ROWS) for _ in range(2))
 
-    def _choose(self, dtype: np.dtype) -> tuple[list[ir.Value], Ix]:
+    def _choose(self, dtype: np.dtype, pairs: bool) -> tuple[list[ir.Value], Ix]:
         """The functions of the best tile, by how many vectors its columns fill, and its number of rows. A tile costs the time of its rows and of two more."""
         emitter, module = self.emitter, self.emitter.function.module
         builder = emitter.builder
@@ -59,7 +61,7 @@ class Tiles:
         for height in tile_heights():
             blocks, _ = emitter.divide(emitter.add(self.count, height - 1), height)
             cost = emitter.raw(emitter.multiply(blocks, height + 2))
-            functions = [tile_function(module, dtype, height, n) for n in range(1, 2 if narrow else VECTORS + 1)]
+            functions = [tile_function(module, dtype, height, n, pairs) for n in range(1, 2 if narrow else VECTORS + 1)]
             found = (cost, ir.Constant(I64, height), *functions)
             if best is None:
                 best = found
