@@ -58,18 +58,18 @@ def _forward(symbol: str, bind: Callable[..., Any]) -> Callable[..., Any]:
     primitive, direct, lone = _prepared(symbol, bind)
 
     def forward(self: Any, other: Any) -> Any:
-        if (
-            lone
-            and (_references(self) == lone or _references(other) == lone)
-            and (out := into_temporary(_references(self) == lone, _references(other) == lone, primitive, self, other))
-            is not None
-        ):
-            return out
+        if lone:
+            left_alone, right_alone = _references(self) == lone, _references(other) == lone
+            if left_alone or right_alone:
+                out = into_temporary(left_alone, right_alone, primitive, self, other)
+                if out is not None:
+                    return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
         if kind is float:
             # A Python float yields to bfloat16 too, which NumPy does not know about.
-            if own.dtype.kind == "V":
+            known = own.primal if type(own) is VJPTracer else own
+            if (known if type(known) is _ndarray else own).dtype.kind == "V":
                 other = own.dtype.type(other)
         elif kind is Array:
             other = other._buffer
@@ -96,17 +96,17 @@ def _reflected(symbol: str, bind: Callable[..., Any]) -> Callable[..., Any]:
     primitive, direct, lone = _prepared(symbol, bind)
 
     def reflected(self: Any, other: Any) -> Any:
-        if (
-            lone
-            and (_references(self) == lone or _references(other) == lone)
-            and (out := into_temporary(_references(other) == lone, _references(self) == lone, primitive, other, self))
-            is not None
-        ):
-            return out
+        if lone:
+            left_alone, right_alone = _references(other) == lone, _references(self) == lone
+            if left_alone or right_alone:
+                out = into_temporary(left_alone, right_alone, primitive, other, self)
+                if out is not None:
+                    return out
         own = self._buffer if type(self) is Array else self
         kind = type(other)
         if kind is float:
-            if own.dtype.kind == "V":
+            known = own.primal if type(own) is VJPTracer else own
+            if (known if type(known) is _ndarray else own).dtype.kind == "V":
                 other = own.dtype.type(other)
         elif not (kind is int or isinstance(other, Tracer) or kind in _NUMBERS):
             other = _other(symbol, own, other)
