@@ -151,6 +151,24 @@ def test_threads_share_products_of_few_matrices():
     check_compiled(f, x, y)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_every_chunk_is_run_once_by_any_number_of_threads(threads):
+    @fad.jit
+    def f(x, y):
+        z = fnp.sin(x) * y
+        return z, fnp.sum(z), fnp.cumsum(z[:100]), fnp.sum(fnp.cos(z) + x)
+
+    for size in (60_000, 170_000, 300_000, 1_100_000, 3_000_000):
+        x, y = np.linspace(-3.0, 3.0, size), np.arange(size) % 7.0
+        with fad.config.using(threads=1):
+            expected = f(x, y)
+        with fad.config.using(threads=threads):
+            for _ in range(5):
+                for found, known in zip(f(x, y), expected, strict=True):
+                    np.testing.assert_array_equal(found, known)
+        np.testing.assert_allclose(expected[0], np.sin(x) * y, rtol=1e-15, atol=1e-15)
+
+
 def test_batched_gradient():
     check_compiled(fad.vmap(fad.grad(lambda x, v: fnp.sum(fnp.tanh(x * v) ** 2)), in_axes=(0, None)), X, V)
 

@@ -65,8 +65,9 @@ def _set_limit(limit: int) -> None:
     create = getattr(ctypes.CDLL(None), "pthread_create", None) if os.name == "posix" else None
     while create is not None and _started["workers"] < limit - 1:
         handle = ctypes.c_void_p()
-        create(ctypes.byref(handle), None, ctypes.c_void_p(_started["worker"]), None)
         _started["workers"] += 1
+        number = ctypes.c_void_p(_started["workers"])
+        create(ctypes.byref(handle), None, ctypes.c_void_p(_started["worker"]), number)
     ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["set_limit"])(limit)
 
 
