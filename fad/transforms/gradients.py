@@ -12,7 +12,7 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexac
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT
+from fad.core.trace import CURRENT, concrete_value
 from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import zeros
 from fad.transforms.arguments import (
@@ -521,6 +521,16 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     callable
         Takes a cotangent of the result, gives a tuple of cotangents of the arguments.
 
+    Raises
+    ------
+    ArgumentError
+        If the function is not linear: its value at one point is compared with its derivative there (but not inside ``jit`` or ``vmap``, where
+        values are not known).
+
+    Notes
+    -----
+    The check takes two evaluations of the function. Without it, and of the linear part of any function: ``vjp(fun, *primals)[1]``.
+
     Examples
     --------
     >>> import fad
@@ -528,8 +538,36 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     (Array(6.),)
     """
     fun = as_function("linear_transpose", fun)
-    at_zero = unflatten(flatten(primals)[1], [wrap(zeros(_aval_of_leaf(leaf))) for leaf in flatten(primals)[0]])
-    return vjp(fun, *at_zero)[1]
+    leaves, tree = flatten(primals)
+    avals = [_aval_of_leaf(leaf) for leaf in leaves]
+    at_zero = unflatten(tree, [wrap(zeros(aval)) for aval in avals])
+    pullback = vjp(fun, *at_zero)[1]
+    _require_linear(fun, at_zero, unflatten(tree, [wrap(_scattered(aval)) for aval in avals]))
+    return pullback
+
+
+def _scattered(aval: ShapedArray) -> np.ndarray:
+    """Numbers between -2 and 2 that have nothing to do with each other."""
+    numbers = np.arange(1.0, aval.size + 1)
+    values = 2 * np.sin(7 * numbers) + (2j * np.cos(5 * numbers) if is_complex(aval.dtype) else 0)
+    return values.reshape(aval.shape).astype(aval.dtype)
+
+
+def _require_linear(fun: Callable[..., Any], at_zero: Any, point: Any) -> None:
+    """A linear function is its own derivative at zero. What rounds badly is linear still, so that one part in a hundred is granted."""
+    derivative, values = [flatten(r)[0] for r in (jvp(fun, tuple(at_zero), tuple(point))[1], fun(*point))]
+    for number, pair in enumerate(zip(derivative, values, strict=True)):
+        expected, value = [concrete_value(as_operand(x)) for x in pair]
+        if expected is None or value is None or not is_inexact(value.dtype):
+            continue
+        expected, value = expected.astype(np.complex128), value.astype(np.complex128)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error, size = np.linalg.norm(expected - value), np.linalg.norm(value)
+        if not error <= 0.01 * size and np.isfinite(value).all():
+            raise ArgumentError(
+                f"linear_transpose({function_name(fun)}): the function is not linear: its output {number} at a point differs from its derivative at zero "
+                f"along the same direction by {error / (size or 1):.2g} of its norm. Use fad.vjp, or fad.linearize and the transpose of what that gives"
+            )
 
 
 def _aval_of_leaf(leaf: Any) -> ShapedArray:
