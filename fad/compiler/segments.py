@@ -11,7 +11,6 @@ from typing import NamedTuple
 from fad.compiler.canonical import program_form
 from fad.compiler.disk_cache import current_cache
 from fad.compiler.llvm.environment import cache_key
-from fad.compiler.llvm.spare_time import compile_expected
 from fad.core.program import Atom, Equation, Program, Var, has_effect
 
 __all__ = ["HostStep", "NativeStep", "split"]
@@ -63,7 +62,6 @@ def _runs(program: Program) -> tuple[list[list[int]], dict[int, str]]:
     """The numbers of equations that run together, in order; why equations cannot be compiled, by their numbers."""
     from fad.compiler.llvm.support import UNSIZED, refusal
 
-    compile_expected(program)
     found = ((k, refusal(e)) for k, e in enumerate(program.equations))
     reasons = {k: reason for k, reason in found if reason is not None}
     while True:

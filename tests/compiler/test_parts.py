@@ -246,19 +246,11 @@ def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
         assert threads == (expected if side_by_side.is_side_by_side() else [])
 
 
-def test_what_a_program_will_call_is_compiled_in_other_threads_while_it_is_planned(monkeypatch):
-    program = body_program(program_of(lambda x: fnp.expm1(x) + fnp.log2(x), 2.0))
+def test_what_was_compiled_ahead_is_not_compiled_for_a_segment_again(monkeypatch):
     monkeypatch.setattr(symbols, "_provided", set())
     monkeypatch.setattr(symbols, "_coming", {})
-    for threads, expected in ((1, set()), (2, {"fad_expm1_f64", "fad_log2_f64"})):
-        with fad.config.using(threads=threads, disk_cache=False):
-            for _ in range(2):
-                spare_time.compile_expected(program)
-                for thread in threading.enumerate():
-                    if thread.name == "fad-ahead":
-                        thread.join()
-        assert set(symbols._coming) == (expected if side_by_side.is_side_by_side() else set())
     with fad.config.using(threads=2, disk_cache=False), Workers() as workers:
+        symbols.compile_ahead("fad_expm1_f64")
         before = engine().compiled
         symbols.prepare(["fad_expm1_f64"], workers)
         assert engine().compiled == before

@@ -1,6 +1,6 @@
-"""What code will call, compiled while the process does something else. Once per machine, as a rule: later processes find it on disk.
+"""What most processes need sooner or later, compiled while they do something else.
 
-That are the math functions of a Program, and the thread pool, which the first large loop needs.
+That is the thread pool, which the first large loop needs. Once per machine, as a rule: later processes find it on disk.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import threading
 from contextlib import suppress
 from contextvars import copy_context
 
-from fad.compiler.llvm.modules import expected_symbols
 from fad.compiler.llvm.parallel import DISPATCH
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
-from fad.compiler.llvm.symbols import compile_ahead, missing
-from fad.compiler.llvm.workers import MOST_THREADS
-from fad.core.program import Program
+from fad.compiler.llvm.symbols import compile_ahead
 
-__all__ = ["compile_expected", "use_spare_time"]
+__all__ = ["use_spare_time"]
 
 _begun = threading.Event()
 _LOW = 19
@@ -37,18 +34,6 @@ def use_spare_time() -> None:
 def _compile_pool() -> None:
     if sys.platform == "linux":  # where priorities are those of threads: who waits for something else comes first
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
-    _compile(DISPATCH)
-
-
-def compile_expected(program: Program) -> None:
-    """Begin to compile the math functions that a Program will call, in other threads, while its code is planned."""
-    count = min(thread_count(), MOST_THREADS) - 1
-    symbols = missing(expected_symbols(program)) if count > 0 and is_side_by_side() else []
-    for _ in range(min(count, len(symbols))):
-        threading.Thread(target=copy_context().run, args=(_compile, *symbols), name="fad-ahead").start()
-
-
-def _compile(*symbols: str) -> None:
     # Whoever needs it meets the error, if there is one.
     with suppress(Exception):
-        compile_ahead(*symbols)
+        compile_ahead(DISPATCH)

@@ -34,7 +34,6 @@ __all__ = [
     "link_coming",
     "link_helper",
     "linked_part",
-    "missing",
     "outside_symbols",
     "prepare",
 ]
@@ -169,12 +168,6 @@ def _compile_for(future: Future[bytes], name: str, write: Callable[[], Source], 
     with quick_switches():
         compile_for([future], make, partial(_keep, current_cache(), _helper_key(name)))
     return called
-
-
-def missing(symbols: Iterable[str]) -> list[str]:
-    """Those symbols whose helpers are neither here, nor compiled by anybody, nor on disk."""
-    helpers = [(s, _helper(s)) for s in symbols]
-    return [s for s, h in helpers if h is not None and not _is_under_way(h[0]) and not _is_kept(h[0])]
 
 
 def _is_under_way(name: str) -> bool:

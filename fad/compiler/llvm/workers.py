@@ -15,9 +15,9 @@ from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
 from fad.core.locks import Lock
 
-__all__ = ["MOST_THREADS", "Workers", "compile_for", "quick_switches"]
+__all__ = ["Workers", "compile_for", "quick_switches"]
 
-MOST_THREADS = 8
+_MOST = 8
 _UNOPTIMISED = 0.2
 """What code costs that is not optimised, if a letter of optimised code costs 1."""
 _TOGETHER = 8
@@ -75,7 +75,7 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        count = min(thread_count(), MOST_THREADS) if is_side_by_side() else 1
+        count = min(thread_count(), _MOST) if is_side_by_side() else 1
         self._count = count
         self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
         self._waiting: list[_Piece] = []
