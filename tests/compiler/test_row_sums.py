@@ -86,3 +86,10 @@ def test_one_loop_of_a_nest_has_the_blocks():
     assert takes_blocks((2048,), ()) and takes_blocks((8, 500, 500), ())
     assert not takes_blocks((2047,), ())
     assert takes_blocks((64,), (128,)) and not takes_blocks((64,), (3000,)) and takes_blocks((3000,), ())
+
+
+def test_more_sums_than_have_blocks_are_summed_as_well():
+    x = np.random.default_rng(0).normal(size=(3000, 20))
+    found = fad.jit(lambda x: [fnp.sum(x * k, axis=0) for k in range(1, 7)])(x)
+    for k, total in enumerate(found, 1):
+        np.testing.assert_allclose(total, np.sum(x * k, axis=0), rtol=1e-10, atol=1e-10)

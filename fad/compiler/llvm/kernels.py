@@ -14,7 +14,7 @@ from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.interior import write_split
 from fad.compiler.llvm.reductions import combine, constant_identity
-from fad.compiler.llvm.row_sums import RowSum, open_blocks, takes_blocks
+from fad.compiler.llvm.row_sums import MOST_SUMS, RowSum, open_blocks, takes_blocks
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
@@ -199,7 +199,7 @@ class KernelWriter:
     ) -> None:
         """A loop of single turns, in blocks where it adds many rows up; completes the index."""
         row_sums = self._row_sums(nest, run, index)
-        if row_sums:
+        if 0 < len(row_sums) <= MOST_SUMS:
             opened = {s.var for s in row_sums}
             self._in_blocks |= opened
             stack.callback(self._in_blocks.difference_update, opened)

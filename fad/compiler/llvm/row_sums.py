@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 
@@ -18,12 +18,14 @@ from fad.compiler.llvm.emission import I64, POINTER, Index, Ix
 from fad.compiler.size_classes import least_size, most_size
 from fad.core.program import Var
 
-__all__ = ["RowSum", "open_blocks", "takes_blocks"]
+__all__ = ["MOST_SUMS", "RowSum", "open_blocks", "takes_blocks"]
 
+MOST_SUMS = 4
+"""Loops that add to more results have no blocks: their code would be long, and the stack of a thread has little room."""
 _ROWS = 128
 """So many elements are added up before the sum is added to the result."""
 _MOST_BYTES = 16384
-"""Longer rows are added to the result itself: several arrays of this size have room on the stack of a thread."""
+"""Longer rows are added to the result itself."""
 _MANY = 2048
 """Sums of fewer elements are not worth the code. A loop of so many turns has the blocks, whatever loops are around it."""
 
@@ -65,50 +67,55 @@ def open_blocks(stack: ExitStack, elements: Elements, sums: Sequence[RowSum], st
     turns = emitter.subtract(stop, start)
     blocks, _ = emitter.divide(emitter.add(turns, emitter.subtract(rows, 1)), rows)
     is_many = emitter.builder.icmp_signed(">", emitter.raw(blocks), ir.Constant(I64, 1))
-    opened = [_Partial(elements, s, is_many) for s in sums]
+    alike: dict[Any, list[RowSum]] = {}
+    for row in sums:
+        alike.setdefault((row.shape, elements.storage[row.var].dtype), []).append(row)
+    opened = [_Partials(elements, rows_alike, is_many) for rows_alike in alike.values()]
     block = stack.enter_context(emitter.loop(0, blocks, plain=True))
-    for partial in opened:
-        partial.begin()
-        stack.callback(partial.end)
+    for partials in opened:
+        partials.begin()
+        stack.callback(partials.end)
     first = emitter.add(start, emitter.multiply(block, rows))
     return first, emitter.smaller(emitter.add(first, rows), stop)
 
 
-class _Partial:
-    """The sum of one block, in memory of its own if that is worth it."""
+class _Partials:
+    """The sums of one block that have one shape and dtype, in memory of their own if that is worth it."""
 
-    def __init__(self, elements: Elements, row: RowSum, is_many: ir.Value):
-        self._elements, self._row = elements, row
-        emitter, builder, place = elements.emitter, elements.emitter.builder, elements.storage[row.var]
-        assert isinstance(place, Memory)
-        self._whole, self._dtype = place, place.dtype
-        size = emitter.product(row.shape)
-        most = min(_MOST_BYTES // place.dtype.itemsize, math.prod(map(most_size, row.shape)))
-        fits = builder.icmp_signed("<=", emitter.raw(size), ir.Constant(I64, most))
-        is_apart = builder.and_(is_many, fits)
-        self._total = elements.pointer(place, row.at)
-        own = emitter.small_array(place.dtype, most)
-        self._partial = builder.select(is_apart, own, self._total)
-        self._count = builder.select(is_apart, emitter.raw(size), ir.Constant(I64, 0))
+    def __init__(self, elements: Elements, rows: Sequence[RowSum], is_many: ir.Value):
+        self._elements, self._rows = elements, rows
+        emitter, builder, shape = elements.emitter, elements.emitter.builder, rows[0].shape
+        self._wholes: list[Memory] = [elements.storage[row.var] for row in rows]  # type: ignore[misc]
+        self._dtype = self._wholes[0].dtype
+        self._totals = [elements.pointer(p, row.at) for p, row in zip(self._wholes, rows, strict=True)]
+        self._count, limit = emitter.raw(emitter.product(shape)), _MOST_BYTES // self._dtype.itemsize
+        most = math.prod(map(most_size, shape))
+        self._partials = [emitter.small_array(self._dtype, min(most, limit)) for _ in rows]
+        if most > limit:
+            fits = builder.icmp_signed("<=", self._count, ir.Constant(I64, limit))
+            is_apart = builder.and_(is_many, fits)
+            pairs = zip(self._partials, self._totals, strict=True)
+            self._partials = [builder.select(is_apart, own, total) for own, total in pairs]
+            self._count = builder.select(is_apart, self._count, ir.Constant(I64, 0))
 
     def begin(self) -> None:
         """Start from zero."""
-        builder = self._elements.emitter.builder
-        fill = self._elements.emitter.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
+        emitter = self._elements.emitter
+        builder, fill = emitter.builder, emitter.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
         size = builder.mul(self._count, ir.Constant(I64, self._dtype.itemsize))
-        pointer = builder.bitcast(self._partial, POINTER)
-        builder.call(fill, [pointer, ir.Constant(ir.IntType(8), 0), size, ir.Constant(ir.IntType(1), 0)])
-        shape = self._row.shape
-        skip = self._whole.skip + len(self._whole.shape) - len(shape)
-        self._elements.storage[self._row.var] = Memory(self._partial, shape, self._dtype, self._whole.floor, skip)
+        for row, whole, partial in zip(self._rows, self._wholes, self._partials, strict=True):
+            pointer = builder.bitcast(partial, POINTER)
+            builder.call(fill, [pointer, ir.Constant(ir.IntType(8), 0), size, ir.Constant(ir.IntType(1), 0)])
+            skip = whole.skip + len(whole.shape) - len(row.shape)
+            self._elements.storage[row.var] = Memory(partial, row.shape, self._dtype, whole.floor, skip)
 
     def end(self) -> None:
         """Add to what was there before."""
-        elements = self._elements
-        elements.storage[self._row.var] = self._whole
-        emitter = elements.emitter
+        elements, emitter = self._elements, self._elements.emitter
         with emitter.loop(0, Index(self._count, 0), short=True) as i:
             k = emitter.scalar
-            here, there = [k.builder.gep(p, [emitter.raw(i)], inbounds=True) for p in (self._total, self._partial)]
-            # No reassociation here: it would undo the blocks.
-            k.store(k.add(k.load(here, self._dtype), k.load(there, self._dtype)), here)
+            for row, whole, total, partial in zip(self._rows, self._wholes, self._totals, self._partials, strict=True):
+                elements.storage[row.var] = whole
+                here, there = [k.builder.gep(p, [emitter.raw(i)], inbounds=True) for p in (total, partial)]
+                # No reassociation here: it would undo the blocks.
+                k.store(k.add(k.load(here, self._dtype), k.load(there, self._dtype)), here)
