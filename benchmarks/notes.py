@@ -15,19 +15,20 @@ NOTES: dict[str, str] = {
         "The interpreter's part, by samples of the instruction pointer: 0.76 of 4.0 ms where the step by hand spends 0.2 of 3.4, mostly waiting for code and data that "
         "matrix products have put out of the processor's caches. NumPy's loops take no longer than by hand, products 0.08 ms longer; no page is new in either. "
         "230 calls where there were 290: 100 to 150 us less than before with both in one process (1.11 to 1.12 of NumPy there where it was 1.14, on one thread 1.09 for 1.12). "
-        "Beside all peers the noise hides it: 1.19, 1.19, 1.25, 1.31 in four processes, before 1.18, 1.24, 1.27: still around the target, not below it. "
+        "Beside all peers the noise hides it: 1.19, 1.19, 1.21, 1.25, 1.31 in five processes, before 1.18, 1.24, 1.27: still around the target, not below it. "
         "Writing the maximum over its operand would gain under 0.02."
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
         "call: it touches 64 MB of new memory, which takes 9 to 12 ms of processor time where the machine has the pages at hand and 60 to 130 ms where the host "
         "must give them back (4 ms for each 2 MB); a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's) or read from disk, "
-        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; more where pages must come from the host."
+        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; 0.47 as median of three processes of this version; more "
+        "where pages must come from the host."
     ),
     "tanh/exp chain 2e6": (
         "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "
         "the result before, which begins sooner or later; fad takes 5.6 to 6, without page faults, and 11 where other work on the host's cores takes half of "
-        "them. First call: 0.50 of JAX, from disk 0.31 to 0.33. From disk, 1 ms is tracing, 2 what finds the code, 2 to 3 linking it, and the run takes 6.5 to 8 ms, "
+        "them. First call: 0.43 to 0.50 of JAX, from disk 0.31 to 0.46. From disk, 1 ms is tracing, 2 what finds the code, 2 to 3 linking it, and the run takes 6.5 to 8 ms, "
         "of which only the first chunks are slower than later: the input is not in the processor's caches, and pages at both ends of the result are small ones."
     ),
     "tanh/exp chain 2e6, gradient": (
@@ -42,11 +43,11 @@ NOTES: dict[str, str] = {
     ),
     "convolutional network step": (
         "Gradient over primal: the two gradients of a convolution cost 1.2 to 1.3 times as much as it each, and the passes over activations backwards half a "
-        "millisecond. The gradient by the input writes its sums once for each element of the window, a few positions at a time. That by the kernel "
+        "millisecond. By process 2.6 to 3.5 of the primal. The gradient by the input writes its sums once for each element of the window, a few positions at a time. That by the kernel "
         "of the layer of 4x4 positions, summed over sixteen examples at a time, takes 0.26 ms where it took 0.33."
     ),
     "transformer step": (
-        "Gradient over primal, without AdamW's update: three times the primal's products, and what the backward pass reads in memory; see the transformer block."
+        "Gradient over primal, without AdamW's update: three times the primal's products, and what the backward pass reads in memory; see the transformer block. 2.6 to 3.1 by run."
     ),
     "transformer step, bfloat16": "Gradient over primal: as for the transformer step.",
     "eager: import": (
@@ -80,7 +81,7 @@ NOTES: dict[str, str] = {
     ),
     "Hessian of a small MLP": (
         "Half of it are products of batches of small matrices (16 columns) at 3 to 16 GFLOP/s, one call of BLAS for each; tiles without BLAS were "
-        "no faster for 20 columns. A tenth are transpositions in front of them."
+        "no faster for 20 columns. A tenth are transpositions in front of them. First call 0.38 of JAX's as median of three processes, 0.60 in the single one shown."
         " " + _PARTS.format("31 pieces in 17 modules", 253, 521)
     ),
     "GradBench lse, n = 1280000": (
@@ -89,7 +90,7 @@ NOTES: dict[str, str] = {
     "GradBench kmeans, n = 10000, k = 100": (
         "Distances and minima are one loop. The gradient adds to nine rows of 100 numbers for each point, but leaves out vectors of zeros: gradient over primal "
         "1.9 to 2.4, where it was 3.3 to 4.1; the time is 0.3 to 0.6 of what it was. "
-        "Before that: " + _PARTS.format("9 pieces", 86, 175)
+        "First call 0.43 as median of three processes. Before that: " + _PARTS.format("9 pieces", 86, 175)
     ),
     "Adam over 200 arrays": (
         "First call: nine tenths are Python's, on one thread: 3000 operations are traced, simplified, placed in loops and looked up again, 150 us each. "
@@ -100,10 +101,10 @@ NOTES: dict[str, str] = {
     ),
     "scalar function": (
         "First call: half of it is the code generator's work on sine, cosine and exp, a kilobyte of code each, and on sine and cosine "
-        "of huge numbers."
+        "of huge numbers. 0.45 to 0.55 of JAX's by run."
     ),
     "unrolled loop, 200 ops": (
-        "First call: 0.49 to 0.58 of JAX's by run. Three fifths is Python's (tracing, planning, writing 44 KB of assembly for 400 "
+        "First call: 0.40 to 0.58 of JAX's by run. Three fifths is Python's (tracing, planning, writing 44 KB of assembly for 400 "
         "operations, 0.2 ms each), on one thread; LLVM's work on sine and cosine for eight numbers and on those of huge numbers begins on another one while "
         "the loop is written, since the ratios were taken (0.90 of the time before, median of 16 pairs); a tenth is LLVM's work on the loop of "
         "200 calls, which is not optimised: it runs as fast, as all values wait in memory across the calls."
