@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Any
 
-__all__ = ["ForkingLock", "ForkingWork", "Lock"]
+__all__ = ["ForkingLock", "Lock"]
 
 _generation = 0
 _renewal = threading.Lock()
@@ -92,41 +92,3 @@ class ForkingLock(Lock):
     def _after_fork(self) -> None:
         self.__exit__()
         self._gate.release()
-
-
-class ForkingWork:
-    """What several threads do at once, and a child must not find half done: a process that forks waits until all is done.
-
-    Who begins holds a `ForkingLock` that was made later than this: forking takes that first, so nobody can begin while it waits. Who works must not need that lock
-    before the end.
-
-    Examples
-    --------
-    >>> from fad.core.locks import ForkingWork
-    >>> work = ForkingWork()
-    >>> work.begin()
-    >>> work.end()
-    """
-
-    __slots__ = ("_changed", "_count")
-
-    def __init__(self) -> None:
-        self._changed, self._count = threading.Condition(threading.Lock()), 0
-        if hasattr(os, "register_at_fork"):
-            after = self._changed.release
-            os.register_at_fork(before=self._before_fork, after_in_parent=after, after_in_child=after)
-
-    def begin(self) -> None:
-        """Count one more."""
-        with self._changed:
-            self._count += 1
-
-    def end(self) -> None:
-        """One of them is done."""
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def _before_fork(self) -> None:
-        self._changed.acquire()
-        self._changed.wait_for(lambda: self._count == 0)

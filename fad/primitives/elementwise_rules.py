@@ -312,7 +312,6 @@ def _both_pull(
         return lambda out, x, y: (_each, pulls[0](out, x, y), pulls[1](out, x, y))
     reads_out, reads_x, reads_y = [any(reads) for reads in zip(*needs, strict=True)]
     beside = {_passed: _passed_and_matched, _negated: _passed_and_negated}.get(second) if first is _passed else None
-
     plain = {_passed: _passed_twice, _negated: _passed_and_opposite}.get(second) if first is _passed else None
 
     def both(cotangent: Any, out: Any, x: Any, y: Any) -> tuple[Any, Any]:

@@ -524,7 +524,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     Raises
     ------
     ArgumentError
-        If the function is not linear: its value at one point is compared with its derivative there (but not inside ``jit`` or ``vmap``, where
+        If the function is not linear: its value at one point is compared with its derivative at zero in that direction (but not inside ``jit`` or ``vmap``, where
         values are not known).
 
     Notes

@@ -165,6 +165,10 @@ class _Writer:
         emitter = self.emitter
         return emitter.multiply(emitter.size(self.form.strides[-1]), emitter.size(self.x.shape[-1]))
 
+    def channel(self, group: Ix, start: Ix) -> Ix:
+        """The first channel that features of a group read, from its feature ``start`` on."""
+        return start if self.in_pairs else self.emitter.multiply(group, self.channels)
+
     def tap_step(self) -> Ix:
         """The distance in the input between neighbouring elements of the window."""
         return self.emitter.multiply(self.emitter.size(self.form.dilation[-1]), self.emitter.size(self.x.shape[-1]))
@@ -200,15 +204,13 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
     zeros = (0,) * len(form.window)
 
     def write_group(group: Ix) -> None:
-        channel = emitter.multiply(group, writer.channels)
-
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
             source = writer.address(w, (*zeros, 0, feature))
             writer.call(copy_function, panel.pointer, source, emitter.product(w.shape[:-1]), writer.w_step(), columns)
             with kernel.loops((x.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer):
                 position = (*outer, 0)
-                a = writer.in_x(n, position, zeros, feature if writer.in_pairs else channel)
+                a = writer.in_x(n, position, zeros, writer.channel(group, start))
                 c = writer.address(writer.y, (n, *position, feature))
                 operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
                 tiles.run(operands, writer.x_step(), emitter.size(writer.y.shape[-1]), columns, False)
@@ -344,15 +346,13 @@ def _write_chunk(writer: _Writer, tiles: Tiles, chunk: _Chunk) -> None:
     terms = emitter.multiply(chunk.examples, chunk.rows)
 
     def write_group(group: Ix) -> None:
-        channel = emitter.multiply(group, writer.channels)
-
         def write_panel(start: Ix, columns: Ix) -> None:
             feature = emitter.add(emitter.multiply(group, writer.features), start)
             _copy_positions(writer, panel, feature, chunk, columns)
             pairs = writer.in_pairs
             with kernel.loops(form.window[:-1] if pairs else writer.terms, plain=True) as index:
                 taps = (*index, 0) if pairs else writer.taps(index)
-                a = writer.in_x(n, position, taps, feature if pairs else channel)
+                a = writer.in_x(n, position, taps, writer.channel(group, start))
                 c = writer.address(writer.w, (*taps, 0, feature))
                 operands = Operands(a, panel.pointer, c, offsets.pointer, terms, chunk.count, writer.x_step())
                 tiles.run(operands, writer.tap_step() if pairs else 1, emitter.size(writer.w.shape[-1]), columns, True)

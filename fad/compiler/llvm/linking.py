@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import llvmlite.binding as binding
 
 from fad.compiler.llvm.side_by_side import emit_object, run_passes
-from fad.core.locks import ForkingLock, ForkingWork
+from fad.core.locks import ForkingLock
 
-__all__ = ["AHEAD", "LLVM_LOCK", "Engine", "Source", "called_symbols", "engine"]
+__all__ = ["LLVM_LOCK", "Engine", "Source", "called_symbols", "engine"]
 
 # Not at the end of a hash, whose last digits may be "fad"; some formats put an underscore before each name.
 _NAMES = re.compile(rb"(?<![A-Za-z0-9])fad_[A-Za-z0-9_]+(?=\0)")
@@ -28,8 +28,6 @@ if _llvmlite_lock is not None and hasattr(os, "register_at_fork"):
     _release = partial(_llvmlite_lock.__exit__, None, None, None)
     os.register_at_fork(before=_llvmlite_lock.__enter__, after_in_parent=_release, after_in_child=_release)
 
-AHEAD = ForkingWork()
-"""Helpers that threads compile before anybody waits for them, begun under the lock below: a child would wait for them in vain."""
 LLVM_LOCK = ForkingLock()
 """Held while LLVM works, and while the process forks: a child never finds LLVM half-way through something."""
 

@@ -40,7 +40,7 @@ def expected_symbols(program: Program) -> list[str]:
     How many lanes loops do at once is decided when they are written, with one exception: long loops without sums fill two registers.
     """
     found: dict[str, None] = {}
-    reads = {a: e.primitive.kernel for e in program.equations for a in e.inputs if e.primitive.kernel in REDUCTIONS}
+    has_sums = any(e.primitive.kernel in REDUCTIONS for e in program.equations)
     dtypes = {v.aval.dtype for e in program.equations for v in e.outputs if v.aval.dtype.kind == "f"}
     for equation in program.equations:
         name, outputs = equation.primitive.name, equation.outputs
@@ -49,7 +49,7 @@ def expected_symbols(program: Program) -> list[str]:
             symbol = f"fad_{name}_{_DTYPES[aval.dtype.name]}"
             if is_small(aval.shape):
                 found[symbol] = None
-            elif not reads and len(dtypes) == 1 and math.prod(map(least_size, aval.shape)) >= LONG:
+            elif not has_sums and len(dtypes) == 1 and math.prod(map(least_size, aval.shape)) >= LONG:
                 found[f"{symbol}_v{2 * host_target().vector_bits // (8 * aval.dtype.itemsize)}"] = None
         for inner in nested_programs(equation):
             found.update(dict.fromkeys(expected_symbols(inner)))

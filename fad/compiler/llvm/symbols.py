@@ -22,10 +22,11 @@ from fad.compiler.disk_cache import DiskCache, current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.library_calls import library_address
-from fad.compiler.llvm.linking import AHEAD, LLVM_LOCK, Engine, Source, called_symbols, engine
+from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
-from fad.compiler.llvm.workers import Workers, compile_for, quick_switches
+from fad.compiler.llvm.workers import Workers, compile_for
+from fad.core.locks import ForkingLock
 
 __all__ = [
     "by_names",
@@ -62,6 +63,8 @@ class _Coming(NamedTuple):
 
 _coming: dict[str, _Coming] = {}
 """By name."""
+_AHEAD_LOCK = ForkingLock()
+"""Held while a helper is compiled that nobody waits for yet, and while the process forks: a child would wait for it in vain."""
 
 
 def link(objects: Iterable[tuple[Sequence[str], bytes]], symbols: Iterable[str], name: str) -> int:
@@ -138,36 +141,20 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
         return engine().address(name)
 
 
-def compile_ahead(*symbols: str) -> None:
-    """Compile the helpers that define symbols, if they are neither here nor on disk, for who will need them; others compile and link meanwhile."""
-    waiting = list(symbols)
-    while waiting:
-        helper = _helper(waiting.pop(0))
+def compile_ahead(symbol: str) -> None:
+    """Compile the helper that defines a symbol, if it is neither here nor on disk, for who will need it; others compile and link meanwhile."""
+    helper = _helper(symbol)
+    with _AHEAD_LOCK:
         with LLVM_LOCK:
             if helper is None or _is_under_way(helper[0]) or _is_kept(helper[0]):
-                continue
-            compiler, future = engine(), Future[bytes]()
-            _coming[helper[0]] = _Coming(future, None)
-            AHEAD.begin()
-        try:
-            waiting += _compile_for(future, *helper, compiler)
-        finally:
-            AHEAD.end()
-
-
-def _compile_for(future: Future[bytes], name: str, write: Callable[[], Source], compiler: Engine) -> list[str]:
-    """Compile a helper without the lock; gives what it calls in turn."""
-    called: list[str] = []
-
-    def make() -> bytes:
-        source = write()
-        called.extend(_DECLARED.findall(source.text))
-        return compiler.compile_held(source)
-
-    compiler.compiled += 1
-    with quick_switches():
-        compile_for([future], make, partial(_keep, current_cache(), _helper_key(name)))
-    return called
+                return
+            (name, write), future = helper, Future[bytes]()
+            # Who waits for it may hold that lock, so the engine is asked for here.
+            compiler = engine()
+            compiler.compiled += 1
+            _coming[name] = _Coming(future, None)
+        keep = partial(_keep, current_cache(), _helper_key(name))
+        compile_for([future], lambda: compiler.compile_held(write()), keep)
 
 
 def _is_under_way(name: str) -> bool:

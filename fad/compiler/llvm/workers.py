@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
-from fad.core.locks import Lock
 
-__all__ = ["Workers", "compile_for", "quick_switches"]
+__all__ = ["Workers", "compile_for"]
 
 _MOST = 8
 _UNOPTIMISED = 0.2
@@ -45,28 +43,6 @@ class _Piece(NamedTuple):
         return not self.alone and self.keep is None and self.source.level == 2 and self.source.passes == "few"
 
 
-_quick = Lock()
-_quick_count, _usual_interval = 0, 0.0
-
-
-@contextmanager
-def quick_switches() -> Iterator[None]:
-    """Inside, Python's threads give way to each other quickly; several threads may be inside."""
-    global _quick_count, _usual_interval
-    with _quick:
-        if _quick_count == 0:
-            _usual_interval = sys.getswitchinterval()
-            sys.setswitchinterval(min(_usual_interval, _INTERVAL))
-        _quick_count += 1
-    try:
-        yield
-    finally:
-        with _quick:
-            _quick_count -= 1
-            if _quick_count == 0:
-                sys.setswitchinterval(_usual_interval)
-
-
 class Workers:
     """Threads for one compilation, inside ``with``; they are gone at its end.
 
@@ -85,8 +61,8 @@ class Workers:
         self._engine = engine()
         LLVM_LOCK.__enter__()
         if self._threads is not None:
-            self._quick = quick_switches()
-            self._quick.__enter__()
+            self._interval = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._interval, _INTERVAL))
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
@@ -101,7 +77,7 @@ class Workers:
                 self._threads.shutdown(wait=True)
         finally:
             if self._threads is not None:
-                self._quick.__exit__(None, None, None)
+                sys.setswitchinterval(self._interval)
             LLVM_LOCK.__exit__()
 
     def compile(
