@@ -9,7 +9,7 @@ Derivative of the exponential: the off-diagonal block of the exponential of a bl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,8 @@ from fad.primitives.structural import broadcast_to, reduce_sum, reshape, zeros
 __all__ = [
     "cofactors",
     "determinant",
-    "matrix_exponential",
+    "expm_p",
+    "exponential_change",
     "matrix_square_root",
     "signed_log_determinant",
     "solve_sylvester_matrices",
@@ -316,15 +317,15 @@ def _expm_impl(xp: Any, a: Any) -> Any:
     return expm(a).astype(a.dtype, copy=False)
 
 
-def _expm_change(a: Any, change: Any) -> Any:
-    """The derivative of the exponential at ``a`` in a direction."""
+def exponential_change(a: Any, change: Any, exponential: Callable[[Any], Any]) -> Any:
+    """The derivative of the exponential at ``a`` in a direction, by the exponential of a block triangular matrix."""
     size, axis = shape_of(a)[-1], len(shape_of(a)) - 1
     nothing = broadcast_to(dtype_of(a).type(0), shape_of(a))
     blocks = concatenate(
         [concatenate([a, change], axis), concatenate([nothing, a], axis)],
         axis - 1,
     )
-    out = expm_p.bind(blocks)
+    out = exponential(blocks)
     return slice_axis(slice_axis(out, axis - 1, 0, size), axis, size, 2 * size)
 
 
@@ -332,8 +333,8 @@ expm_p = Primitive(
     "expm",
     impl=_expm_impl,
     shape=lambda a: _square_shape("expm", a),
-    jvp=lambda primals, tangents: (expm_p.bind(*primals), _expm_change(primals[0], tangents[0])),
-    vjp=lambda a: (expm_p.bind(a), lambda ct: [_expm_change(transpose_matrix(a), ct)]),
+    jvp=lambda primals, tangents: (expm_p.bind(*primals), exponential_change(primals[0], tangents[0], expm_p.bind)),
+    vjp=lambda a: (expm_p.bind(a), lambda ct: [exponential_change(transpose_matrix(a), ct, expm_p.bind)]),
     batch=stacked(lambda: expm_p),
     kernel=None,
     samples=[
@@ -347,11 +348,6 @@ expm_p = Primitive(
     ],
     doc="The exponential of square matrices.",
 )
-
-
-def matrix_exponential(a: Any) -> Any:
-    """Exponentials of square matrices."""
-    return expm_p.bind(a)
 
 
 # --- Sylvester's equation and the square root ----------------------------------------------------------------------------------------------------------

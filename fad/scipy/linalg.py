@@ -17,7 +17,7 @@ from fad.numpy.linalg_spectra import svd as _svd
 from fad.numpy.linalg_systems import inexact_operands, matrix_operand, square_operand
 from fad.primitives.arithmetic import conj_if_complex
 from fad.primitives.linalg_factorizations import cholesky as cholesky_operand
-from fad.primitives.linalg_functions import matrix_exponential, matrix_square_root
+from fad.primitives.linalg_functions import matrix_square_root
 from fad.primitives.linalg_matrices import adjoint, product
 from fad.primitives.linalg_solving import solve_triangular_matrices
 from fad.primitives.linalg_spectral import svd as svd_operands
@@ -35,6 +35,7 @@ from fad.scipy.linalg_systems import (
     solve_sylvester,
     solve_triangular,
 )
+from fad.scipy.matrix_exponential import matrix_exponential
 
 __all__ = [
     "block_diag",
@@ -227,7 +228,8 @@ def expm(A: Any) -> Array:
     Returns
     -------
     Array
-        ``1 + A + A @ A / 2 + ...``; the derivative comes from a block triangular exponential (Van Loan, 1978).
+        ``1 + A + A @ A / 2 + ...``, evaluated by SciPy and compiled as products and one solve (Al-Mohy and Higham, 2009); the derivative comes from a
+        block triangular exponential (Van Loan, 1978).
 
     Raises
     ------
