@@ -35,7 +35,7 @@ from fad.scipy.linalg_systems import (
     solve_sylvester,
     solve_triangular,
 )
-from fad.scipy.matrix_exponential import matrix_exponential
+from fad.scipy.scaling_and_squaring import matrix_exponential
 
 __all__ = [
     "block_diag",
