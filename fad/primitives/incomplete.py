@@ -17,11 +17,11 @@ import numpy as np
 from fad.core.avals import ShapedArray, dtype_of, inexact_dtype, result_dtype, shape_of, weak_operand
 from fad.core.primitive import Primitive
 from fad.core.samples import case, f32, f64, reals
-from fad.primitives.arithmetic import equal, greater, less, logical_and, select, sign
+from fad.primitives.arithmetic import equal, greater, greater_equal, less, logical_and, maximum, minimum, select, sign
 from fad.primitives.elementwise_rules import broadcast_shapes
-from fad.primitives.math_functions import exp, log, log1p, sqrt
+from fad.primitives.math_functions import exp, expm1, hypot, log, log1p, sqrt
 from fad.primitives.special import betaln, digamma, lgamma, special_function, xlog1py, xlogy
-from fad.primitives.structural import convert, expand_front, match, match_out
+from fad.primitives.structural import convert, expand_front, match, match_out, reduce_sum, reshape
 
 __all__ = [
     "beta_moment",
@@ -29,6 +29,7 @@ __all__ = [
     "betaincinv",
     "gamma_log_slope",
     "gamma_moment",
+    "gamma_moment_by_quadrature",
     "gammainc",
     "gammaincc",
     "gammaincinv",
@@ -39,20 +40,26 @@ __all__ = [
 _DOUBLE = np.dtype(np.float64)
 _DROP = 45.0  # integrands below exp(-45) of their start do not count in double precision
 _STEP = 1 / 16
+_LONGEST = 60.0  # the half line ends at exp(60) times the scale of the integrand at most
+_SHORT = 4.5  # and where a >= 1 at this
 
 
 # --- quadrature -------------------------------------------------------------------------------------------------------------------
 
 
-def _half_line(reach: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights on (0, reach) for integrands that fall off exponentially, with features from ``scale`` on.
+def _half_line(most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points up to ``exp(most)`` and weights on the half line for integrands that fall off exponentially, with features from 1 on.
 
-    H. Takahasi, M. Mori, "Double exponential formulas for numerical integration" (1974): r = scale exp(w - exp(-w)).
+    H. Takahasi, M. Mori, "Double exponential formulas for numerical integration" (1974): r = exp(w - exp(-w)).
     """
-    most = np.log(np.maximum(np.max(reach / scale, initial=1.0), 50.0)) + 0.5
-    w = np.arange(-3.7, min(most, 60.0) + _STEP, _STEP)
+    w = np.arange(-3.7, min(most, _LONGEST) + _STEP, _STEP)
     r = np.exp(w - np.exp(-w))
-    return scale[:, None] * r, scale[:, None] * (_STEP * r * (1 + np.exp(-w)))
+    return r, _STEP * r * (1 + np.exp(-w))
+
+
+def _furthest(reach: np.ndarray, scale: np.ndarray) -> float:
+    """The logarithm of how many times their scale integrands reach."""
+    return np.log(np.maximum(np.max(reach / scale, initial=1.0), 50.0)) + 0.5
 
 
 @cache
@@ -60,30 +67,52 @@ def _legendre() -> tuple[np.ndarray, np.ndarray]:
     return np.polynomial.legendre.leggauss(64)
 
 
-def _interval(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights of Gauss and Legendre on (0, reach)."""
-    nodes, weights = _legendre()
-    return reach[:, None] * (0.5 * (nodes + 1)), reach[:, None] * (0.5 * weights)
+def _column(x: Any) -> Any:
+    return reshape(x, (*shape_of(x), 1))
 
 
-def _gamma_below(a: np.ndarray, x: np.ndarray, power: int, excess: int) -> np.ndarray:
-    """The moment over s = -r < 0."""
-    a, x = a[:, None], x[:, None]
+def _integral(terms: Any) -> Any:
+    return reduce_sum(terms, (len(shape_of(terms)) - 1,))
+
+
+def _gamma_scale(a: Any, x: Any) -> Any:
+    """Where the integrand of the moment over s < 0 has its features."""
     slope = a - x
-    scale = 2 / (slope + np.hypot(slope, np.sqrt(2 * x)))
-    r, weights = _half_line(((_DROP + x) / a)[:, 0], scale[:, 0])
-    fall = np.expm1(-r)
-    return -np.sum(weights * np.exp(-a * r - x * fall) * (-r) ** power * fall**excess, axis=1)
+    return 2 / (slope + hypot.bind(slope, sqrt.bind(2 * x)))
 
 
-def _gamma_above(a: np.ndarray, x: np.ndarray, power: int, excess: int) -> np.ndarray:
-    """The moment over s > 0, cut where the integrand has fallen."""
-    end = np.minimum(np.sqrt(2 * _DROP / x) + 1 / x, 6.0)
+def _gamma_below(a: Any, x: Any, power: int, excess: int, most: float) -> Any:
+    """The moment over s = -r < 0."""
+    points, weights = _half_line(most)
+    a, x, scale = _column(a), _column(x), _column(_gamma_scale(a, x))
+    r = scale * points
+    fall = expm1.bind(-r)
+    return -_integral(scale * weights * exp.bind(-a * r - x * fall) * (-r) ** power * fall**excess)
+
+
+def _gamma_above(a: Any, x: Any, power: int, excess: int) -> Any:
+    """The moment over s > 0, cut where the integrand has fallen, by the points of Gauss and Legendre."""
+    end = minimum.bind(sqrt.bind(2 * _DROP / x) + 1 / x, 6.0)
     for _ in range(5):  # Newton's iteration from above for a convex function
-        end = end - (x * np.expm1(end) - a * end - _DROP) / np.maximum(x * np.exp(end) - a, 1e-3)
-    s, weights = _interval(end)
-    rise = np.expm1(s)
-    return np.sum(weights * np.exp(a[:, None] * s - x[:, None] * rise) * s**power * rise**excess, axis=1)
+        end = end - (x * expm1.bind(end) - a * end - _DROP) / maximum.bind(x * exp.bind(end) - a, 1e-3)
+    nodes, weights = _legendre()
+    a, x, end = _column(a), _column(x), _column(end)
+    s = end * (0.5 * (nodes + 1))
+    rise = expm1.bind(s)
+    return _integral(end * (0.5 * weights) * exp.bind(a * s - x * rise) * s**power * rise**excess)
+
+
+def gamma_moment_by_quadrature(a: Any, x: Any, power: int, excess: int) -> Any:
+    """What ``gamma_moment`` computes where a >= 1 or x >= 1, for arguments of one shape in double precision, by operations that compiled code runs natively."""
+    valid = logical_and.bind(
+        logical_and.bind(greater.bind(a, 0), greater_equal.bind(x, 0)),
+        logical_and.bind(less.bind(a, np.inf), less.bind(x, np.inf)),
+    )
+    a, x = select.bind(valid, a, 1.0), select.bind(valid, x, 1.0)
+    far = greater_equal.bind(x, maximum.bind(a - 0.5, 1.0))
+    below = _gamma_below(a, select.bind(far, 0.0, x), power, excess, _SHORT)
+    above = _gamma_above(a, select.bind(far, x, maximum.bind(a, 1.0)), power, excess)
+    return select.bind(valid, select.bind(far, above, below), np.nan)
 
 
 def _beta_below(a: np.ndarray, b: np.ndarray, x: np.ndarray, powers: tuple[int, int, int]) -> np.ndarray:
@@ -92,7 +121,8 @@ def _beta_below(a: np.ndarray, b: np.ndarray, x: np.ndarray, powers: tuple[int, 
     slope = np.maximum(a - (a + b) * x, 0)
     # where x is near 1, the integrand is flat until t leaves the neighbourhood of 1, a few units of r away
     scale = np.minimum(2 / (slope + np.sqrt(slope * slope + 2 * (a + b) * x * (1 - x))), 1)
-    r, weights = _half_line(((_DROP - (a + b) * np.log1p(-x)) / a)[:, 0], scale[:, 0])
+    points, weights = _half_line(_furthest((_DROP - (a + b) * np.log1p(-x)) / a, scale))
+    r, weights = scale * points, scale * weights
     fall = np.expm1(-r)
     q = -np.log1p(x * fall)  # log((1 - t) / (1 - x))
     p = q - r  # log(t / x)
@@ -132,7 +162,10 @@ def _gamma_moment_impl(xp: Any, *args: Any, power: int, excess: int) -> Any:
             valid,
             (a, x),
             x >= np.maximum(a - 0.5, 1.0),
-            [lambda a, x: _gamma_below(a, x, power, excess), lambda a, x: _gamma_above(a, x, power, excess)],
+            [
+                lambda a, x: _gamma_below(a, x, power, excess, _furthest((_DROP + x) / a, _gamma_scale(a, x))),
+                lambda a, x: _gamma_above(a, x, power, excess),
+            ],
         )
     return xp.asarray(out.reshape(shape).astype(dtype))[()]
 
@@ -250,9 +283,10 @@ beta_moment = _moment(
 def _in_doubles(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compute in double precision, since log-gamma has few digits to spare below it, and give the arguments' dtype."""
 
-    def computed(*args: Any) -> Any:
+    def computed(*args: Any, **keywords: Any) -> Any:
         dtype = inexact_dtype(result_dtype(*[weak_operand(a) for a in args]))
-        return convert(function(*[a if type(a) in (int, float) else convert(a, _DOUBLE) for a in args]), dtype)
+        doubles = [a if type(a) in (int, float) else convert(a, _DOUBLE) for a in args]
+        return convert(function(*doubles, **keywords), dtype)
 
     return computed
 
@@ -264,12 +298,17 @@ def _gamma_density(a: Any, x: Any) -> Any:
 
 
 @_in_doubles
-def gamma_log_slope(a: Any, y: Any) -> Any:
-    """The derivative by ``a`` of the logarithm y of a gamma quantile: of log x at constant P(a, x)."""
-    x = exp.bind(y)
-    return (y - digamma.bind(a)) * gamma_moment.bind(a, x, power=0, excess=0) + gamma_moment.bind(
-        a, x, power=1, excess=0
-    )
+def gamma_log_slope(a: Any, y: Any, *, moment: Callable[..., Any] | None = None) -> Any:
+    """The derivative by ``a`` of the logarithm y of a gamma quantile: of log x at constant P(a, x). ``moment`` takes the place of ``gamma_moment.bind``.
+
+    Below 1 it follows from that at a + 1 by DLMF 8.8.5, as the integrals there are short.
+    """
+    x, moment = exp.bind(y), moment or gamma_moment.bind
+    small = logical_and.bind(less.bind(a, 1), less.bind(x, 1))
+    raised = select.bind(small, a + 1, a)
+    slope = y - digamma.bind(raised)
+    whole = slope * moment(raised, x, power=0, excess=0) + moment(raised, x, power=1, excess=0)
+    return select.bind(small, (x * whole - slope) / select.bind(small, a, 1.0), whole)
 
 
 @_in_doubles

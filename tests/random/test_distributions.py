@@ -1,5 +1,6 @@
 """Samples against the distribution functions of SciPy, with fixed keys, and samples under transforms."""
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +8,7 @@ from scipy import stats
 import fad
 import fad.numpy as fnp
 from fad import random as r
+from fad.primitives.incomplete import gamma_log_slope, gamma_moment_by_quadrature
 from fad.testing import check_grads
 
 COUNT = 20000
@@ -193,6 +195,28 @@ def test_gamma_derivatives_of_expectations():
     # E x = a, so the derivative is 1 up to the sample's noise, and the second derivative 0
     np.testing.assert_allclose(fad.grad(mean)(concentration), 1, atol=0.05)
     np.testing.assert_allclose(fad.hvp(mean, (concentration,), (np.ones(3),)), 0, atol=0.2)
+
+
+@pytest.mark.parametrize("a", [1e-8, 0.05, 0.3, 0.999, 1.0, 2.5, 40.0, 1e4])
+def test_compiled_gamma_derivatives_are_those_of_evaluation(a):
+    def first(a):
+        return fad.grad(lambda a: r.loggamma(r.key(2), a, (30,)).sum())(a)
+
+    for function in (first, fad.grad(first)):
+        compiled = fad.jit(function)
+        assert float(compiled(a)) == pytest.approx(float(function(a)), rel=1e-12)
+        assert compiled.lower(a).compile().native.reasons == {}
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.3, 0.7, 1.0, 3.0, 20.0])
+@pytest.mark.parametrize("x", [1e-5, 0.3, 0.9999, 1.0, 3.0, 20.0])
+def test_slope_of_gamma_quantiles_against_mpmath(a, x):
+    with mpmath.workdps(120):
+        by_a = mpmath.diff(lambda a: mpmath.gammainc(a, 0, x, regularized=True), mpmath.mpf(a), h=mpmath.mpf(10) ** -40)
+        exact = -by_a * mpmath.exp(x + mpmath.loggamma(a) - a * mpmath.log(x))
+    for moment in (None, gamma_moment_by_quadrature):
+        found = gamma_log_slope(np.array([a]), np.log([x]), moment=moment)
+        np.testing.assert_allclose(found, float(exact), rtol=5e-14)
 
 
 def test_gamma_derivative_under_transforms():
