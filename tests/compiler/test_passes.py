@@ -255,3 +255,35 @@ def test_effects_in_loops_happen_in_every_turn(name, capsys):
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert printed[0].count("saw") == (6 if "inner" in name else 3)
+
+
+WIDE = np.linspace(-1.0, 1.0, 3 * 20).reshape(3, 20)
+
+
+def test_products_that_are_read_transposed_are_written_that_way():
+    def of_matrices(x, y):
+        return fnp.tanh((x @ y).T)
+
+    def of_batches(x, y):
+        turned = fnp.swapaxes(x @ y, 1, 2)
+        return fnp.tanh(turned) + turned @ fnp.ones((3, 3))
+
+    y = np.linspace(0.5, 1.5, 20 * 15).reshape(20, 15)
+    assert names(simplified(staged(of_matrices, WIDE, y))) == ["dot_general", "tanh"]
+    check_compiled(of_matrices, WIDE, y)
+    batches = np.stack([WIDE, WIDE + 0.5]), np.stack([y, y - 1.0])
+    assert "transpose" not in names(simplified(staged(of_batches, *batches)))
+    check_compiled(of_batches, *batches)
+
+
+@pytest.mark.parametrize("function", [lambda p: fnp.sin(p) + fnp.cos(p.T), lambda p: (p, fnp.cos(p.T))])
+def test_products_that_are_read_both_ways_stay(function):
+    result = names(simplified(staged(lambda x: function(x @ x.T), WIDE)))
+    assert result.count("transpose") == result.count("dot_general") == 1
+    check_compiled(lambda x: function(x @ x.T), WIDE)
+
+
+def test_a_transposed_product_that_only_another_product_reads_stays_as_it_is():
+    result = simplified(staged(lambda x, y: (x @ y).T @ x, WIDE, np.ones((20, 15))))
+    products = [e for e in result.equations if e.primitive.name == "dot_general"]
+    assert [e.outputs[0].aval.shape for e in products] == [(3, 15), (15, 20)]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from fad.compiler.access import Access, Patterns, identity_index
-from fad.compiler.fusion import Group, Member
+from fad.compiler.fusion import Group, Member, is_costly
 from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.interior import write_split
@@ -28,6 +28,8 @@ _BLOCK = 1024
 """Sums of more elements are sums of sums over blocks of so many, which bounds the rounding error."""
 _FEW = 8
 """Loops of more results are not written again for each turn of a short loop around them."""
+_MOST_VECTORS = 4
+"""Rows of so many vectors are written without a loop."""
 _SHIFTED = (2, 4)
 """LLVM computes several turns of a loop at once that divide by so much: faster than loops of so many turns."""
 
@@ -187,6 +189,9 @@ class KernelWriter:
                     return
                 if part is not None:
                     index[run[0]] = self._open_parts(stack, *self._whole_blocks(count, lanes, bounds), part)
+                elif isinstance(count, int) and not outermost and _is_short(count, lanes, sums):
+                    self._write_row(nest, index, run[-1], count, lanes)
+                    return
                 else:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
             else:
@@ -262,6 +267,15 @@ class KernelWriter:
         start = emitter.smaller(emitter.multiply(number, lanes), last)
         lane = stack.enter_context(emitter.loop(0, lanes))
         return emitter.add(start, lane)
+
+    def _write_row(self, nest: _Nest, index: list[Ix], axis: int, count: int, lanes: int) -> None:
+        """The few vectors of a short row one after another: no loop, so what they read may stay in registers while rows follow each other."""
+        for start in range(0, count, lanes):
+            width = min(lanes, count - start)
+            if width & (width - 1):  # no vector of so few: some elements are computed twice
+                start, width = count - lanes, lanes
+            with self.emitter.loop(0, width) as lane:
+                nest.body([*index[:axis], self.emitter.add(lane, start), *index[axis + 1 :]])
 
     def _blocked(self, members: Sequence[Member], axis: int) -> bool:
         """Whether the innermost loop adds floats up in a register."""
@@ -476,6 +490,11 @@ class _Nest(NamedTuple):
         """Whether it depends on the index of a short axis which array is read."""
         short = len(run) == 1 and self.sizes[run[0]] <= MOST_AT_EDGE
         return short and self.first + run[0] in self.patterns.chosen and len(self.sums) <= _FEW
+
+
+def _is_short(count: int, lanes: int, members: Sequence[Member]) -> bool:
+    """Whether a row of so many elements is a few vectors of cheap operations."""
+    return count <= _MOST_VECTORS * lanes and len(members) <= _FEW and not any(is_costly(m.equation) for m in members)
 
 
 def _runs(sizes: Sequence[int], first: int, patterns: Patterns) -> list[list[int]]:

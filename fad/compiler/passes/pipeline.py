@@ -9,7 +9,7 @@ from fad.compiler.passes.folding import fold
 from fad.compiler.passes.inlining import inline
 from fad.compiler.passes.joined_pads import join_pads
 from fad.compiler.passes.joined_writes import join_writes
-from fad.compiler.passes.layouts import arrange_products, fold_transposes
+from fad.compiler.passes.layouts import arrange_products, fold_transposes, turn_products
 from fad.compiler.passes.loop_products import separate_products
 from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.narrow_floats import widen_narrow_floats
@@ -52,6 +52,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     check_indices_once,
     merge_equal,
     remove_dead,
+    turn_products,
     add_where_gathered,
     narrow_scans,
     narrow_whiles,
