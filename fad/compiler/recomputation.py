@@ -18,7 +18,7 @@ __all__ = ["Readers", "compute_again", "is_much_larger"]
 Readers = dict[Var, dict[int, bool]]
 """The loops that read variables which another step makes, and whether each of their turns reads its own element and nothing else."""
 
-_MOST_AGAIN = 3
+_MOST_AGAIN = 4
 """So many operations are done again rather than read back."""
 _MANY = 8
 

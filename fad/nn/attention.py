@@ -119,6 +119,8 @@ def _attention_shape(query: Array, key: Array, value: Array) -> tuple[tuple[int,
 def _heads_first(x: Array, group: int, features: int) -> Array:
     """From (..., queries, key heads, group * features) to (..., key heads, group * queries, features)."""
     *lead, queries, key_heads, _ = x.shape
+    if group == 1:
+        return fnp.swapaxes(x, -3, -2)
     axes = len(lead)
     split = x.reshape(*lead, queries, key_heads, group, features)
     moved = split.transpose(*range(axes), axes + 1, axes + 2, axes, axes + 3)

@@ -276,6 +276,17 @@ def test_products_that_are_read_transposed_are_written_that_way():
     check_compiled(of_batches, *batches)
 
 
+def test_products_are_turned_where_their_rows_stay_apart():
+    def heads(x, y):
+        return fnp.tanh(fnp.transpose(x @ y, (2, 0, 1)).reshape(15, 6))
+
+    batches = np.stack([WIDE, WIDE + 0.5]), np.linspace(0.5, 1.5, 2 * 20 * 15).reshape(2, 20, 15)
+    (product, turned) = simplified(staged(heads, *batches)).equations[:2]
+    assert product.outputs[0].aval.shape == (2, 15, 3)
+    assert turned.params["axes"] == (1, 0, 2)
+    check_compiled(heads, *batches)
+
+
 @pytest.mark.parametrize("function", [lambda p: fnp.sin(p) + fnp.cos(p.T), lambda p: (p, fnp.cos(p.T))])
 def test_products_that_are_read_both_ways_stay(function):
     result = names(simplified(staged(lambda x: function(x @ x.T), WIDE)))

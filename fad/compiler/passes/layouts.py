@@ -14,7 +14,7 @@ _Readers = dict[Atom, list[Equation]]
 
 
 def turn_products(program: Program) -> Program:
-    """Let a matrix product of which only the transpose is read be that transpose: its factors change places."""
+    """Let a matrix product whose columns are read as rows be its transpose: the factors change places."""
     readers: _Readers = {}
     for equation in program.equations:
         for atom in dict.fromkeys(equation.inputs):
@@ -22,39 +22,51 @@ def turn_products(program: Program) -> Program:
     outputs = set(program.outputs)
     equations: list[Equation] = []
     env: dict[Var, Atom] = {}
+    places: dict[Atom, tuple[int, ...]] = {}
     for equation in program.equations:
         equation = rewired(equation, env)
-        if equation.primitive.name == "dot_general" and equation.outputs[0] not in outputs:
-            transposes = _only_transposes(equation, readers, outputs)
-            if transposes:
-                equation = _turned(equation)
-                env.update({e.outputs[0]: equation.outputs[0] for e in transposes})
-        if not (equation.primitive.name == "transpose" and equation.outputs[0] in env):
-            equations.append(equation)
+        if equation.primitive.name == "dot_general" and _is_read_by_columns(equation, readers, outputs):
+            out = equation.outputs[0]
+            equation, order = _turned(equation)
+            env[out], places[equation.outputs[0]] = equation.outputs[0], order
+        elif equation.primitive.name == "transpose" and equation.inputs[0] in places:
+            (source,), (out,) = equation.inputs, equation.outputs
+            axes = tuple([places[source][a] for a in equation.params["axes"]])
+            if axes == tuple(range(len(axes))):
+                env[out] = source
+                continue
+            equation = Equation(equation.primitive, [source], {"axes": axes}, [out], equation.source)
+        equations.append(equation)
     return rebuilt(program, equations, [substituted(a, env) for a in program.outputs]) if env else program
 
 
-def _only_transposes(product: Equation, readers: _Readers, outputs: set[Atom]) -> list[Equation]:
-    """The equations that read a product, if all transpose it and some of that is no part of another product, which would read either."""
-    lead, first, second = [len(axes) for axes in (product.params["batch"][0], *(free_axes(product, k) for k in (0, 1)))]
-    places = range(lead + first + second)
-    order = (*places[:lead], *places[lead + first :], *places[lead : lead + first])
+def _is_read_by_columns(product: Equation, readers: _Readers, outputs: set[Atom]) -> bool:
+    """Whether all that reads a product transposes it so that the first factor's axis comes last, and not only for products, which read either."""
+    lead, first, second = _axis_counts(product)
     found = readers.get(product.outputs[0], [])
-    if any(e.primitive.name != "transpose" or e.params["axes"] != order for e in found):
-        return []
+    last = lead + first - 1
+    if not first or not second or product.outputs[0] in outputs:
+        return False
+    if any(e.primitive.name != "transpose" or e.params["axes"][-1] != last for e in found):
+        return False
     turned = [e.outputs[0] for e in found]
-    others = any(v in outputs or any(r.primitive.name != "dot_general" for r in readers.get(v, ())) for v in turned)
-    return found if others else []
+    return any(v in outputs or any(r.primitive.name != "dot_general" for r in readers.get(v, ())) for v in turned)
 
 
-def _turned(product: Equation) -> Equation:
-    (x, y), (contract, batch) = product.inputs, (product.params[name] for name in ("contract", "batch"))
-    lead, first = len(batch[0]), len(free_axes(product, 0))
-    shape = product.outputs[0].aval.shape
-    shape = (*shape[:lead], *shape[lead + first :], *shape[lead : lead + first])
-    out = Var(ShapedArray(shape, product.outputs[0].aval.dtype))
-    params = {**product.params, "contract": contract[::-1], "batch": batch[::-1]}
-    return Equation(product.primitive, [y, x], params, [out], product.source)
+def _axis_counts(product: Equation) -> tuple[int, int, int]:
+    """How many batch axes a product has, and how many axes of each factor."""
+    return len(product.params["batch"][0]), len(free_axes(product, 0)), len(free_axes(product, 1))
+
+
+def _turned(product: Equation) -> tuple[Equation, tuple[int, ...]]:
+    """The product with its factors in the other order, and where the axes of the result are now."""
+    lead, first, second = _axis_counts(product)
+    aval = product.outputs[0].aval
+    order = (*range(lead), *range(lead + first, lead + first + second), *range(lead, lead + first))
+    out = Var(ShapedArray(tuple([aval.shape[a] for a in order]), aval.dtype))
+    params = {**product.params, **{name: product.params[name][::-1] for name in ("contract", "batch")}}
+    turned = Equation(product.primitive, product.inputs[::-1], params, [out], product.source)
+    return turned, tuple([order.index(a) for a in range(len(order))])
 
 
 def fold_transposes(program: Program) -> Program:
