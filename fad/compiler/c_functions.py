@@ -123,9 +123,8 @@ def c_function(name: str, native: Any, signature: str | None, names: Sequence[st
             "code; jit(f).lower(*args) shows the segments."
         )
     segment, positions = placed
-    if (
-        segment.code.reused
-    ):  # code for donated arguments writes results over them; a C function leaves its arguments alone
+    # Code for donated arguments writes results over them; a C function leaves its arguments alone, and C calls it in no time.
+    if segment.code.reused or segment.is_brief:
         segment = NativeSegment(segment.program)
     form = form_of(name, signature, native.program.in_avals, native.program.out_avals, names)
     symbol = f"fad_c_function_{next(_numbers)}"

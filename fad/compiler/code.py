@@ -44,26 +44,27 @@ class Code:
         self.call = _CALL(self.address)
 
 
-def _make(program: Program, canonical: Canonical) -> Code:
+def _make(program: Program, canonical: Canonical, is_brief: bool) -> Code:
     """Code from disk, else made and kept there if it means the same in every process."""
     if not canonical.is_lasting:
         name = f"fad_segment_{next(_numbers)}"
-        return Code(name, *_compile(name, program, canonical))
-    name, key = f"fad_segment_{canonical.key}", cache_key("segment", str(canonical.key))
+        return Code(name, *_compile(name, program, canonical, is_brief))
+    kind = "brief" if is_brief else "segment"
+    name, key = f"fad_{kind}_{canonical.key}", cache_key(kind, str(canonical.key))
     cache = current_cache()
     found = None if cache is None else cache.read(key)
     if found is None:
-        found = _compile(name, program, canonical)
+        found = _compile(name, program, canonical, is_brief)
         if cache is not None:
             cache.write(key, *found)
     return Code(name, *found)
 
 
-def _compile(name: str, program: Program, canonical: Canonical) -> tuple[dict[str, Any], bytes]:
+def _compile(name: str, program: Program, canonical: Canonical, is_brief: bool) -> tuple[dict[str, Any], bytes]:
     """What must be known of the code, and the code."""
     from fad.compiler.llvm.lowering import compile_segment
 
-    lowering, symbols, objects = compile_segment(name, program, canonical)
+    lowering, symbols, objects = compile_segment(name, program, canonical, is_brief)
     return header_of(lowering, symbols, objects), b"".join(objects.values())
 
 
@@ -92,16 +93,17 @@ _compiling: dict[Hashable, Lock] = {}
 _lock = Lock()
 
 
-def code_of(program: Program, canonical: Canonical) -> Code:
-    """The code for a Program, made once even if many threads ask."""
-    found = _codes.get(canonical.key)
+def code_of(program: Program, canonical: Canonical, is_brief: bool = False) -> Code:
+    """The code for a Program, made once even if many threads ask; with ``is_brief`` less work is done on it, for it runs for less time than it takes to call."""
+    key = (canonical.key, is_brief)
+    found = _codes.get(key)
     if found is not None:
         return found
     with _lock:
-        lock = _compiling.setdefault(canonical.key, Lock())
+        lock = _compiling.setdefault(key, Lock())
     with lock:
-        if canonical.key not in _codes:
-            _codes[canonical.key] = _make(program, canonical)
+        if key not in _codes:
+            _codes[key] = _make(program, canonical, is_brief)
             with _lock:
-                _compiling.pop(canonical.key, None)
-        return _codes[canonical.key]
+                _compiling.pop(key, None)
+        return _codes[key]

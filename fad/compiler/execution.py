@@ -21,6 +21,7 @@ from fad.compiler.llvm.spare_time import use_spare_time
 from fad.compiler.memory_plan import ALIGNMENT
 from fad.compiler.nested import body_program, nested_constants
 from fad.compiler.outcomes import FAILED, MISS, NativeFailure
+from fad.compiler.precedence import is_brief
 from fad.compiler.segments import HostStep, split
 from fad.core.config import config
 from fad.core.program import Atom, Literal, Program, Var
@@ -47,6 +48,8 @@ class NativeSegment:
         Closed-over arrays.
     out_types : list of (shape, dtype)
         The types of its results.
+    is_brief : bool
+        Whether little work was done on its code, for it runs for less time than Python takes to call it.
     is_long : bool
         Whether a run takes so long that other Python threads should run meanwhile.
     records : list of numpy.ndarray
@@ -55,10 +58,10 @@ class NativeSegment:
         For the results of one run, if they are on their way already.
     """
 
-    def __init__(self, program: Program, code: Code | None = None, donated: Sequence[int] = ()):
+    def __init__(self, program: Program, code: Code | None = None, donated: Sequence[int] = (), is_brief: bool = False):
         canonical = program_form(program, donated)
-        self.program = program
-        self.code = code_of(program, canonical) if code is None else code
+        self.program, self.is_brief = program, is_brief
+        self.code = code_of(program, canonical, is_brief) if code is None else code
         self.records: list[np.ndarray] = []
         self.fetched: list[FetchedArrays] = []
         renamed = dict(zip(self.code.sizes, canonical.sizes, strict=True))
@@ -163,7 +166,8 @@ class CompiledProgram:
             steps = split(self._flat)
             donated = donated_inputs(program, self._flat, steps)
             self.steps: list[Any] = [
-                s if isinstance(s, HostStep) else NativeSegment(s.program, None, donated) for s in steps
+                s if isinstance(s, HostStep) else NativeSegment(s.program, None, donated, is_brief(s.program))
+                for s in steps
             ]
         self.reasons = {s.equation.primitive.name: s.reason for s in steps if isinstance(s, HostStep)}
         self._reads = [_reads(s) for s in self.steps]

@@ -8,10 +8,12 @@ from fad.compiler.recomputation import is_much_larger
 from fad.compiler.size_classes import is_small
 from fad.core.program import Equation, Program, Var
 
-__all__ = ["first_equations", "is_unrolled"]
+__all__ = ["first_equations", "is_brief", "is_unrolled"]
 
 _MOST_UNROLLED = 64
 _MOST_STEPS = 32
+_BRIEF = 64
+"""So many numbers are computed in a few hundred nanoseconds at most; a call from Python takes two thousand."""
 
 
 def is_unrolled(equation: Equation) -> bool:
@@ -21,6 +23,12 @@ def is_unrolled(equation: Equation) -> bool:
     if equation.primitive.kernel in REDUCTIONS:
         return is_small(equation.inputs[0].aval.shape, _MOST_UNROLLED)
     return rule_of(equation) is not None
+
+
+def is_brief(program: Program) -> bool:
+    """Whether a Program computes so few numbers, one after another, that Python takes much longer to call its code than the code to run."""
+    count = sum(v.aval.size for e in program.equations for v in e.outputs if v.aval.is_sized)
+    return count <= _BRIEF and all(map(is_unrolled, program.equations))
 
 
 def first_equations(program: Program, deferred: set[Var]) -> dict[int, Equation]:

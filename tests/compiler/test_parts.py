@@ -17,10 +17,11 @@ from fad.compiler.llvm import side_by_side, spare_time, symbols
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.lowering import compile_segment, lower_segment
-from fad.compiler.llvm.math_library import FUNCTIONS, host_target, variant_source
+from fad.compiler.llvm.math_library import BRIEF, FUNCTIONS, host_target, variant_source
 from fad.compiler.llvm.modules import expected_symbols
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.nested import body_program
+from fad.compiler.precedence import is_brief
 from fad.compiler.segments import split
 from tests.compiler.compiled_programs import program_of
 
@@ -62,9 +63,11 @@ def test_math_functions_of_small_values_and_of_long_loops_are_expected_before_co
     ]
     for function, argument, expected in cases:
         program = body_program(program_of(function, argument))
-        assert set(expected_symbols(program)) == expected
-        objects = compile_segment("fad_seen_early", program, program_form(program))[2].values()
-        assert expected <= set().union(*map(called_symbols, objects))
+        for brief in {False, is_brief(program)}:
+            symbols = {f"{s}{BRIEF}" for s in expected} if brief else expected
+            assert set(expected_symbols(program, brief)) == symbols
+            objects = compile_segment("fad_seen_early", program, program_form(program), brief)[2].values()
+            assert symbols <= set().union(*map(called_symbols, objects))
 
 
 @pytest.mark.parametrize(

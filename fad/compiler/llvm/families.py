@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.convolution import (
     convolution_refusal,
     convolution_sharing,
@@ -55,9 +56,10 @@ from fad.compiler.llvm.sorting import (
     write_sort,
 )
 from fad.compiler.llvm.windows import WINDOW_RULES
-from fad.core.program import Equation
+from fad.compiler.nested import nested_programs
+from fad.core.program import Equation, Program
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "Family", "may_check"]
 
 RULES.update(WINDOW_RULES)
 
@@ -140,3 +142,13 @@ FAMILIES: dict[str, Family] = {
     "dynamic_update_slice": Family(write_dynamic_update_slice),
 }
 """By kernel name."""
+
+
+def may_check(program: Program) -> bool:
+    """Whether something in a Program may find an error when it runs."""
+    return any(
+        e.primitive.kernel in FAMILIES
+        or isinstance(e.primitive.kernel, ForeignKernel)
+        or any(map(may_check, nested_programs(e)))
+        for e in program.equations
+    )

@@ -26,7 +26,7 @@ from fad.compiler.llvm.control import write_cond, write_scan, write_while
 from fad.compiler.llvm.elements import Elements, Memory, Registers
 from fad.compiler.llvm.emission import I64, POINTER, Emitter, Index, Ix
 from fad.compiler.llvm.equal_kernels import kernel_key
-from fad.compiler.llvm.families import FAMILIES
+from fad.compiler.llvm.families import FAMILIES, may_check
 from fad.compiler.llvm.foreign import write_foreign
 from fad.compiler.llvm.kernels import KernelWriter
 from fad.compiler.llvm.linking import Source
@@ -48,7 +48,7 @@ from fad.compiler.llvm.widening import has_loops
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.neighbours import Neighbours
-from fad.compiler.nested import nested_constants, nested_programs
+from fad.compiler.nested import nested_constants
 from fad.compiler.size_classes import LONG, is_small, least_size, most_size
 from fad.core.program import Atom, Program, Var
 
@@ -96,8 +96,10 @@ class Lowering:
         What measures each step; only code that is to be profiled has one.
     """
 
-    def __init__(self, name: str, canonical: Canonical, take: Take, clock: Any = None, expect: Expect | None = None):
-        self.module, self.name, self.canonical = new_module(name), name, canonical
+    def __init__(
+        self, name: str, canonical: Canonical, take: Take, clock: Any, expect: Expect | None, is_brief: bool = False
+    ):
+        self.module, self.name, self.canonical = new_module(name, is_brief), name, canonical
         self.parts = Parts(take, expect)
         self.memory = MemoryPlan()
         self.starts: list[int] = []
@@ -502,11 +504,11 @@ def most_work(group: Group) -> int:
 
 
 def compile_segment(
-    name: str, program: Program, canonical: Canonical
+    name: str, program: Program, canonical: Canonical, is_brief: bool = False
 ) -> tuple[Lowering, list[str], dict[tuple[str, ...], bytes]]:
-    """Write a Program as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
+    """Write a Program, which may be brief, as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
-    likely = [*([DISPATCH] if may_share_loops(program) else []), *expected_symbols(program)]
+    likely = [*([DISPATCH] if may_share_loops(program) else []), *expected_symbols(program, is_brief)]
     with Workers() as workers:
         prepare(likely, workers)  # beside the writing of the kernels
 
@@ -520,7 +522,7 @@ def compile_segment(
             prepare([symbol], workers)
             likely.append(symbol)
 
-        lowering = lower_segment(name, program, canonical, take, None, expect)
+        lowering = lower_segment(name, program, canonical, take, None, expect, is_brief)
         dismantle(lowering.module)
         link_coming(likely)
         objects = by_names({part: code if isinstance(code, bytes) else code() for part, code in coming.items()})
@@ -530,28 +532,24 @@ def compile_segment(
 
 
 def lower_segment(
-    name: str, program: Program, canonical: Canonical, take: Take, clock: Any = None, expect: Expect | None = None
+    name: str,
+    program: Program,
+    canonical: Canonical,
+    take: Take,
+    clock: Any = None,
+    expect: Expect | None = None,
+    is_brief: bool = False,
 ) -> Lowering:
     """Write a Program as a function of its inputs, constants and outputs; with a clock, of what it measures as well.
 
     ``take`` gets the kernels as soon as they are written, and at last the segment's function; ``expect`` gets math functions while their loops are written.
     """
     donated, plan = canonical.donated, plan_steps(program, has_own_results=True)
-    if donated and _may_check(program):
+    if donated and may_check(program):
         if _lowered(name, program, plan, canonical, lambda *part: None, None, donated).emitter.may_leave:
             # A run that fails is repeated operation by operation, and so its arguments must be left alone.
             donated = ()
-    return _lowered(name, program, plan, canonical, take, clock, donated, expect)
-
-
-def _may_check(program: Program) -> bool:
-    """Whether something in a Program may find an error when it runs."""
-    return any(
-        e.primitive.kernel in FAMILIES
-        or isinstance(e.primitive.kernel, ForeignKernel)
-        or any(map(_may_check, nested_programs(e)))
-        for e in program.equations
-    )
+    return _lowered(name, program, plan, canonical, take, clock, donated, expect, is_brief)
 
 
 def _lowered(
@@ -563,8 +561,9 @@ def _lowered(
     clock: Any,
     donated: Sequence[int],
     expect: Expect | None = None,
+    is_brief: bool = False,
 ) -> Lowering:
-    lowering = Lowering(f"{name}_body", canonical, take, clock, expect)
+    lowering = Lowering(f"{name}_body", canonical, take, clock, expect, is_brief)
     if len(plan.steps) > _SHORT:
         lowering.tables = Tables(lowering)
     for number, var in enumerate((*program.inputs, *program.constants)):
@@ -594,6 +593,6 @@ def _lowered(
     is_cold = lowering.calls_kernels and not lowering.computes
     passes = "" if is_cold else "all" if has_loops(lowering.emitter.function) else "few"
     is_long = passes == "few" and sum(len(b.instructions) for b in lowering.emitter.function.blocks) > _LONG
-    source = Source(module_text(lowering.module), 0 if is_cold or is_long else 2, passes)
+    source = Source(module_text(lowering.module), 0 if is_cold or is_long or is_brief else 2, passes)
     take(name, source, likely_symbols(lowering.module, False))
     return lowering

@@ -47,6 +47,7 @@ from fad.compiler.llvm import (
 from fad.compiler.llvm.math_text import BodyFunction, Calls, define
 
 __all__ = [
+    "BRIEF",
     "FUNCTIONS",
     "RARE",
     "Target",
@@ -71,6 +72,8 @@ FUNCTIONS: dict[str, tuple[BodyFunction, int]] = {
     for name in names.split()
 }
 
+BRIEF = "_brief"
+"""The end of a function's name in code that runs for less time than it takes to call: the same function, compiled quickly."""
 RARE = {"fad_circle_huge": "sin", "fad_tan_huge": "tan"}
 """Functions for rare arguments that others call, and one that does; they are compiled for themselves, and quickly."""
 _HEAD = re.compile(r"define internal (.*) \{")
@@ -106,6 +109,8 @@ def _all_lanes(dtype: str, target: Target) -> tuple[int, ...]:
 
 def _attributes(name: str, dtype: str, lanes: tuple[int, ...]) -> str:
     symbol, arguments = f"fad_{name}_{dtype}", "v" * FUNCTIONS[name][1]
+    if not lanes:
+        return _PURE
     variants = ",".join(f"_ZGV_LLVM_N{n}{arguments}_{symbol}({symbol}_v{n})" for n in lanes)
     return f'{_PURE} "vector-function-abi-variant"="{variants}"'
 
@@ -168,6 +173,9 @@ def variant_source(symbol: str) -> str:
     if symbol in RARE:
         calls = dict(_definition(RARE[symbol], "f64", 1, host_target().fused)[1])
         return "\n".join([calls.pop(symbol).replace("define internal", "define", 1), *_declarations(calls)])  # type: ignore[union-attr]
+    if symbol.endswith(BRIEF):
+        plain = symbol.removesuffix(BRIEF)
+        return variant_source(plain).replace(f"@{plain}(", f"@{symbol}(", 1)
     rest, lanes = symbol.removeprefix("fad_"), 1
     if rest.rpartition("_v")[2].isdigit():
         rest, _, digits = rest.rpartition("_v")
@@ -214,9 +222,13 @@ class _Definitions:
     def __init__(self, module: ir.Module, target: Target, external: bool):
         self.module, self.target, self.external = module, target, external
         self.used: dict[tuple[str, str], _Callee] = {}
-        self.has_wide_elements = False
+        self.has_wide_elements = self.is_brief = False
         self.when_used: Callable[[str, str], None] | None = None
         """Hears of each function, by name and dtype, as soon as something calls it."""
+
+    def symbol(self, name: str, dtype: str) -> str:
+        """The symbol of a function outside of loops."""
+        return f"fad_{name}_{dtype}{BRIEF if self.is_brief else ''}"
 
     def lanes(self, dtype: str) -> tuple[int, ...]:
         """The vector widths that this module's loops may ask for: the widest element of a loop decides."""
@@ -225,15 +237,16 @@ class _Definitions:
 
     def symbols(self, loops: bool) -> list[str]:
         """What is likely to be called, in loops or outside of them; LLVM decides."""
-        ends = {d: f"_v{self.lanes(d)[0]}" if loops else "" for d in ("f32", "f64")}
-        return [f"fad_{name}_{dtype}{ends[dtype]}" for name, dtype in self.used]
+        if not loops:
+            return [self.symbol(*key) for key in self.used]
+        return [f"fad_{name}_{dtype}_v{self.lanes(dtype)[0]}" for name, dtype in self.used]
 
     def __str__(self) -> str:
         if not self.used:
             return ""
         parts, externals, kept = [], {}, []
         for name, dtype in self.used:
-            variants = self.lanes(dtype)
+            variants = () if self.is_brief else self.lanes(dtype)
             if self.external:
                 parts += self._declare(name, dtype, variants)
             else:
@@ -243,12 +256,13 @@ class _Definitions:
                     externals.update(calls)
             kept += [f"ptr @fad_{name}_{dtype}_v{lanes}" for lanes in variants]
         parts += _declarations({name: kind for name, kind in externals.items() if name not in self.module.globals})
-        array = f"[{len(kept)} x ptr] [{', '.join(kept)}]"
-        parts.append(f'@llvm.compiler.used = appending global {array}, section "llvm.metadata"')
+        if kept:
+            array = f"[{len(kept)} x ptr] [{', '.join(kept)}]"
+            parts.append(f'@llvm.compiler.used = appending global {array}, section "llvm.metadata"')
         return "\n".join(parts)
 
     def _declare(self, name: str, dtype: str, variants: tuple[int, ...]) -> list[str]:
-        real, symbol = "double" if dtype == "f64" else "float", f"fad_{name}_{dtype}"
+        real, symbol = "double" if dtype == "f64" else "float", self.symbol(name, dtype)
         count = FUNCTIONS[name][1]
         lines = [f"declare {real} @{symbol}({', '.join([real] * count)}) {_attributes(name, dtype, variants)}"]
         for lanes in variants:
@@ -290,7 +304,7 @@ def call_target(module: ir.Module, name: str, dtype: str) -> ir.Function:
     if (name, dtype) not in known.used:
         real = ir.DoubleType() if dtype == "f64" else ir.FloatType()
         arity = FUNCTIONS[name][1]
-        known.used[name, dtype] = _Callee(module, ir.FunctionType(real, [real] * arity), f"fad_{name}_{dtype}")
+        known.used[name, dtype] = _Callee(module, ir.FunctionType(real, [real] * arity), known.symbol(name, dtype))
         if known.when_used is not None:
             known.when_used(name, dtype)
     return known.used[name, dtype]

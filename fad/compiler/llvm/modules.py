@@ -11,7 +11,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.access import REDUCTIONS
 from fad.compiler.llvm.emission import I64
-from fad.compiler.llvm.math_library import FUNCTIONS, definitions, host_target
+from fad.compiler.llvm.math_library import BRIEF, FUNCTIONS, definitions, host_target
 from fad.compiler.nested import nested_programs
 from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Program
@@ -26,16 +26,16 @@ def _triple() -> str:
     return binding.get_default_triple()  # which waits until no other thread is in LLVM
 
 
-def new_module(name: str) -> ir.Module:
-    """An empty module whose math functions are linked, not defined."""
+def new_module(name: str, is_brief: bool = False) -> ir.Module:
+    """An empty module whose math functions are linked, not defined; those for brief code where it ``is_brief``."""
     module = ir.Module(name)
     module.triple = _triple()
-    definitions(module, external=True)
+    definitions(module, external=True).is_brief = is_brief
     return module
 
 
-def expected_symbols(program: Program) -> list[str]:
-    """The math functions that a Program is about to call: their compilation need not wait for any code.
+def expected_symbols(program: Program, is_brief: bool = False) -> list[str]:
+    """The math functions that a Program, brief or not, is about to call: their compilation need not wait for any code.
 
     How many lanes loops do at once is decided when they are written, with one exception: long loops without sums fill two registers.
     """
@@ -48,7 +48,7 @@ def expected_symbols(program: Program) -> list[str]:
             aval = outputs[0].aval
             symbol = f"fad_{name}_{_DTYPES[aval.dtype.name]}"
             if is_small(aval.shape):
-                found[symbol] = None
+                found[symbol + BRIEF if is_brief else symbol] = None
             elif not has_sums and len(dtypes) == 1 and math.prod(map(least_size, aval.shape)) >= LONG:
                 found[f"{symbol}_v{2 * host_target().vector_bits // (8 * aval.dtype.itemsize)}"] = None
         for inner in nested_programs(equation):

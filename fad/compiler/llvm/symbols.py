@@ -112,12 +112,13 @@ def prepare(symbols: Iterable[str], workers: Workers) -> None:
         name, write = helper
         coming = _coming.get(name)
         if coming is not None and coming.workers is None:  # compiled ahead
-            _coming[name] = coming._replace(workers=workers)
+            _coming[name], source = coming._replace(workers=workers), write()
         elif not _is_under_way(name) and not _is_kept(name):
-            _coming[name] = _Coming(workers.start(write(), partial(_keep, current_cache(), _helper_key(name))), workers)
+            source = write()
+            _coming[name] = _Coming(workers.start(source, partial(_keep, current_cache(), _helper_key(name))), workers)
         else:
             continue
-        prepare(_DECLARED.findall(write().text), workers)
+        prepare(_DECLARED.findall(source.text), workers)
 
 
 def link_coming(symbols: Iterable[str]) -> None:
@@ -250,10 +251,10 @@ def _tile(symbol: str) -> Source:
 
 
 def _math(symbol: str) -> Source:
-    from fad.compiler.llvm.math_library import host_target, variant_source
+    from fad.compiler.llvm.math_library import BRIEF, host_target, variant_source
 
     # Code for two registers at once is as fast with less work on it, which then takes no longer than all work on code for one.
     bits = host_target().vector_bits
     two_registers = (f"_f64_v{bits // 32}", f"_f32_v{bits // 16}")
-    level = 0 if symbol.endswith(_RARELY) else 1 if symbol.endswith(two_registers) else 2
+    level = 0 if symbol.endswith((_RARELY, BRIEF)) else 1 if symbol.endswith(two_registers) else 2
     return Source(variant_source(symbol), level)

@@ -14,6 +14,7 @@ import llvmlite.binding as binding
 import llvmlite.ir as ir
 import numpy as np
 
+from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.emission import I64
 from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.scalar_value import llvm_type
@@ -151,7 +152,7 @@ class _Tile(_Text):
         builder.cbranch(builder.icmp_signed("<", following, self.term_count), outer, done)
         builder.position_at_end(done)
         self._write_end(builder, new)
-        return str(self.module)
+        return module_text(self.module)
 
     def _write_inner(
         self,
@@ -276,7 +277,7 @@ class _Copy(_Text):
             phi.add_incoming(value, loop)
         builder.cbranch(builder.icmp_signed("<", following, rows), loop, done)
         ir.IRBuilder(done).ret_void()
-        return str(self.module)
+        return module_text(self.module)
 
 
 class _Swap(_Text):
@@ -314,7 +315,7 @@ class _Swap(_Text):
         self._count(builder, row, following, entry, after)
         builder.cbranch(builder.icmp_signed("<", following, rows), outer, done)
         ir.IRBuilder(done).ret_void()
-        return str(self.module)
+        return module_text(self.module)
 
     def _count(self, builder: ir.IRBuilder, phi: Any, following: Any, before: Any, block: Any) -> None:
         phi.add_incoming(ir.Constant(I64, 0), before)

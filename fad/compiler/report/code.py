@@ -12,6 +12,7 @@ from fad.compiler.canonical import program_form
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.nested import nested_constants
+from fad.compiler.precedence import is_brief
 from fad.compiler.report.outline import HostOutline, Outline, SegmentOutline
 from fad.core.avals import ShapedArray
 from fad.core.program import Program, Var
@@ -62,7 +63,9 @@ class Written:
         def take(part: str, source: Source, likely: list[str]) -> None:
             self.sources[part] = source
 
-        self.lowering = lower_segment(self.name, segment.program, self.canonical, take, clock)
+        self.lowering = lower_segment(
+            self.name, segment.program, self.canonical, take, clock, None, is_brief(segment.program)
+        )
 
     @property
     def llvm(self) -> str:
