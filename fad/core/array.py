@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fad.core.avals import ShapedArray, aval_of
-from fad.core.errors import DeletedArrayError, DTypeError, ImmutableArrayError, ShapeError
+from fad.core.errors import DeletedArrayError, DTypeError, ImmutableArrayError, MissingPackageError, ShapeError
 
 __all__ = ["Array", "Deleted", "buffer_from", "host_buffer", "wrap"]
 
@@ -392,12 +392,24 @@ def buffer_from(value: Any, dtype: Any = None, copy: bool = False) -> Any:
     elif isinstance(value, (np.ndarray, np.generic)):
         buffer = value
     elif hasattr(value, "__cuda_array_interface__"):
-        buffer = value
+        buffer = _on_device(value)
     elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         buffer = np.from_dlpack(value)
     else:
         buffer, copy = _from_sequence(value), False
     return _checked(buffer, dtype, copy)
+
+
+def _on_device(value: Any) -> Any:
+    """CuPy's array over memory of a CUDA device, which may be another library's."""
+    try:
+        import cupy
+    except ModuleNotFoundError:
+        raise MissingPackageError(
+            f"a {type(value).__module__}.{type(value).__name__} on a CUDA device needs CuPy: pip install 'fad-autodiff[cuda]', or copy "
+            "it to the CPU first"
+        ) from None
+    return cupy.asarray(value)
 
 
 def _from_sequence(value: Any) -> Any:

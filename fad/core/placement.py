@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
+
 from fad.core.array import Array, buffer_from, host_buffer, wrap
+from fad.core.cuda_evaluation import is_on_device
 from fad.core.errors import ArgumentError
 from fad.core.pytrees import leaves, map_leaves
 from fad.core.trace import Tracer
 
-__all__ = ["block_until_ready", "device_put", "devices"]
+__all__ = ["beside", "block_until_ready", "device_put", "devices", "lies_on_device"]
 
 
 def _cupy() -> Any:
@@ -84,6 +87,23 @@ def _put(leaf: Any, device: str) -> Any:
     module = _cupy()
     with module.cuda.Device(int(device.partition(":")[2])):
         return wrap(module.asarray(buffer))
+
+
+def lies_on_device(value: Any) -> bool:
+    """Whether the array under a stack of tracers is on a CUDA device."""
+    if "cupy" not in sys.modules:
+        return False
+    while isinstance(value, Tracer):
+        value = getattr(value, "primal", getattr(value, "value", None))
+    return is_on_device(value)
+
+
+def beside(constant: Any, on_device: bool) -> Any:
+    """A constant made on the host, on the device where the values are that it will be combined with.
+
+    Rules combine buffers by operators, which do not mix NumPy's arrays and CuPy's.
+    """
+    return _cupy().asarray(constant) if on_device and isinstance(constant, np.ndarray | np.generic) else constant
 
 
 def block_until_ready(x: Any) -> Any:

@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fad.core.array import Array
+from fad.core.array import Array, host_buffer
 from fad.core.avals import shape_of
+from fad.core.cuda_evaluation import evaluate_on_device, is_on_device
 from fad.core.errors import ConcretizationError, DTypeError, FadError, LeakedTracerError, ShapeError
 from fad.core.origins import asked_at, is_users, value_text
 
@@ -292,7 +293,7 @@ def concrete_value(x: Any) -> Any:
         x = getattr(x, "primal", None)
         if x is None:
             return None
-    return np.asarray(x)
+    return host_buffer(x)
 
 
 class EvalTrace(Trace):
@@ -339,17 +340,20 @@ HOST_TYPES = frozenset(
 
 def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     """Evaluation with arguments other than NumPy's: wrapped, leaked, of another module, opaque."""
-    module = np
-    unwrapped = []
+    unwrapped, on_device = [], False
     for arg in args:
         if isinstance(arg, Tracer):
             state = "finished" if not arg.interpreter.live else "no meaning in this thread"
             raise leaked(f"{primitive.name} got", arg, f"a value of {arg.interpreter.describe()}, which has {state}")
         arg = arg._buffer if type(arg) is Array else arg
-        if hasattr(arg, "__cuda_array_interface__"):
-            module = sys.modules["cupy"]
+        on_device = on_device or is_on_device(arg)
         unwrapped.append(arg)
-    return primitive.impl_for(module)(*unwrapped, **params)
+    if not on_device:
+        return primitive.host_impl(*unwrapped, **params)
+    try:
+        return evaluate_on_device(primitive, unwrapped, params)
+    except Exception as error:
+        raise_explained(primitive, args, params, error)
 
 
 def raise_explained(primitive: Any, args: Any, params: dict[str, Any], error: Exception) -> NoReturn:

@@ -15,6 +15,7 @@ from fad.primitives import arithmetic, slicing
 from fad.primitives.contraction import dot_general
 from fad.primitives.cumulative import cumsum
 from fad.primitives.indexing import gather
+from fad.primitives.placing import together
 from fad.primitives.slicing import slice_axis
 from fad.primitives.sorting import argsort, searchsorted
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, reshape
@@ -158,7 +159,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     axes = axis_numbers(axis, ndim, "gradient")
     if dtype_of(x).kind in "biu":
         x = convert(x, np.dtype(np.float64))
-    spacings = [operand(v, "gradient") for v in varargs] or [1.0]
+    x, *spacings = together([x, *[operand(v, "gradient") for v in varargs or [1.0]]])
     if len(spacings) == 1 and not shape_of(spacings[0]):
         spacings = spacings * len(axes)
     if len(spacings) != len(axes):

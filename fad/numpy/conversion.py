@@ -13,6 +13,7 @@ from fad.core.avals import PYTHON_SCALARS, dtype_of, is_bfloat16, is_inexact, re
 from fad.core.errors import ArgumentError, ConcretizationError, DTypeError, FadError, ImmutableArrayError, ShapeError
 from fad.core.trace import CURRENT, EVAL, Tracer, concrete_value
 from fad.primitives.object_arrays import Element, holds_values, stacked
+from fad.primitives.placing import together
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import convert, reshape
 from fad.transforms.reverse import watch
@@ -111,7 +112,7 @@ def stack_operands(parts: Sequence[Any], axis: int) -> Any:
 
 def operands(function: str, *values: Any) -> list[Any]:
     """Several operands; a Python float beside bfloat16 becomes bfloat16 (NEP 50, which NumPy does not apply to it)."""
-    found = [operand(v, function) for v in values]
+    found = together([operand(v, function) for v in values])
     if float in map(type, found):
         strong = [dtype_of(f) for f in found if type(f) not in PYTHON_SCALARS]
         if strong and all(map(is_bfloat16, strong)):

@@ -16,7 +16,7 @@ from fad.numpy.conversion import host_integers, operand, promoted
 from fad.numpy.elementwise import known_value
 from fad.numpy.taking import integer_operand
 from fad.primitives import sorting
-from fad.primitives.arithmetic import equal, greater_equal, less_equal, logical_and, select
+from fad.primitives.arithmetic import equal, greater_equal, less_equal, logical_and, multiply, select
 from fad.primitives.indexing import gather_transpose
 from fad.primitives.reduction import reduce_max, reduce_min
 from fad.primitives.slicing import slice_axis
@@ -123,7 +123,7 @@ def _edges(function: str, x: Any, bins: Any, range: Any, weights: Any = None) ->
     first, last = _outer_edges(x, range, dtype)
     steps = convert(iota(count + 1), dtype)
     # The last edge exactly: sums of rounded steps may miss it.
-    inner = first + steps * ((last - first) / count)
+    inner = first + multiply.bind(steps, (last - first) / count)
     return select.bind(equal.bind(steps, count), last, inner)
 
 

@@ -128,7 +128,7 @@ def linspace(
     intervals = num - 1 if endpoint else num
     positions = np.arange(num, dtype=np.float64).astype(kind).reshape((num,) + (1,) * len(shape_of(first)))
     step = (last - first) / max(intervals, 1)
-    values = first + positions * step
+    values = first + arithmetic.multiply.bind(positions, step)
     if endpoint and num > 1:
         # The last value exactly, whatever was rounded on the way.
         values = arithmetic.select.bind(positions == intervals, last, values)

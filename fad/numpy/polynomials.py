@@ -12,6 +12,7 @@ from fad.core.errors import ArgumentError, ShapeError
 from fad.numpy import calculus, joining, linalg, matrices
 from fad.numpy.conversion import known_value, operand, operands, promoted
 from fad.primitives import arithmetic, slicing
+from fad.primitives.placing import together
 from fad.primitives.slicing import slice_axis
 from fad.primitives.structural import convert, reduce_sum, reshape
 
@@ -46,7 +47,7 @@ def polyval(p: Any, x: Any) -> Array:
     >>> fnp.polyval([1.0, 0.0, -1.0], 3.0)
     Array(8.)
     """
-    coefficients, points = _coefficients("polyval", p), operand(x, "polyval")
+    coefficients, points = together((_coefficients("polyval", p), operand(x, "polyval")))
     value: Any = arithmetic.multiply.bind(points, 0)
     for k in range(shape_of(coefficients)[0]):
         value = value * points + reshape(slice_axis(coefficients, 0, k, k + 1), ())
@@ -146,7 +147,7 @@ def polyder(p: Any, m: int = 1) -> Array:
     x = _coefficients("polyder", p)
     for _ in range(int(m)):
         size = shape_of(x)[0]
-        x = slice_axis(x, 0, 0, max(size - 1, 0)) * np.arange(size - 1, 0, -1)
+        x = arithmetic.multiply.bind(slice_axis(x, 0, 0, max(size - 1, 0)), np.arange(size - 1, 0, -1))
     return wrap(x)
 
 
@@ -167,7 +168,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
         raise ShapeError(f"polyint: {shape_of(constants)[0]} integration constants but order {m}")
     for n in range(int(m)):
         constant = slice_axis(constants, 0, n % shape_of(constants)[0], n % shape_of(constants)[0] + 1)
-        grown = x / np.arange(shape_of(x)[0], 0, -1)
+        grown = arithmetic.divide.bind(x, np.arange(shape_of(x)[0], 0, -1))
         x = slicing.concatenate(promoted("polyint", grown, constant), 0)
     return wrap(x)
 
@@ -206,7 +207,8 @@ def poly(seq_of_zeros: Any) -> Array:
     result = np.ones(1, kind)
     for k in range(shape_of(zeros)[0]):
         root = convert(slice_axis(zeros, 0, k, k + 1), kind)
-        result = slicing.pad(result, ((0, 1, 0),)) - slicing.pad(result * root, ((1, 0, 0),))
+        grown = slicing.pad(arithmetic.multiply.bind(result, root), ((1, 0, 0),))
+        result = arithmetic.subtract.bind(slicing.pad(result, ((0, 1, 0),)), grown)
     return wrap(result)
 
 

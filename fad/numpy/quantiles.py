@@ -17,6 +17,7 @@ from fad.core.trace import Tracer
 from fad.numpy.conversion import axis_numbers, operand, refuse_out, zero_like
 from fad.primitives import arithmetic
 from fad.primitives.indexing import take_along_axis
+from fad.primitives.placing import together
 from fad.primitives.sorting import sort
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, permute, reduce_sum, reshape
 
@@ -126,7 +127,7 @@ def _quantiles(
 def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size: int, method: str) -> Any:
     """The quantiles of sorted rows, ``count`` of whose elements count, along the last axis."""
     if type(count) is not int:
-        count = convert(count, dtype_of(q))
+        count, q = together((convert(count, dtype_of(q)), q))
     below, share = _lower_and_share(method, count, q)
     index = convert(below, np.dtype(np.int64))
     last: Any = size - 1 if type(count) is int else convert(count - 1, np.dtype(np.int64))
@@ -144,7 +145,7 @@ def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size:
     unread = arithmetic.logical_and.bind(arithmetic.equal.bind(share, 0), arithmetic.isinf.bind(high))
     level = arithmetic.logical_or.bind(arithmetic.equal.bind(low, high), unread)
     start = _chosen(arithmetic.logical_or.bind(level, arithmetic.isinf.bind(low)), zero_like(low), low)
-    return low + _chosen(level, zero_like(high), high - start) * share
+    return low + arithmetic.multiply.bind(_chosen(level, zero_like(high), high - start), share)
 
 
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Array:

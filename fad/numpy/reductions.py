@@ -24,7 +24,7 @@ from fad.core.avals import (
 from fad.core.errors import ArgumentError
 from fad.numpy.conversion import axis_numbers, float_operand, operand, refuse_out
 from fad.primitives import reduction
-from fad.primitives.arithmetic import absolute, equal, select, square
+from fad.primitives.arithmetic import absolute, divide, equal, select, square
 from fad.primitives.arithmetic import maximum as maximum_p
 from fad.primitives.cumulative import reduce_prod
 from fad.primitives.math_functions import sqrt
@@ -173,7 +173,7 @@ def _divided(total: Any, count: Any) -> Any:
     if type(count) in PYTHON_SCALARS:
         return total / count if count else total * math.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        return total / count
+        return divide.bind(total, count)
 
 
 def _mean_of(x: Any, axes: tuple[int, ...], where: Any, function: str) -> tuple[Any, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from fad.core.avals import (
     ShapedArray,
-    aval_of,
     dtype_of,
     inexact_dtype,
     is_complex,
@@ -23,7 +22,7 @@ from fad.core.primitive import Primitive
 from fad.core.samples import b1, booleans, c64, c128, case, complexes, f32, f64, i64, integers, reals
 from fad.core.temporaries import passed_on
 from fad.primitives.elementwise_rules import broadcast_shapes, elementwise, ufunc_dtype
-from fad.primitives.structural import convert, expand_front, match, match_out, zeros
+from fad.primitives.structural import convert, expand_front, match, match_out
 
 __all__ = [
     "absolute",
@@ -357,7 +356,7 @@ imag = _real_linear(
     "imag",
     lambda xp, x: xp.imag(xp.asarray(x))[()],
     _real_aval,
-    lambda ct, dtype: ct * dtype.type(-1j) if is_complex(dtype) else zeros(aval_of(ct)),
+    lambda ct, dtype: ct * dtype.type(-1j) if is_complex(dtype) else imag.bind(ct),  # a zero
     lambda k, x: k.imag(x),
     _PARTS,
 )

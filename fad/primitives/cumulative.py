@@ -19,6 +19,7 @@ from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.primitives.arithmetic import equal, maximum, select
 from fad.primitives.math_functions import exp
 from fad.primitives.reduction import reduced_shape
+from fad.primitives.repeated_rows import accumulated
 from fad.primitives.slicing import concatenate, pad, slice_axis
 from fad.primitives.structural import (
     broadcast_to,
@@ -56,6 +57,12 @@ def _same_shape(name: str) -> Callable[..., ShapedArray]:
 def _directed(xp: Any, accumulate: Callable[[Any], Any], x: Any, axis: int, reverse: bool) -> Any:
     """``accumulate(x)``, from the end of the axis if ``reverse``."""
     return xp.flip(accumulate(xp.flip(x, axis)), axis) if reverse else accumulate(x)
+
+
+def _accumulated(xp: Any, function: str, x: Any, axis: int) -> Any:
+    """The running results of a ufunc; CuPy's have no ``accumulate``."""
+    ufunc = getattr(xp, function)
+    return ufunc.accumulate(x, axis=axis) if xp is np else accumulated(xp, ufunc, x, axis)
 
 
 def shift(x: Any, axis: int, reverse: bool) -> Any:
@@ -326,7 +333,7 @@ def _ties(x: Any, out: Any, axis: int, reverse: bool) -> tuple[Any, Any, Any]:
 
 def _extreme(name: str, function: str) -> Primitive:
     def impl(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
-        return _directed(xp, lambda y: getattr(xp, function).accumulate(y, axis=axis), x, axis, reverse)
+        return _directed(xp, lambda y: _accumulated(xp, function, y, axis), x, axis, reverse)
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axis: int, reverse: bool) -> Any:
         (x,), (tangent,) = primals, tangents
@@ -386,7 +393,7 @@ def _cumlogsumexp_shape(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedAr
 
 
 def _cumlogsumexp_impl(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
-    return _directed(xp, lambda y: xp.logaddexp.accumulate(y, axis=axis), x, axis, reverse)
+    return _directed(xp, lambda y: _accumulated(xp, "logaddexp", y, axis), x, axis, reverse)
 
 
 def _softmax_factors(x: Any, out: Any, axis: int, reverse: bool) -> tuple[Any, Any]:

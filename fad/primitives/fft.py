@@ -13,7 +13,7 @@ import numpy as np
 from fad.core.avals import ShapedArray, dtype_of, is_complex, is_inexact, real_dtype
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.samples import c64, c128, case, f32, f64
-from fad.primitives.arithmetic import conjugate
+from fad.primitives.arithmetic import conjugate, multiply
 from fad.primitives.structural import convert, linear_unary
 
 __all__ = ["fourier", "fourier_from_real", "fourier_to_real"]
@@ -110,7 +110,8 @@ def _from_real_shape(x: ShapedArray, *, axis: int, norm: str) -> ShapedArray:
 def _from_real_transpose(ct: Any, aval: ShapedArray, *, axis: int, norm: str) -> Any:
     size = aval.shape[axis]
     weights = 1.0 / _multiplicities(size, axis, aval.ndim, real_dtype(aval.dtype))
-    return fourier_to_real(conjugate.bind(ct) * weights.astype(aval.dtype), axis, size, _OTHER_NORM[norm])
+    weighted = multiply.bind(conjugate.bind(ct), weights.astype(aval.dtype))
+    return fourier_to_real(weighted, axis, size, _OTHER_NORM[norm])
 
 
 fourier_from_real_p = linear_unary(
@@ -149,7 +150,8 @@ def _to_real_shape(x: ShapedArray, *, axis: int, length: int, norm: str) -> Shap
 
 def _to_real_transpose(ct: Any, aval: ShapedArray, *, axis: int, length: int, norm: str) -> Any:
     weights = _multiplicities(length, axis, aval.ndim, real_dtype(aval.dtype))
-    return convert(conjugate.bind(fourier_from_real(ct, axis, _OTHER_NORM[norm])) * weights, aval.dtype)
+    spectrum = conjugate.bind(fourier_from_real(ct, axis, _OTHER_NORM[norm]))
+    return convert(multiply.bind(spectrum, weights), aval.dtype)
 
 
 fourier_to_real_p = linear_unary(

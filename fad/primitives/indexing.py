@@ -23,6 +23,7 @@ from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL
+from fad.primitives.repeated_rows import add_rows
 from fad.primitives.slicing import concatenate, flip, static_slice
 from fad.primitives.structural import broadcast_to, expand_front, iota, linear_unary, permute, reshape, zeros
 
@@ -427,19 +428,6 @@ def rows_of(xp: Any, values: Any, at: int, count: int) -> Any:
     moved = xp.transpose(values, order)
     rows = math.prod(moved.shape[:count])
     return moved.reshape(rows, math.prod(moved.shape[count:]))
-
-
-def add_rows(xp: Any, table: Any, positions: Any, rows: Any) -> None:
-    """``table[positions] += rows`` with every repetition counted, in place."""
-    if rows.shape[1] == 1:
-        xp.add.at(table[:, 0], positions, rows[:, 0])
-    elif xp is np and positions.size and np.bincount(positions, minlength=1).max() == 1:
-        table[positions] += rows
-    else:
-        # ufunc.at is fast along one axis only (measured: 5 to 10 times faster than over rows).
-        width = rows.shape[1]
-        targets = (positions[:, None] * width + xp.arange(width)).ravel()
-        xp.add.at(table.reshape(-1), targets, rows.ravel())
 
 
 def _gather_transpose_impl(

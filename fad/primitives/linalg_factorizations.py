@@ -14,7 +14,7 @@ import numpy as np
 from fad.core.avals import ShapedArray, dtype_of, shape_of
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, f32, f64
-from fad.primitives.arithmetic import conj_if_complex, equal
+from fad.primitives.arithmetic import add, conj_if_complex, equal
 from fad.primitives.linalg_matrices import (
     adjoint,
     diagonal,
@@ -299,7 +299,7 @@ def lu_parts(packed: Any) -> tuple[Any, Any]:
     rows, columns = shape_of(packed)[-2:]
     size = min(rows, columns)
     axis = len(shape_of(packed)) - 1
-    left = strictly_lower(slice_axis(packed, axis, 0, size)) + np.eye(rows, size, dtype=dtype_of(packed))
+    left = add.bind(strictly_lower(slice_axis(packed, axis, 0, size)), np.eye(rows, size, dtype=dtype_of(packed)))
     return left, upper(slice_axis(packed, axis - 1, 0, size))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from fad.core.avals import ShapedArray, dtype_of, is_complex, real_dtype, shape_of
 from fad.core.errors import LinAlgError, ShapeError
+from fad.core.placement import beside, lies_on_device
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, f32, f64
 from fad.primitives.linalg_matrices import (
@@ -262,7 +263,8 @@ def _slogdet_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     change = _pairing(transpose_matrix(inverse(primals[0])), tangents[0])
     if is_complex(dtype_of(sign)):
         return [sign, logarithm], [sign * with_imaginary(imaginary_part(change)), real_part(change)]
-    return [sign, logarithm], [zeros(ShapedArray(shape_of(sign), dtype_of(sign))), change]
+    constant = beside(zeros(ShapedArray(shape_of(sign), dtype_of(sign))), lies_on_device(sign))
+    return [sign, logarithm], [constant, change]
 
 
 def _slogdet_vjp(a: Any) -> Any:

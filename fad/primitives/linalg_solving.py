@@ -262,7 +262,8 @@ def _pseudoinverse_impl(xp: Any, a: Any, *, rcond: float, hermitian: bool) -> An
     if 0 in a.shape:
         return xp.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
     with lapack_errors("pinv", a, "Check the matrix for NaN and infinity"):
-        return xp.linalg.pinv(a, rcond=rcond, hermitian=hermitian)
+        # CuPy knows no hermitian=, which only chooses the algorithm.
+        return np.linalg.pinv(a, rcond=rcond, hermitian=hermitian) if xp is np else xp.linalg.pinv(a, rcond=rcond)
 
 
 def _pseudoinverse_shape(a: ShapedArray, **params: Any) -> ShapedArray:

@@ -22,9 +22,8 @@ from fad.core.avals import ShapedArray, aval_of, dtype_of, real_dtype, shape_of
 from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, f32, f64, i64, literal
-from fad.primitives.arithmetic import equal, less, logical_or, maximum, minimum, not_equal, select
+from fad.primitives.arithmetic import equal, less, logical_or, maximum, minimum, multiply, not_equal, select
 from fad.primitives.indexing import (
-    add_rows,
     at_axes,
     batch_row,
     batched_indices,
@@ -39,6 +38,7 @@ from fad.primitives.indexing import (
     rows_of,
 )
 from fad.primitives.reduction import highest, lowest
+from fad.primitives.repeated_rows import add_rows, combine_rows
 from fad.primitives.slicing import concatenate, slice_axis
 from fad.primitives.sorting import argsort
 from fad.primitives.structural import broadcast_to, convert, full, iota, reshape, zeros
@@ -52,6 +52,10 @@ def _scatter_rows(xp: Any, op: str, table: Any, positions: Any, rows: Any) -> No
     """Put rows into a table in place; of several updates of one row the last one stays for "set"."""
     if op == "add":
         add_rows(xp, table, positions, rows)
+    elif (
+        xp is not np
+    ):  # CuPy's last writer is anyone, its maximum.at of doubles compares floats (seen in 14.2), multiply.at is missing
+        combine_rows(xp, None if op == "set" else getattr(xp, _COMBINE[op]), table, positions, rows)
     elif op == "set":
         table[positions] = rows
     else:
@@ -321,7 +325,8 @@ def _mul_parts(x: Any, updates: Any, indices: Sequence[Any], params: dict[str, A
     by_element = SCATTER["mul"].bind(ones, updates, *indices, **params)
     by_update = gather_p.bind(x, *indices, **params)
     if not params["unique"]:
-        by_update = by_update * _other_factors(updates, shape_of(x), indices, params["axes"], params["mode"])
+        others = _other_factors(updates, shape_of(x), indices, params["axes"], params["mode"])
+        by_update = multiply.bind(by_update, others)
     return by_element, by_update
 
 

@@ -434,7 +434,7 @@ weaken = Primitive(
 
 def _narrow_impl(xp: Any, x: Any, *, dtype: np.dtype) -> Any:
     limits, values = np.iinfo(dtype), xp.asarray(x)
-    for value in (values.min(initial=0), values.max(initial=0)):
+    for value in (values.min(), values.max()) if values.size else ():
         if not limits.min <= value <= limits.max:
             raise OverflowError(f"Python integer {value} out of bounds for {dtype}")
     return values.astype(dtype)[()]

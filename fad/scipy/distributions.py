@@ -28,6 +28,7 @@ from fad.primitives.arithmetic import (
     select,
 )
 from fad.primitives.math_functions import exp, log
+from fad.primitives.placing import together
 from fad.primitives.structural import convert
 
 __all__ = ["Continuous", "Discrete", "Frozen"]
@@ -101,7 +102,7 @@ class Distribution:
         dtype = result_dtype(*[weak_operand(f) for f in found])
         if dtype.kind == "c":
             raise DTypeError(f"{function} is for real arguments, got {', '.join(str(dtype_of(f)) for f in found)}")
-        return [convert(f, dtype) for f in found]
+        return together([convert(f, dtype) for f in found])
 
     def _checked(self, value: Any, at: Any, shapes: Sequence[Any], scale: Any = None) -> Array:
         """NaN where the argument is NaN or the parameters make no sense."""

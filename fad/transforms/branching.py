@@ -18,7 +18,7 @@ from fad.core.loops import run_cond
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import Tracer, concrete_value
+from fad.core.trace import concrete_value
 from fad.primitives.arithmetic import equal, maximum, minimum, select
 from fad.primitives.structural import convert, match, reshape, zeros
 from fad.transforms.arguments import as_function, as_operand, function_name
@@ -279,7 +279,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
         raise DTypeError(
             f"cond: the condition must be a boolean, got {aval_of(flag)}; compare it with something, as in x > 0"
         )
-    value = concrete_value(flag) if isinstance(flag, Tracer) else np.asarray(flag)
+    value = concrete_value(flag)
     if value is not None:
         return _arrays((true_fun if value else false_fun)(*_arrays(operands)))
     flag = flag if dtype_of(flag).kind == "b" else convert(flag, np.dtype(bool))
@@ -318,7 +318,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     number = as_operand(index)
     if shape_of(number) != () or dtype_of(number).kind not in "iu":
         raise DTypeError(f"switch: the index must be an integer scalar, got {aval_of(number)}")
-    value = concrete_value(number) if isinstance(number, Tracer) else np.asarray(number)
+    value = concrete_value(number)
     if value is not None:
         return _arrays(branches[min(max(int(value), 0), len(branches) - 1)](*_arrays(operands)))
     clamped = minimum.bind(maximum.bind(convert(number, np.dtype(np.int64)), 0), len(branches) - 1)

@@ -13,6 +13,7 @@ from typing import Any
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, NonDifferentiableError, ShapeError, TreeError
+from fad.core.placement import beside, lies_on_device
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, unflatten
@@ -77,7 +78,7 @@ def _custom_jvp(
     active = [k for k, t in enumerate(tangents) if t is not None]
     _check_captured(rules, captured, active)
     own, own_tangents = primals[captured:], tangents[captured:]
-    filled = [zeros(aval_of(p).update()) if t is None else t for p, t in zip(own, own_tangents, strict=True)]
+    filled = [_zeros_for(p) if t is None else t for p, t in zip(own, own_tangents, strict=True)]
     if rules.jvp is not None:
         return rules.jvp(own, filled)
     if rules.backward is None:
@@ -89,15 +90,20 @@ def _custom_jvp(
         found = rules.backward(residuals, cotangents)
         return [_or_zeros(found[k], own[k]) for k in live]
 
-    _, transposed = vjp_flat(of_cotangents, [zeros(aval_of(o).update()) for o in outs])
+    _, transposed = vjp_flat(of_cotangents, [_zeros_for(o) for o in outs])
     return outs, [
         t if is_inexact(dtype_of(o)) else None
         for o, t in zip(outs, transposed([own_tangents[k] for k in live]), strict=True)
     ]
 
 
+def _zeros_for(value: Any) -> Any:
+    """The zero tangent or cotangent of a value, where the value is."""
+    return beside(zeros(aval_of(value).update()), lies_on_device(value))
+
+
 def _or_zeros(value: Any, like: Any) -> Any:
-    return zeros(aval_of(like).update()) if value is None else value
+    return _zeros_for(like) if value is None else value
 
 
 def _custom_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -115,7 +121,7 @@ def _custom_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params
     if rules.jvp is None:
         raise _no_rule(rules)
     live = [k - captured for k in active]
-    start = [zeros(aval_of(p).update()) for p in own]
+    start = [_zeros_for(p) for p in own]
 
     def of_tangents(*tangents: Any) -> list[Any]:
         given = dict(zip(live, tangents, strict=True))

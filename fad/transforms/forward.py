@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
+from fad.core.placement import beside, lies_on_device
 from fad.core.trace import CURRENT, Trace, Tracer
+from fad.primitives.placing import MovesToDevice
 from fad.primitives.structural import zeros
 
 __all__ = ["JVPTrace", "JVPTracer", "jvp_flat"]
@@ -75,6 +78,12 @@ class JVPTrace(Trace):
         return value, None
 
 
+class DeviceJVPTrace(MovesToDevice, JVPTrace):
+    """Forward mode where arrays may be on a CUDA device."""
+
+    __slots__ = ()
+
+
 def jvp_flat(
     function: Callable[..., list[Any]],
     primals: Sequence[Any],
@@ -86,7 +95,7 @@ def jvp_flat(
 
     With ``instantiate``, tangents of results that have none are zeros, else ``None``.
     """
-    trace = JVPTrace(CURRENT.get(), owner or function)
+    trace = (DeviceJVPTrace if "cupy" in sys.modules else JVPTrace)(CURRENT.get(), owner or function)
     token = CURRENT.set(trace)
     try:
         outs = function(*[p if t is None else JVPTracer(trace, p, t) for p, t in zip(primals, tangents, strict=True)])
@@ -96,5 +105,5 @@ def jvp_flat(
     pairs = [trace.split(o) for o in outs]
     out_primals = [p for p, _ in pairs]
     if instantiate:
-        return out_primals, [zeros(aval_of(p)) if t is None else t for p, t in pairs]
+        return out_primals, [beside(zeros(aval_of(p)), lies_on_device(p)) if t is None else t for p, t in pairs]
     return out_primals, [t for _, t in pairs]

@@ -10,6 +10,7 @@ import numpy as np
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_complex, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
+from fad.core.placement import beside, lies_on_device
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, concrete_value
@@ -346,11 +347,11 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     out, aux = _traced_call("vjp", trace, fun, inputs, {}, has_aux)
     outs, out_tree = result_operands("vjp", fun, out)
     pairs = [trace.split(o) for o in outs]
-    out_avals = [aval_of(p) for p, _ in pairs]
+    out_avals, places = [aval_of(p) for p, _ in pairs], [lies_on_device(p) for p, _ in pairs]
     flat_pullback = Pullback(trace, [i for _, i in pairs], operands)
 
     def pullback(cotangent: Any) -> Any:
-        cotangents = _fitting("the pullback", "cotangent", cotangent, out_tree, out_avals)
+        cotangents = _fitting("the pullback", "cotangent", cotangent, out_tree, out_avals, places)
         return wrap_tree(treedef, flat_pullback(cotangents))
 
     out = wrap_tree(out_tree, [p for p, _ in pairs])
@@ -362,13 +363,18 @@ def _owned(operand: Any) -> Any:
     return operand.copy() if isinstance(operand, np.ndarray) and operand.flags.writeable else operand
 
 
-def _fitting(transform: str, what: str, tree: Any, treedef: Any, avals: Sequence[ShapedArray]) -> list[Any]:
-    """Operands of a tangent or cotangent tree, checked against the types it belongs to; integers have none."""
+def _fitting(
+    transform: str, what: str, tree: Any, treedef: Any, avals: Sequence[ShapedArray], places: Sequence[bool]
+) -> list[Any]:
+    """Operands of a tangent or cotangent tree, checked against the types it belongs to; integers have none.
+
+    ``places`` says of each value that one belongs to whether it is on a CUDA device.
+    """
     leaves, seen = flatten(tree)
     if seen != treedef:
         check_same_structure(transform, f"the {what}s", seen, treedef)
     operands: list[Any] = []
-    for k, (leaf, aval) in enumerate(zip(leaves, avals, strict=True)):
+    for k, (leaf, aval, place) in enumerate(zip(leaves, avals, places, strict=True)):
         operand = as_operand(leaf)
         if shape_of(operand) != aval.shape:
             raise ShapeError(
@@ -385,7 +391,8 @@ def _fitting(transform: str, what: str, tree: Any, treedef: Any, avals: Sequence
             raise DTypeError(
                 f"{transform}: {what} {k} has type {aval_of(operand)}, but the value it belongs to has {aval}; convert it with .astype"
             )
-        operands.append(np.asarray(operand, aval.dtype)[()] if isinstance(leaf, int | float | complex) else operand)
+        operand = np.asarray(operand, aval.dtype)[()] if isinstance(leaf, int | float | complex) else operand
+        operands.append(beside(operand, place))
     return operands
 
 
@@ -423,7 +430,8 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     describe = argument_paths(primals)
     operands = leaf_operands("jvp", fun, leaves, describe)
     check_differentiable("jvp", fun, operands, describe, False)
-    flat_tangents = _fitting("jvp", "tangent", tangents, treedef, [aval_of(o) for o in operands])
+    places = [lies_on_device(o) for o in operands]
+    flat_tangents = _fitting("jvp", "tangent", tangents, treedef, [aval_of(o) for o in operands], places)
     found: dict[str, Any] = {}
 
     def flat_fun(*xs: Any) -> list[Any]:
@@ -438,7 +446,8 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     outs, out_tangents = jvp_flat(flat_fun, operands, flat_tangents, instantiate=False, owner=fun)
     count = found["count"]
     out_tangents = [
-        zeros(aval_of(o)) if t is None else t for o, t in zip(outs[:count], out_tangents[:count], strict=True)
+        beside(zeros(aval_of(o)), lies_on_device(o)) if t is None else t
+        for o, t in zip(outs[:count], out_tangents[:count], strict=True)
     ]
     result = wrap_tree(found["tree"], outs[:count]), wrap_tree(found["tree"], out_tangents)
     if has_aux:
@@ -479,6 +488,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     check_differentiable("linearize", fun, operands, describe, False)
     avals = [aval_of(o).update() for o in operands]
     record = RecordTrace(CURRENT.get(), fun)
+    places = [lies_on_device(o) for o in operands]
     tangents = [record.input(a) for a in avals]
     token = CURRENT.set(record)
     try:
@@ -492,7 +502,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         record.live = False
 
     def pushforward(*given: Any) -> Any:
-        flat = _fitting("the linearized function", "tangent", given, treedef, avals)
+        flat = _fitting("the linearized function", "tangent", given, treedef, avals, places)
         return wrap_tree(out_tree, evaluate(program, *captured, *flat))
 
     return (out, pushforward, *aux)

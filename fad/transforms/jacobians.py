@@ -11,6 +11,7 @@ import numpy as np
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, is_complex, is_inexact, shape_of
 from fad.core.errors import ArgumentError, DTypeError
+from fad.core.placement import beside, lies_on_device
 from fad.core.pytrees import flatten, unflatten
 from fad.primitives.slicing import concatenate
 from fad.primitives.structural import broadcast_to, move_axis, reshape
@@ -185,7 +186,7 @@ def _forward_columns(
             outs[:], moved = jvp_flat(flat_fun, operands, tangents, owner=fun)
             return moved[: found["count"]]
 
-        pieces = [_batched(push, aval, start, stop, fun) for start, stop in _chunks(aval.size, chunk_size)]
+        pieces = [_batched(push, operands[k], start, stop, fun) for start, stop in _chunks(aval.size, chunk_size)]
         joined = [concatenate([p[j] for p in pieces], 0) for j in range(found["count"])]
         columns.append(
             [reshape(move_axis(c, 0, len(shape_of(c)) - 1), (*shape_of(c)[1:], *aval.shape)) for c in joined]
@@ -194,10 +195,10 @@ def _forward_columns(
     return outs, [[column[j] for column in columns] for j in range(found["count"])]
 
 
-def _batched(function: Callable[..., list[Any]], aval: ShapedArray, start: int, stop: int, fun: Any) -> list[Any]:
-    """A linear function of one value, applied to basis vectors ``start:stop`` at once."""
-    size = stop - start
-    outs, mapped = batch_flat(function, size, [_basis(aval, start, stop)], [True], owner=fun)
+def _batched(function: Callable[..., list[Any]], like: Any, start: int, stop: int, fun: Any) -> list[Any]:
+    """A linear function of one value, applied to basis vectors ``start:stop`` of the space of ``like`` at once."""
+    size, basis = stop - start, beside(_basis(aval_of(like).update(), start, stop), lies_on_device(like))
+    outs, mapped = batch_flat(function, size, [basis], [True], owner=fun)
     return [o if m else broadcast_to(o, (size, *shape_of(o))) for o, m in zip(outs, mapped, strict=True)]
 
 
@@ -224,7 +225,7 @@ def _reverse_rows(
         def pull(cotangent: Any, j: int = j) -> list[Any]:
             return pullback([cotangent if i == j else None for i in range(len(outs))])
 
-        pieces = [_batched(pull, aval, start, stop, fun) for start, stop in _chunks(aval.size, chunk_size)]
+        pieces = [_batched(pull, outs[j], start, stop, fun) for start, stop in _chunks(aval.size, chunk_size)]
         joined = [concatenate([p[k] for p in pieces], 0) for k in range(len(operands))]
         rows.append([reshape(r, (*aval.shape, *shape_of(r)[1:])) for r in joined])
     return outs, rows

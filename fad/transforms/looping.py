@@ -397,7 +397,7 @@ def _known_int(which: str, bound: Any) -> Any:
     operand = as_operand(bound)
     if shape_of(operand) != () or dtype_of(operand).kind not in "iu":
         raise DTypeError(f"fori_loop: {which} must be an integer scalar, got {aval_of(operand)}")
-    value = concrete_value(operand) if isinstance(operand, Tracer) else np.asarray(operand)
+    value = concrete_value(operand)
     return operand if value is None else int(value)
 
 

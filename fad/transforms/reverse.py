@@ -7,6 +7,7 @@ indices, one for each cotangent. An operation with several results has one entry
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.cotangents import KEPT_APART, accumulate, as_value
 from fad.core.errors import NonDifferentiableError
+from fad.core.placement import beside, lies_on_device
 from fad.core.trace import CURRENT, EVAL, HOST_TYPES, REPLAYED, Trace, Tracer, raise_explained, user_source
+from fad.primitives.placing import MovesToDevice, together
 from fad.primitives.structural import convert, ones_like_aval, zeros
 from fad.transforms.watching import WatchedArray
 
@@ -255,6 +258,12 @@ class StagedVJPTrace(VJPTrace):
         return super().recorded(out, pull, source)
 
 
+class DeviceVJPTrace(MovesToDevice, VJPTrace):
+    """A tape where arrays may be on a CUDA device."""
+
+    __slots__ = ()
+
+
 def watch(array: np.ndarray) -> None:
     """Have the innermost tape that is being recorded watch an array that somebody else may write."""
     trace: Any = CURRENT.get()
@@ -269,7 +278,9 @@ def watch(array: np.ndarray) -> None:
 def new_tape(owner: Any) -> VJPTrace:
     """A trace that records a tape, for operations above the current trace."""
     current = CURRENT.get()
-    return (VJPTrace if current.base is EVAL else StagedVJPTrace)(current, owner)
+    if current.base is not EVAL:
+        return StagedVJPTrace(current, owner)
+    return (DeviceVJPTrace if "cupy" in sys.modules else VJPTrace)(current, owner)
 
 
 def _noting(pullback: Callable[..., Any], operation: str) -> Callable[..., Any]:
@@ -339,7 +350,7 @@ def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
         return None
     if entry.avals is None:
         return found
-    return [zeros(a) if c is None else c for c, a in zip(found, entry.avals, strict=True)]
+    return list(together([zeros(a) if c is None else c for c, a in zip(found, entry.avals, strict=True)]))
 
 
 class Pullback:
@@ -392,8 +403,9 @@ def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequ
     for array in trace.watched.values():
         array.check(tape)
     accumulated: list[Any] = [None] * len(tape)
+    on_device = lies_on_device(value)
     if index is not None:
-        accumulated[index] = dtype_of(value).type(1)
+        accumulated[index] = beside(dtype_of(value).type(1), on_device)
     found = backward(tape, trace.sources, accumulated, len(inputs), True)
     for k, (cotangent, x) in enumerate(zip(found, inputs)):
         if type(cotangent) is type(x) is _ndarray and cotangent.dtype == x.dtype:
@@ -402,7 +414,7 @@ def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequ
             found[k] = gradient
             continue
         if cotangent is None:
-            cotangent = zeros(aval_of(x))
+            cotangent = beside(zeros(aval_of(x)), on_device)
         elif dtype_of(cotangent) != dtype_of(x):
             cotangent = convert(cotangent, dtype_of(x))
         found[k] = wrap(cotangent)
