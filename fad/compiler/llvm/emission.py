@@ -313,6 +313,12 @@ class Emitter:
         place.align = 64
         return self._entry.bitcast(place, memory_type(dtype).as_pointer())
 
+    def clear(self, place: ir.Value, count: Ix) -> None:
+        """Set so many bytes to 0: one instruction for LLVM to work on where a loop would be twenty."""
+        fill = self.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
+        zero, bit = ir.Constant(I8, 0), ir.Constant(ir.IntType(1), 0)
+        self.builder.call(fill, [self.builder.bitcast(place, POINTER), zero, self.raw(count), bit])
+
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -19,7 +19,7 @@ from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
 from fad.compiler.llvm.stages import StageLoop
-from fad.compiler.size_classes import LONG, MOST_AT_EDGE, least_size, most_size
+from fad.compiler.size_classes import LARGEST_STATIC, LONG, MOST_AT_EDGE, least_size, most_size
 from fad.core.program import Var
 
 __all__ = ["KernelWriter"]
@@ -421,6 +421,10 @@ class KernelWriter:
         place = self.elements.storage[member.output]
         assert isinstance(place, Memory)
         shape = member.output.aval.shape[len(outer) :]
+        if member.equation.primitive.kernel == "reduce_sum" and any(n > LARGEST_STATIC for n in shape):
+            size = self.emitter.multiply(self.emitter.product(shape), place.dtype.itemsize)
+            self.emitter.clear(self.elements.pointer(place, (*outer, *[0] * len(shape))), size)
+            return
         value = constant_identity(member.equation.primitive.kernel, self.emitter.scalar, place.dtype)
         with ExitStack() as stack:
             inner = [0 if n == 1 else stack.enter_context(self.emitter.loop(0, self.emitter.size(n))) for n in shape]

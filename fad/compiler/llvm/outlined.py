@@ -102,11 +102,9 @@ class Outlined:
         emitter, place = self.emitter, self.outputs[0]
         row = emitter.multiply(emitter.product(place.shape[shared:]), place.dtype.itemsize)
         begin, count = (self.turns[0], emitter.subtract(self.turns[1], self.turns[0])) if shared else (0, 1)
-        fill = emitter.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
         builder = emitter.builder
         first = builder.gep(builder.bitcast(place.pointer, POINTER), [emitter.raw(emitter.multiply(begin, row))])
-        zero, bit = ir.Constant(ir.IntType(8), 0), ir.Constant(ir.IntType(1), 0)
-        builder.call(fill, [first, zero, emitter.raw(emitter.multiply(count, row)), bit])
+        emitter.clear(first, emitter.multiply(count, row))
 
     def copy(self, atom: Atom) -> None:
         """Copy an input into the first result, which has its shape."""
