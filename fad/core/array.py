@@ -7,6 +7,8 @@ methods that are operations are installed by :mod:`fad.numpy`, which stands abov
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -204,6 +206,12 @@ class Array:
         )
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        caller = sys._getframe(1).f_code
+        if caller.co_filename.startswith(os.path.dirname(np.__file__)):
+            raise ImmutableArrayError(
+                f"a function of NumPy itself ({caller.co_name}) would write into this {self.aval}, and fad arrays are immutable. Use fad.numpy's function of "
+                "that name (fad.numpy.vectorize, fad.numpy.apply_along_axis, ...) or fad.vmap."
+            )
         raise ImmutableArrayError(
             f"fad arrays are immutable, so x[i] = v cannot write into this {self.aval}. Use y = x.at[i].set(v) "
             "(or .add, .mul, .min, .max), which gives a new array."

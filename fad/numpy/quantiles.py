@@ -16,9 +16,11 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.trace import Tracer
 from fad.numpy.conversion import axis_numbers, operand, refuse_out, zero_like
 from fad.primitives import arithmetic
+from fad.primitives.cumulative import cumsum
 from fad.primitives.indexing import take_along_axis
 from fad.primitives.placing import together
-from fad.primitives.sorting import sort
+from fad.primitives.slicing import slice_axis
+from fad.primitives.sorting import argsort, sort
 from fad.primitives.structural import broadcast_to, convert, keepdims_shape, permute, reduce_sum, reshape
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -90,10 +92,8 @@ def _quantiles(
     """Quantiles along axes; those of ``q`` come first in the result."""
     if method not in _CONTINUOUS and method not in _STEPPED:
         raise ArgumentError(f"{function}: method {method!r} is not one of {', '.join((*_CONTINUOUS, *_STEPPED))}")
-    if weights is not None:
-        raise ArgumentError(
-            f"{function}: weights are not supported; sort the values and use their cumulative weights with fad.numpy.interp"
-        )
+    if weights is not None and method != "inverted_cdf":
+        raise ArgumentError(f'{function}: weights need method="inverted_cdf", as in NumPy, got {method!r}')
     x = operand(a, function)
     if is_complex(dtype_of(x)):
         raise DTypeError(f"{function}: complex numbers have no order")
@@ -108,15 +108,20 @@ def _quantiles(
         raise ShapeError(f"{function} of no elements: axes {axes} of an array of shape {shape}")
     probabilities = _as_probabilities(function, q, scale, inexact_dtype(dtype_of(x)))
     q_shape = shape_of(probabilities)
-    ordered = sort(reshape(permute(x, (*lead, *axes)), (*kept, size)), len(kept))
     flat = reshape(probabilities, (math.prod(q_shape),))
+    rows = reshape(permute(x, (*lead, *axes)), (*kept, size))
+    if weights is None:
+        ordered, chosen = sort(rows, len(kept)), None
+    else:
+        shares = permute(_weights(function, weights, shape, axes), (*lead, *axes))
+        ordered, chosen = _weighted(rows, reshape(shares, (*kept, size)), flat, ignore_nan)
     if not is_inexact(dtype_of(x)):
-        values = _interpolated(ordered, size, flat, kept, size, method)
+        values = _interpolated(ordered, size, flat, kept, size, method) if chosen is None else chosen
     else:
         missing = convert(arithmetic.isnan.bind(ordered), np.dtype(np.int64))
         missing = reshape(reduce_sum(missing, (len(kept),)), (*kept, 1))
         count: Any = size - missing if ignore_nan else size
-        values = _interpolated(ordered, count, flat, kept, size, method)
+        values = _interpolated(ordered, count, flat, kept, size, method) if chosen is None else chosen
         no_value = arithmetic.equal.bind(count, 0) if ignore_nan else arithmetic.greater.bind(missing, 0)
         values = _chosen(no_value, dtype_of(values).type(np.nan), values)
     values = permute(values, (len(kept), *range(len(kept))))
@@ -146,6 +151,40 @@ def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size:
     level = arithmetic.logical_or.bind(arithmetic.equal.bind(low, high), unread)
     start = _chosen(arithmetic.logical_or.bind(level, arithmetic.isinf.bind(low)), zero_like(low), low)
     return low + arithmetic.multiply.bind(_chosen(level, zero_like(high), high - start), share)
+
+
+def _weights(function: str, weights: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """Weights in double precision and of the shape of the values."""
+    value = convert(operand(weights, function), np.dtype(np.float64))
+    if not isinstance(value, Tracer) and not ((value >= 0) & (value < np.inf)).all():
+        raise ArgumentError(f"{function}: weights must be finite and not negative")
+    found = shape_of(value)
+    if found == shape:
+        return value
+    if len(axes) != 1 or found != (shape[axes[0]],):
+        raise ShapeError(
+            f"{function}: weights have shape {found}; they need the values' shape {shape}, or one axis as long as the one axis of the quantiles"
+        )
+    return broadcast_to(reshape(value, tuple(n if k == axes[0] else 1 for k, n in enumerate(shape))), shape)
+
+
+def _weighted(rows: Any, weights: Any, q: Any, ignore_nan: bool) -> tuple[Any, Any]:
+    """Sorted rows, and the first element of each whose share of the weight so far is at least q."""
+    last = len(shape_of(rows)) - 1
+    size, (count,) = shape_of(rows)[last], shape_of(q)
+    order = argsort(rows, last)
+    ordered = take_along_axis(rows, order, last)
+    weights = take_along_axis(weights, order, last)
+    if ignore_nan and is_inexact(dtype_of(rows)):
+        weights = _chosen(arithmetic.isnan.bind(ordered), 0.0, weights)
+    share = cumsum(weights, last)
+    share = convert(share / slice_axis(share, last, size - 1, size), dtype_of(q))
+    # What has no weight is no quantile, that of 0 neither.
+    share = _chosen(arithmetic.equal.bind(share, 0), -1.0, share)
+    kept = shape_of(rows)[:last]
+    below = arithmetic.less.bind(reshape(share, (*kept, 1, size)), reshape(q, (count, 1)))
+    position = reduce_sum(convert(below, np.dtype(np.int64)), (last + 1,))
+    return ordered, take_along_axis(ordered, arithmetic.minimum.bind(position, size - 1), last)
 
 
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Array:
@@ -220,8 +259,9 @@ def quantile(
         How to estimate between elements; see ``numpy.quantile``.
     keepdims : bool
         Whether to keep the reduced axes at size 1.
-    weights : None
-        Not supported.
+    weights : array_like, optional
+        The weight of each element, not negative, for ``method="inverted_cdf"``: of the shape of ``a``, or one axis for the one ``axis``. The quantile is
+        the least element that has, with those below it, at least the share ``q`` of the weight. Weights carry no derivative.
 
     Returns
     -------
@@ -231,7 +271,9 @@ def quantile(
     Raises
     ------
     ArgumentError
-        If a probability is out of range or the method does not exist.
+        If a probability is out of range, the method does not exist or does not take weights, or a weight is negative.
+    ShapeError
+        If the weights do not fit the values.
     DTypeError
         If the values are complex.
 

@@ -30,6 +30,7 @@ __all__ = [
     "ones_like_aval",
     "permute",
     "reduce_sum",
+    "require_in_bounds",
     "reshape",
     "unbroadcast",
     "view",
@@ -432,11 +433,17 @@ weaken = Primitive(
 )
 
 
+def require_in_bounds(value: int, dtype: np.dtype) -> None:
+    """Raise, as NumPy does (NEP 50), where a Python integer is no number of an integer dtype."""
+    limits = np.iinfo(dtype)
+    if not limits.min <= value <= limits.max:
+        raise OverflowError(f"Python integer {value} out of bounds for {dtype}")
+
+
 def _narrow_impl(xp: Any, x: Any, *, dtype: np.dtype) -> Any:
-    limits, values = np.iinfo(dtype), xp.asarray(x)
+    values = xp.asarray(x)
     for value in (values.min(), values.max()) if values.size else ():
-        if not limits.min <= value <= limits.max:
-            raise OverflowError(f"Python integer {value} out of bounds for {dtype}")
+        require_in_bounds(value, dtype)
     return values.astype(dtype)[()]
 
 

@@ -345,7 +345,9 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init:
     return unflatten(tree, [wrap(o) for o in outs])
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init: Any) -> Any:
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[..., Any], init: Any, *, unroll: int | bool | None = None
+) -> Any:
     """Repeat ``carry = body_fun(i, carry)`` for ``i`` from ``lower`` up to but not including ``upper``.
 
     Both derivative modes work, also with bounds that are known only at run time.
@@ -358,6 +360,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init: Any) -
         Gives a carry of the same structure, shapes and dtypes.
     init : pytree
         The first carry.
+    unroll : int or bool, optional
+        Accepted as in JAX; the compiler decides by itself how to write the loop.
 
     Returns
     -------

@@ -377,7 +377,12 @@ def _scan_length(fun: Any, xs: Sequence[Any], length: Any) -> int:
 
 
 def scan(
-    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """Loop over the leading axis of ``xs`` with carried state.
 
@@ -393,6 +398,8 @@ def scan(
         Number of turns; needed where ``xs`` is ``None``.
     reverse : bool
         Whether to go from the last element to the first; ``ys`` keep the order of ``xs``.
+    unroll : int or bool
+        Accepted as in JAX; the compiler decides by itself how to write the loop.
 
     Returns
     -------

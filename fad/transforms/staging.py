@@ -17,7 +17,7 @@ from fad.core.origins import place_error
 from fad.core.primitive import BinaryPrimitive
 from fad.core.program import Equation, Literal, Program, Var, used_equations
 from fad.core.trace import CURRENT, Source, Trace, Tracer, leaked, user_source
-from fad.primitives.structural import narrow_integer, weaken
+from fad.primitives.structural import narrow_integer, require_in_bounds, weaken
 
 __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
 
@@ -114,8 +114,11 @@ class StageTrace(Trace):
         return tracers if primitive.multiple_results else tracers[0]
 
     def _narrowed(self, atom: Var | Literal, dtype: np.dtype) -> Var | Literal:
-        """An operand of an integer operation; a Python integer whose value is not known yet is checked when it is."""
-        if isinstance(atom, Literal) or not atom.aval.weak:
+        """An operand of an integer operation; a Python integer is checked here, or when its value is known."""
+        if not atom.aval.weak:
+            return atom
+        if isinstance(atom, Literal):
+            require_in_bounds(atom.value, dtype)
             return atom
         checked = Var(ShapedArray((), dtype))
         self.equations.append(Equation(narrow_integer, [atom], {"dtype": dtype}, [checked], user_source()))

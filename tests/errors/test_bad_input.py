@@ -447,6 +447,15 @@ def test_traced_python_integers_beyond_the_dtype_raise_as_in_numpy(operation, dt
         fad.jit(lambda x, n: operation(x, n * 2 + 1))(x, (number - 1) // 2) if number % 2 else f(x, number)
 
 
+@pytest.mark.parametrize("size", [0, 2])
+def test_python_integers_beyond_the_dtype_raise_while_a_function_is_traced(size):
+    x = np.zeros(size, np.int8)
+    for call in (lambda x: x + 300, fad.jit(lambda x: x + 300), fad.jit(lambda x: -200 * x)):
+        with pytest.raises(OverflowError, match="out of bounds for int8"):
+            call(x)
+    assert fad.jit(lambda x: x < 300)(x).tolist() == [True] * size
+
+
 def test_clip_takes_bounds_that_the_dtype_cannot_reach():
     x = np.array([0, 3, 200], "uint8")
     for low, high in ((-5, 300), (1, 300), (-5, 4), (300, 400), (-5, -1)):

@@ -83,6 +83,12 @@ def test_scan_over_trees_without_xs_and_of_no_steps():
     np.testing.assert_allclose(fad.grad(lambda c: fad.scan(cell(W), c, np.zeros((0, 3)))[0].sum())(XS[0]), np.ones(3))
 
 
+def test_loops_take_the_unrolling_that_users_of_jax_ask_for():
+    total, sums = fad.scan(lambda c, x: (c + x, c), 0.0, np.arange(4.0), unroll=2)
+    assert (float(total), sums.tolist()) == (6.0, [0.0, 0.0, 1.0, 3.0])
+    assert int(fad.fori_loop(0, 4, lambda i, c: c + i, 0, unroll=True)) == 6
+
+
 def test_a_scan_closes_over_traced_values():
     def f(a):
         return fad.scan(lambda c, x: (c * a + x, c), a, np.arange(3.0))[0]
