@@ -116,7 +116,7 @@ def __getattr__(name: str) -> _Any:
     if name in _NAMES_ON_USE:
         value = globals()[name] = getattr(_import_module(_NAMES_ON_USE[name]), name)
         return value
-    raise AttributeError(f"module 'fad' has no attribute {name!r}")
+    raise _import_module("fad.core.other_names").missing("fad", name)
 
 
 def __dir__() -> list[str]:

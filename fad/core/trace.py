@@ -36,6 +36,7 @@ __all__ = [
     "Tracer",
     "concrete_value",
     "leaked",
+    "raise_cause",
     "raise_explained",
     "set_trace",
     "user_source",
@@ -187,7 +188,9 @@ class Tracer(Array):
         """Where the value came from, as far as its trace knows."""
         return self.interpreter.describe()
 
-    def _refuse(self, what: str, remedy: str) -> ConcretizationError:
+    def _refuse(self, what: str, remedy: str) -> FadError:
+        if not self.interpreter.live:
+            return leaked(f"{what} got", self, f"a value of {self.interpreter.describe()}, which has finished")
         named, assigned = value_text(self)
         return ConcretizationError(
             f"{what} needs the concrete value of {named}, and there is none inside {self.interpreter.describe()}.\n"
@@ -385,6 +388,13 @@ def _explained(primitive: Any, args: Any, params: dict[str, Any], error: Excepti
     if isinstance(error, TypeError):
         return DTypeError(f"{primitive.name} of arguments with shapes {seen}: {error}")
     return error
+
+
+def raise_cause(error: ValueError) -> NoReturn:
+    """Raise the teaching error that NumPy put one of its own in front of, as it does where a traced value is written into a NumPy array."""
+    if isinstance(error.__cause__, FadError):
+        raise error.__cause__ from None
+    raise error
 
 
 EVAL = EvalTrace(None)

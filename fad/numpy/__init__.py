@@ -118,7 +118,7 @@ def __getattr__(name: str) -> _Any:
     if name in _NAMES_ON_USE:
         value = globals()[name] = getattr(_import_module(f"fad.numpy.{_NAMES_ON_USE[name]}"), name)
         return value
-    raise AttributeError(f"module 'fad.numpy' has no attribute {name!r}")
+    raise _import_module("fad.core.other_names").missing("fad.numpy", name)
 
 
 def __dir__() -> list[str]:

@@ -178,6 +178,8 @@ def object_array(tracer: Any, dtype: Any = None) -> np.ndarray:
         )
     if kind == "c":
         raise DTypeError(_complex_message())
+    if not tracer.interpreter.live:
+        raise tracer._refuse("numpy.asarray", "")
     if not tracer.shape:
         tracer.interpreter.scattered = True
     if tracer.size > _LARGEST:

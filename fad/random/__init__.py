@@ -11,6 +11,9 @@ Examples
 >>> noise = fad.random.uniform(second, (3,))
 """
 
+from typing import NoReturn as _NoReturn
+
+from fad.core.other_names import missing as _missing
 from fad.random.counts import binomial, multinomial, poisson
 from fad.random.discrete import bernoulli, categorical, geometric, rademacher, randint
 from fad.random.gamma_family import (
@@ -89,3 +92,7 @@ __all__ = [
     "wald",
     "weibull_min",
 ]
+
+
+def __getattr__(name: str) -> _NoReturn:
+    raise _missing("fad.random", name)

@@ -185,15 +185,17 @@ def split_aux(transform: str, fun: Any, out: Any) -> tuple[Any, Any]:
     """A result ``(value, aux)`` of a function called with ``has_aux``."""
     if not isinstance(out, tuple) or len(out) != 2:
         raise TreeError(
-            f"{transform}({function_name(fun)}, has_aux=True): the function must return a pair (value, aux), got {type(out).__name__}"
+            f"{transform}({function_name(fun)}, has_aux=True): the function must return a pair (value, aux), got "
+            + (f"{aval_of(out)}" if isinstance(out, Array) else type(out).__name__)
             + (f" of length {len(out)}" if isinstance(out, tuple) else "")
         )
     return out
 
 
 def check_same_structure(transform: str, what: str, seen: Any, wanted: Any) -> None:
-    """Raise unless two structures are equal."""
+    """Raise unless the structure of tangents or cotangents is that of what they belong to."""
     if seen != wanted:
+        whole, leaf = ("result has", "leaf of the result") if what == "cotangent" else ("primals have", "primal leaf")
         raise TreeError(
-            f"{transform}: {what} have structure {seen}, but the primals have {wanted}; give one tangent for each primal leaf"
+            f"{transform}: the {what}s have structure {seen}, but the {whole} {wanted}; give one {what} for each {leaf}"
         )

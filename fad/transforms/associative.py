@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fad.core.array import wrap
-from fad.core.avals import dtype_of, shape_of
+from fad.core.avals import aval_of, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import CURRENT, EVAL
@@ -87,7 +87,8 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
             raise TreeError(
                 f"associative_scan({function_name(fn)}): the function gives {out_tree} for elements of structure {treedef}"
             )
-        return [move_axis(as_operand(leaf), a, 0) for leaf, a in zip(out_leaves, axes, strict=True)]
+        given = flatten(first)[0]
+        return [_combined(fn, leaf, like, a) for leaf, like, a in zip(out_leaves, given, axes, strict=True)]
 
     fronted = [move_axis(o, a, 0) for o, a in zip(operands, axes, strict=True)]
     in_pieces = CURRENT.get().base is not EVAL and min(sizes) >= _LONG and _keeps_types(combine, fronted)
@@ -97,6 +98,17 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     else:
         fronted = find(combine, fronted)
     return unflatten(treedef, [wrap(move_axis(o, 0, a)) for o, a in zip(fronted, axes, strict=True)])
+
+
+def _combined(fn: Any, leaf: Any, like: Any, axis: int) -> Any:
+    """One result of the function, which joins each element of a stack with the one at the same place in another, with the stack's axis in front."""
+    operand = as_operand(leaf)
+    if len(shape_of(operand)) <= axis or shape_of(operand)[axis] != shape_of(like)[0]:
+        raise ShapeError(
+            f"associative_scan({function_name(fn)}): the function gets several elements at once, stacked along axis {axis}, and must keep them apart; "
+            f"it gave {aval_of(operand)} for {shape_of(like)[0]} of them"
+        )
+    return move_axis(operand, axis, 0)
 
 
 def _keeps_types(combine: Combine, elems: list[Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
-from fad.core.trace import CURRENT, Trace, Tracer
+from fad.core.trace import CURRENT, Trace, Tracer, raise_cause
 
 __all__ = ["BatchTrace", "BatchTracer", "batch_flat"]
 
@@ -92,6 +92,8 @@ def batch_flat(
     token = CURRENT.set(trace)
     try:
         outs = function(*[BatchTracer(trace, v) if m else v for v, m in zip(values, mapped, strict=True)])
+    except ValueError as error:
+        raise_cause(error)
     finally:
         CURRENT.reset(token)
         trace.live = False

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import wrap
-from fad.core.avals import ShapedArray, aval_of, dtype_of, result_dtype, shape_of
+from fad.core.avals import ShapedArray, aval_of, dtype_of, result_dtype, shape_of, weak_operand
 from fad.core.errors import ArgumentError, DTypeError, ShapeError, TreeError
 from fad.core.loops import run_cond
 from fad.core.primitive import Primitive
@@ -20,7 +20,7 @@ from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, unflatten
 from fad.core.trace import concrete_value
 from fad.primitives.arithmetic import equal, maximum, minimum, select
-from fad.primitives.structural import convert, match, reshape, zeros
+from fad.primitives.structural import convert, match, narrow_integer, reshape, zeros
 from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
 from fad.transforms.programs import stage_function
@@ -209,7 +209,7 @@ def _common_types(transform: str, branches: Sequence[Any], programs: Sequence[Pr
                     f"{function_name(branch)} is {b}"
                 )
     columns = zip(*[p.out_avals for p in programs], strict=True)
-    return [result_dtype(*[a.dtype for a in column if not a.weak] or [column[0].dtype]) for column in columns]
+    return [result_dtype(*[weak_operand(a) for a in column]) for column in columns]
 
 
 def _aligned(
@@ -224,9 +224,16 @@ def _aligned(
     def run(*args: Any) -> list[Any]:
         outer, operands = args[: len(captured)], args[len(captured) :]
         outs = evaluate(program, *[outer[i] for i in positions], *operands)
-        return [convert(o, d) for o, d in zip(outs, dtypes, strict=True)]
+        return [_in_dtype(o, d) for o, d in zip(outs, dtypes, strict=True)]
 
     return stage(run, [*captured, *avals], program.name)[0]
+
+
+def _in_dtype(x: Any, dtype: np.dtype) -> Any:
+    """A result in the dtype of all branches; a Python integer that it does not hold raises."""
+    if aval_of(x).weak and dtype_of(x).kind == "i" and dtype.kind in "iu" and dtype.itemsize < 8:
+        return narrow_integer.bind(x, dtype=dtype)
+    return convert(x, dtype)
 
 
 def _bind_branches(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fad.core.avals import ShapedArray, aval_of, dtype_of, shape_of
 from fad.core.placement import beside, lies_on_device
-from fad.core.trace import CURRENT, Trace, Tracer
+from fad.core.trace import CURRENT, Trace, Tracer, raise_cause
 from fad.primitives.placing import MovesToDevice
 from fad.primitives.structural import zeros
 
@@ -99,6 +99,8 @@ def jvp_flat(
     token = CURRENT.set(trace)
     try:
         outs = function(*[p if t is None else JVPTracer(trace, p, t) for p, t in zip(primals, tangents, strict=True)])
+    except ValueError as error:
+        raise_cause(error)
     finally:
         CURRENT.reset(token)
         trace.live = False

@@ -13,7 +13,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.placement import beside, lies_on_device
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT, concrete_value
+from fad.core.trace import CURRENT, concrete_value, raise_cause
 from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import zeros
 from fad.transforms.arguments import (
@@ -247,6 +247,8 @@ def _traced_call(
     token = CURRENT.set(trace)
     try:
         out = fun(*args, **kwargs)
+    except ValueError as error:
+        raise_cause(error)
     finally:
         CURRENT.reset(token)
         trace.live = False
@@ -372,7 +374,7 @@ def _fitting(
     """
     leaves, seen = flatten(tree)
     if seen != treedef:
-        check_same_structure(transform, f"the {what}s", seen, treedef)
+        check_same_structure(transform, what, seen, treedef)
     operands: list[Any] = []
     for k, (leaf, aval, place) in enumerate(zip(leaves, avals, places, strict=True)):
         operand = as_operand(leaf)

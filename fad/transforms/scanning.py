@@ -368,6 +368,8 @@ def _scan_length(fun: Any, xs: Sequence[Any], length: Any) -> int:
         raise ShapeError(f"scan({name}): every leaf of xs needs a leading axis to scan over, got a 0-d array")
     sizes = {shape_of(x)[0] for x in xs}
     if length is not None:
+        if isinstance(length, float | np.floating) or int(length) < 0:
+            raise ArgumentError(f"scan({name}): length must be an int that is not negative, got {length!r}")
         sizes.add(int(length))
     if len(sizes) > 1:
         raise ShapeError(f"scan({name}): leading sizes of xs and length differ: {', '.join(map(str, sorted(sizes)))}")

@@ -16,7 +16,7 @@ from fad.core.errors import FadError
 from fad.core.origins import place_error
 from fad.core.primitive import BinaryPrimitive
 from fad.core.program import Equation, Literal, Program, Var, used_equations
-from fad.core.trace import CURRENT, Source, Trace, Tracer, leaked, user_source
+from fad.core.trace import CURRENT, Source, Trace, Tracer, leaked, raise_cause, user_source
 from fad.primitives.structural import narrow_integer, require_in_bounds, weaken
 
 __all__ = ["RecordTrace", "StageTrace", "StageTracer", "stage"]
@@ -187,6 +187,8 @@ def stage(
         if purpose:
             place_error(error, trace.describe())
         raise
+    except ValueError as error:
+        raise_cause(error)
     finally:
         CURRENT.reset(token)
         trace.live = False

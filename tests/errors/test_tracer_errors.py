@@ -127,9 +127,8 @@ def test_writing_into_an_array_of_numpy_keeps_the_explanation():
         out[0] = x * 2.0
         return out.sum()
 
-    with pytest.raises(ValueError, match="setting an array element") as caught:
+    with pytest.raises(ConcretizationError, match=re.escape("fad.numpy.asarray(y).at[i].set(x)")):
         fad.jit(f)(1.0)
-    assert "fad.numpy.asarray(y).at[i].set(x)" in str(caught.value.__cause__)
 
 
 def test_what_numpy_asks_for_names_the_line_that_called_numpy():

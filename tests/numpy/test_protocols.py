@@ -236,11 +236,9 @@ def test_assignment_of_traced_values_into_numpy_arrays_is_refused(mode):
         out[:] = x
         return fnp.asarray(out) * x
 
-    with pytest.raises(ValueError, match="sequence") as caught:
-        MODES[mode](element)(X)
-    assert isinstance(caught.value.__cause__, ConcretizationError)
-    with pytest.raises(ConcretizationError):
-        MODES[mode](part)(X)
+    for write in (element, part):
+        with pytest.raises(ConcretizationError):
+            MODES[mode](write)(X)
 
 
 # --- functions that fad does not have ---------------------------------------------------------------------------------------
