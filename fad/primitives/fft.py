@@ -16,9 +16,9 @@ from fad.core.samples import c64, c128, case, f32, f64
 from fad.primitives.arithmetic import conjugate, multiply
 from fad.primitives.structural import convert, linear_unary
 
-__all__ = ["fourier", "fourier_from_real", "fourier_to_real"]
+__all__ = ["OTHER_NORM", "fourier", "fourier_from_real", "fourier_to_real"]
 
-_OTHER_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
+OTHER_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
 def _require_sizes(function: str, x: ShapedArray, axes: tuple[int, ...]) -> None:
@@ -43,10 +43,29 @@ def complex_dtype(dtype: np.dtype) -> np.dtype:
 # --- complex transforms ------------------------------------------------------------------------------------------------------------------------
 
 
+_MANY = 4096
+"""From so many numbers on half of a real signal's spectrum is computed, and the other half filled in."""
+
+
 def _fourier_impl(xp: Any, x: Any, *, axes: tuple[int, ...], inverse: bool, norm: str) -> Any:
+    if x.dtype.kind == "f" and x.size >= _MANY:
+        x, axes = _spectrum(xp, x, axes[-1], inverse, norm), axes[:-1]  # NumPy, too, takes the last axis first
+        if not axes:
+            return x
     if len(axes) == 1:
         return (xp.fft.ifft if inverse else xp.fft.fft)(x, axis=axes[0], norm=norm)
     return (xp.fft.ifftn if inverse else xp.fft.fftn)(x, axes=axes, norm=norm)
+
+
+def _spectrum(xp: Any, x: Any, axis: int, inverse: bool, norm: str) -> Any:
+    """A real signal's transform along an axis: entry ``n - k`` is the conjugate of entry ``k``."""
+    half = xp.moveaxis(xp.fft.rfft(x, axis=axis, norm=OTHER_NORM[norm] if inverse else norm), axis, -1)
+    known, size = half.shape[-1], x.shape[axis]
+    out = xp.empty((*half.shape[:-1], size), half.dtype)
+    head, tail = out[..., :known], out[..., known:]
+    mirrored = half[..., size - known : 0 : -1]
+    head[...], tail[...] = (half.conj(), mirrored) if inverse else (half, mirrored.conj())
+    return xp.moveaxis(out, -1, axis)
 
 
 def _fourier_shape(x: ShapedArray, *, axes: tuple[int, ...], inverse: bool, norm: str) -> ShapedArray:
@@ -111,7 +130,7 @@ def _from_real_transpose(ct: Any, aval: ShapedArray, *, axis: int, norm: str) ->
     size = aval.shape[axis]
     weights = 1.0 / _multiplicities(size, axis, aval.ndim, real_dtype(aval.dtype))
     weighted = multiply.bind(conjugate.bind(ct), weights.astype(aval.dtype))
-    return fourier_to_real(weighted, axis, size, _OTHER_NORM[norm])
+    return fourier_to_real(weighted, axis, size, OTHER_NORM[norm])
 
 
 fourier_from_real_p = linear_unary(
@@ -150,7 +169,7 @@ def _to_real_shape(x: ShapedArray, *, axis: int, length: int, norm: str) -> Shap
 
 def _to_real_transpose(ct: Any, aval: ShapedArray, *, axis: int, length: int, norm: str) -> Any:
     weights = _multiplicities(length, axis, aval.ndim, real_dtype(aval.dtype))
-    spectrum = conjugate.bind(fourier_from_real(ct, axis, _OTHER_NORM[norm]))
+    spectrum = conjugate.bind(fourier_from_real(ct, axis, OTHER_NORM[norm]))
     return convert(multiply.bind(spectrum, weights), aval.dtype)
 
 

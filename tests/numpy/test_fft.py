@@ -147,3 +147,23 @@ def test_refusals_teach(call, error, words):
         call()
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((4096,), 0), ((4099,), 0), ((70, 65), 0), ((65, 70), 0), ((65, 70), 1), ((3, 2, 1500), 2), ((1, 5000), 0)],
+)
+def test_large_real_signals_have_the_whole_spectrum(shape, axis, dtype, norm):
+    x = np.random.default_rng(3).normal(size=shape).astype(dtype)
+    tolerance = 20 * np.finfo(dtype).eps
+    for name in ("fft", "ifft"):
+        expected = getattr(np.fft, name)(x.astype(float), axis=axis, norm=norm)
+        for function in (getattr(fnp.fft, name), fad.jit(getattr(fnp.fft, name), static_argnames=("axis", "norm"))):
+            seen = function(x, axis=axis, norm=norm)
+            assert seen.dtype == np.result_type(dtype, "complex64")
+            np.testing.assert_allclose(seen, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+    expected = np.fft.fft2(x.astype(float)) if x.ndim > 1 else np.fft.fft(x.astype(float))
+    seen = fnp.fft.fftn(x, axes=(-2, -1) if x.ndim > 1 else (0,))
+    np.testing.assert_allclose(seen, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())

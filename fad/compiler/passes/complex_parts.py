@@ -19,8 +19,9 @@ from fad.core.avals import ShapedArray, real_dtype
 from fad.core.errors import FadError
 from fad.core.primitive import REGISTRY, Primitive
 from fad.core.program import Atom, Equation, Literal, Program, Var
-from fad.primitives.arithmetic import imag, real
+from fad.primitives.arithmetic import imag, negative, real
 from fad.primitives.complex_parts import complex_from_parts
+from fad.primitives.fft import OTHER_NORM
 
 __all__ = ["split_complex"]
 
@@ -224,15 +225,42 @@ class _Splitter:
     def _transform(self, equation: Equation) -> None:
         """A Fourier transform of whole numbers, one axis at a time; NumPy, too, takes the last one first."""
         (atom,), source = equation.inputs, equation.source
+        axes = equation.params.get("axes", (0,))
         if equation.primitive.kernel == "fourier" and not _is_complex(atom):
-            parts = [self.shaped(a, _real_aval(atom.aval), source) for a in (atom, Literal(0.0))]
+            parts, axes = self._spectrum(atom, axes[-1], equation), axes[:-1]
+            if not axes:
+                self.know(equation.outputs[0], parts)
+                return
             atom = self.bind(complex_from_parts, parts, source)
         self.whole(atom, source)
-        axes = equation.params.get("axes", (0,))
         for axis in axes[:0:-1]:
             atom = self.bind(equation.primitive, [atom], source, **{**equation.params, "axes": (axis,)})
         params = {**equation.params, "axes": axes[:1]} if "axes" in equation.params else equation.params
         self.equations.append(Equation(equation.primitive, [atom], params, equation.outputs, source))
+
+    def _spectrum(self, signal: Atom, axis: int, equation: Equation) -> Pair:
+        """The parts of a real signal's transform: half of it is computed, and the rest are conjugates of that."""
+        inverse, source = equation.params["inverse"], equation.source
+        norm = equation.params["norm"] if not inverse else OTHER_NORM[equation.params["norm"]]
+        signal = self.shaped(signal, signal.aval.update(), source)
+        half = self.bind(REGISTRY["fourier_from_real"], [signal], source, axis=axis, norm=norm)
+        sizes = half.aval.shape
+        stop = signal.aval.shape[axis] - sizes[axis] + 1
+        starts, stops = (
+            [bound if a == axis else n for a, n in enumerate(full)]
+            for bound, full in ((1, [0] * len(sizes)), (stop, sizes))
+        )
+        steps = (1,) * len(sizes)
+        found: list[Atom] = []
+        for part, changes_sign in zip(self.parts(half, source), (False, True), strict=True):
+            tail = self.bind(
+                REGISTRY["static_slice"], [part], source, starts=tuple(starts), stops=tuple(stops), steps=steps
+            )
+            ends = [part, self.bind(REGISTRY["flip"], [tail], source, axes=(axis,))]
+            if changes_sign:
+                ends[not inverse] = self.bind(negative, [ends[not inverse]], source)
+            found.append(self.bind(REGISTRY["concatenate"], ends, source, axis=axis) if stop > 1 else ends[0])
+        return found[0], found[1]
 
     def _split_formula(self, equation: Equation, kernel: Callable[..., Any]) -> None:
         source, (out,) = equation.source, equation.outputs
