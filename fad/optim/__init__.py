@@ -19,6 +19,7 @@ from fad.optim import (
     moments,
     optimizers,
     quasi_newton,
+    relatives,
     schedules,
     transformation,
     wrappers,
@@ -30,6 +31,7 @@ from fad.optim.loss_scaling import *  # noqa: F403
 from fad.optim.moments import *  # noqa: F403
 from fad.optim.optimizers import *  # noqa: F403
 from fad.optim.quasi_newton import *  # noqa: F403
+from fad.optim.relatives import *  # noqa: F403
 from fad.optim.schedules import *  # noqa: F403
 from fad.optim.transformation import *  # noqa: F403
 from fad.optim.wrappers import *  # noqa: F403
@@ -43,6 +45,7 @@ __all__ = sorted(
         *moments.__all__,
         *optimizers.__all__,
         *quasi_newton.__all__,
+        *relatives.__all__,
         *schedules.__all__,
         *transformation.__all__,
         *wrappers.__all__,

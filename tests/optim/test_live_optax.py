@@ -41,6 +41,14 @@ def test_defaults_are_those_of_optax():
         "lion",
         "lamb",
         "adafactor",
+        "adabelief",
+        "yogi",
+        "adamax",
+        "adamaxw",
+        "sign_sgd",
+        "signum",
+        "optimistic_gradient_descent",
+        "lars",
     ):
         theirs = signature(getattr(optax, name)).parameters
         for parameter in signature(getattr(optim, name)).parameters.values():

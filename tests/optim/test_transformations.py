@@ -118,3 +118,21 @@ def test_schedules_refuse_bad_arguments():
         optim.join_schedules([optim.constant_schedule(1.0)] * 2, [])
     with pytest.raises(fad.errors.ArgumentError, match="'linear' or 'cosine'"):
         optim.piecewise_interpolate_schedule("cubic", 1.0)
+
+
+def test_incremental_update_follows_slowly():
+    found = optim.incremental_update({"w": fnp.array([1.0, 3.0])}, {"w": fnp.array([0.0, 1.0])}, 0.25)
+    np.testing.assert_array_equal(found["w"], [0.25, 1.5])
+
+
+@pytest.mark.parametrize(
+    "make", ["adabelief", "yogi", "adamax", "adamaxw", "signum", "lars", "optimistic_gradient_descent"]
+)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_relatives_keep_the_dtype_of_parameters(make, dtype):
+    optimizer, params = getattr(optim, make)(0.1), {"w": fnp.ones(3, dtype), "e": fnp.zeros((0, 2), dtype)}
+    state = optimizer.init(params)
+    updates, again = optimizer.update(params, state, params)
+    assert updates["w"].dtype == updates["e"].dtype == dtype
+    assert fad.tree.structure(again) == fad.tree.structure(state)
+    assert [x.dtype for x in fad.tree.leaves(again)] == [x.dtype for x in fad.tree.leaves(state)]
