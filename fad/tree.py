@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from fad.core.pytrees import PyTreeDef
 
 __all__ = [
+    "all",
     "flatten",
+    "flatten_with_path",
     "leaves",
+    "leaves_with_path",
     "map",
     "map_with_path",
     "ravel",
@@ -178,6 +182,65 @@ def leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
     [1.0, 2.0]
     """
     return pytrees.leaves(tree, is_leaf)
+
+
+def leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[tuple[Any, ...], Any]]:
+    """The leaves of a tree, in order, each with its path: a tuple of keys, indices and field names.
+
+    Parameters
+    ----------
+    tree : pytree
+        The tree.
+    is_leaf : callable, optional
+        ``is_leaf(node)`` says whether a node is to be taken as a leaf.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.tree.leaves_with_path({"b": 2.0, "a": [1.0]})
+    [(('a', 0), 1.0), (('b',), 2.0)]
+    """
+    return flatten_with_path(tree, is_leaf)[0]
+
+
+def flatten_with_path(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[tuple[tuple[Any, ...], Any]], PyTreeDef]:
+    """What :func:`leaves_with_path` gives, and the structure.
+
+    Parameters
+    ----------
+    tree : pytree
+        The tree.
+    is_leaf : callable, optional
+        ``is_leaf(node)`` says whether a node is to be taken as a leaf.
+
+    Examples
+    --------
+    >>> import fad
+    >>> found, structure = fad.tree.flatten_with_path([3.0])
+    >>> found
+    [((0,), 3.0)]
+    """
+    paths, values, treedef = pytrees.flatten_with_paths(tree, is_leaf)
+    return list(zip(paths, values, strict=True)), treedef
+
+
+def all(tree: Any, is_leaf: IsLeaf = None) -> bool:
+    """Whether every leaf is true, as in ``all(leaves(tree))``.
+
+    Parameters
+    ----------
+    tree : pytree
+        The tree.
+    is_leaf : callable, optional
+        ``is_leaf(node)`` says whether a node is to be taken as a leaf.
+
+    Examples
+    --------
+    >>> import fad
+    >>> fad.tree.all({"a": True, "b": [True, False]})
+    False
+    """
+    return builtins.all(pytrees.leaves(tree, is_leaf))
 
 
 def structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:

@@ -37,6 +37,9 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
     "swish",
     "tanh",
 ]
@@ -508,3 +511,60 @@ def glu(x: Any, axis: int = -1) -> Array:
         )
     values, gates = fnp.split(x, 2, axis=axis)
     return values * sigmoid(gates)
+
+
+def squareplus(x: Any, b: float = 4.0) -> Array:
+    """``(x + sqrt(x**2 + b)) / 2``, a smooth :func:`relu` without an exponential (Barron, arXiv:2112.11687).
+
+    Parameters
+    ----------
+    x : array_like
+        Real.
+    b : float
+        Smoothness: ``sqrt(b) / 2`` at 0.
+
+    Examples
+    --------
+    >>> import fad.nn as nn
+    >>> nn.squareplus([-1e200, 0.0, 1e200])
+    Array([0.e+000, 1.e+000, 1.e+200])
+    """
+    x = floating(x)
+    root = fnp.hypot(x, math.sqrt(b))
+    # For x < 0 the sum cancels; there it is b over the difference.
+    return fnp.where(x > 0, (x + root) / 2, b / 2 / (root - fnp.where(x > 0, 0, x)))
+
+
+def sparse_plus(x: Any) -> Array:
+    """0 up to -1, ``(x + 1)**2 / 4`` up to 1, then x: a smooth :func:`relu` that is exactly 0 (Martins et al., arXiv:1602.02068).
+
+    Parameters
+    ----------
+    x : array_like
+        Real.
+
+    Examples
+    --------
+    >>> import fad.nn as nn
+    >>> nn.sparse_plus([-2.0, 0.0, 3.0])
+    Array([0.  , 0.25, 3.  ])
+    """
+    x = floating(x)
+    return fnp.where(x <= -1, 0.0, fnp.where(x >= 1, x, (fnp.clip(x, -1, 1) + 1) ** 2 / 4))
+
+
+def sparse_sigmoid(x: Any) -> Array:
+    """``(clip(x, -1, 1) + 1) / 2``, the derivative of :func:`sparse_plus`.
+
+    Parameters
+    ----------
+    x : array_like
+        Real.
+
+    Examples
+    --------
+    >>> import fad.nn as nn
+    >>> nn.sparse_sigmoid([-2.0, 0.0, 3.0])
+    Array([0. , 0.5, 1. ])
+    """
+    return 0.5 * fnp.clip(floating(x) + 1.0, 0.0, 2.0)

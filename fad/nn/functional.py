@@ -17,6 +17,7 @@ __all__ = [
     "layer_norm",
     "one_hot",
     "rms_norm",
+    "standardize",
 ]
 
 
@@ -121,6 +122,34 @@ def safe_norm(x: Array, axis: int, least: float) -> Array:
     squares = fnp.sum(x * x, axis=axis)
     small = squares <= least * least
     return fnp.where(small, least, fnp.sqrt(fnp.where(small, 1, squares)))
+
+
+def standardize(
+    x: Any, axis: int | tuple[int, ...] = -1, mean: Any = None, variance: Any = None, epsilon: float = 1e-5
+) -> Array:
+    """``(x - mean) / sqrt(variance + epsilon)``: mean 0 and variance 1 along axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Real.
+    axis : int or tuple of int
+        The axes that a mean and a variance are taken over.
+    mean, variance : array_like, optional
+        Used instead of those of ``x``.
+    epsilon : float
+        Added to the variance.
+
+    Examples
+    --------
+    >>> import fad.nn as nn
+    >>> nn.standardize([1.0, 3.0], epsilon=0.0)
+    Array([-1.,  1.])
+    """
+    x = floating(x)
+    centre = fnp.mean(x, axis, keepdims=True) if mean is None else fnp.asarray(mean)
+    spread = fnp.mean((x - centre) ** 2, axis, keepdims=True) if variance is None else fnp.asarray(variance)
+    return (x - centre) / fnp.sqrt(spread + epsilon)
 
 
 def layer_norm(

@@ -45,6 +45,7 @@ if _TYPE_CHECKING:
     from fad.numpy import emath, fft, linalg
 
     bfloat16: type[_numpy.generic]
+    from fad.numpy.bits import *  # noqa: F403
     from fad.numpy.calculus import *  # noqa: F403
     from fad.numpy.counting import *  # noqa: F403
     from fad.numpy.cumulation import *  # noqa: F403
@@ -85,6 +86,7 @@ _FUNCTIONS = [name for module in _MODULES for name in module.__all__ if name != 
 # What most programs do not need is imported when it is first asked for.
 _MODULES_ON_USE = ("emath", "fft", "linalg")
 _NAMES_OF = {
+    "bits": "packbits unpackbits",
     "calculus": "convolve correlate diff ediff1d gradient interp trapezoid unwrap",
     "counting": "bincount histogram histogram2d histogram_bin_edges histogramdd",
     "cumulation": "cumlogsumexp cummax cummin cumprod cumsum cumulative_prod cumulative_sum nancumprod nancumsum",

@@ -128,6 +128,9 @@ ACTIVATIONS = {
     "tanh": np.tanh,
     "softplus": lambda x: np.log1p(np.exp(x)),
     "softsign": lambda x: x / (1 + np.abs(x)),
+    "squareplus": lambda x: (x + np.sqrt(x**2 + 4)) / 2,
+    "sparse_plus": lambda x: np.where(x <= -1, 0, np.where(x >= 1, x, (x + 1) ** 2 / 4)),
+    "sparse_sigmoid": lambda x: np.clip(x + 1, 0, 2) / 2,
     "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
     "log_softmax": lambda x: x - np.log(np.exp(x).sum(-1, keepdims=True)),
 }
@@ -157,6 +160,8 @@ def test_other_functional_forms():
     kernel = draw(3, 3, 2, 5)
     assert nn.conv(image, kernel, stride=2).shape == (1, 2, 2, 5)
     assert nn.conv_transpose(image, draw(3, 3, 2, 2), stride=2).shape == (1, 8, 8, 2)
+    np.testing.assert_allclose(nn.standardize(x, 0, mean=1.0, variance=4.0, epsilon=0.0), (np.asarray(x) - 1) / 2)
+    np.testing.assert_allclose(nn.standardize(x), nn.layer_norm(x), rtol=1e-12)
     normal = nn.layer_norm(x)
     np.testing.assert_allclose(fnp.mean(normal, axis=1), 0.0, atol=1e-12)
     np.testing.assert_allclose(nn.group_norm(image, 1), nn.group_norm(image * 3.0, 1), rtol=1e-3)

@@ -245,17 +245,14 @@ def test_assignment_of_traced_values_into_numpy_arrays_is_refused(mode):
 
 
 def test_unknown_functions_run_on_numpy_where_values_are_concrete():
-    counts = np.packbits(fad.Array([True, False, True]))
-    assert isinstance(counts, fad.Array)
-    np.testing.assert_array_equal(counts, np.packbits([True, False, True]))
     assert np.array_repr(fad.Array([1.0])) == "array([1.])"
     assert np.may_share_memory(fad.Array(X), X) is False
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_unknown_functions_are_refused_by_name_under_transforms(mode):
-    with pytest.raises(NonDifferentiableError, match=r"numpy\.packbits is not supported"):
-        MODES[mode](lambda x: np.packbits(x > 0) * x[0])(X) if mode == "vmap" else MODES[mode](np.packbits)(X)
+    with pytest.raises(NonDifferentiableError, match=r"numpy\.shares_memory is not supported"):
+        MODES[mode](lambda x: np.shares_memory(x, x) * x[0])(X)
     with pytest.raises(NonDifferentiableError, match="'eval_legendre'"):
         MODES[mode](lambda x: scipy.special.eval_legendre(2, x))(X)
 

@@ -420,6 +420,18 @@ STATISTICS = [
     lambda m: m.apply_along_axis(lambda v: m.outer(v, v), 0, M),
     lambda m: m.apply_over_axes(m.sum, T, [0, 2]),
     lambda m: m.apply_over_axes(m.max, T, 1),
+    *[
+        lambda m, axis=axis, order=order: m.packbits(N > 2 if axis is None else np.tile(N, (4, 5)), axis, order)
+        for axis in (None, 0, 1, -1)
+        for order in ("big", "little")
+    ],
+    *[
+        lambda m, axis=axis, count=count, order=order: m.unpackbits(N.astype("uint8"), axis, count, order)
+        for axis in (None, 0, -1)
+        for count in (None, 5, 60, -3, 0)
+        for order in ("big", "little")
+    ],
+    lambda m: m.packbits(np.zeros((0,), bool)),
     lambda m: m.vectorize(lambda a, b: a * 2 + b)(M, V[:4]),
     lambda m: m.vectorize(lambda a, b: a * 2 + b)(M, 1.0),
     lambda m: m.vectorize(lambda a, b: (a @ b).sum() if m is fnp else np.sum(a @ b), signature="(n,k),(k)->()")(

@@ -136,3 +136,34 @@ def test_relatives_keep_the_dtype_of_parameters(make, dtype):
     assert updates["w"].dtype == updates["e"].dtype == dtype
     assert fad.tree.structure(again) == fad.tree.structure(state)
     assert [x.dtype for x in fad.tree.leaves(again)] == [x.dtype for x in fad.tree.leaves(state)]
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [
+        ("scale_by_adamax", "adamax"),
+        ("scale_by_belief", "adabelief"),
+        ("scale_by_optimistic_gradient", "optimistic_gradient_descent"),
+        ("scale_by_sign", "sign_sgd"),
+        ("scale_by_yogi", "yogi"),
+    ],
+)
+def test_optimizers_are_their_transformation_times_the_rate(part, whole):
+    params, gradients = fnp.array([1.0, -2.0]), [fnp.array([0.5, 3.0]), fnp.array([-1.0, 2.0])]
+    scaled, optimizer = getattr(optim, part)(), getattr(optim, whole)(0.1)
+    states = scaled.init(params), optimizer.init(params)
+    for gradient in gradients:
+        (first, one), (second, two) = (
+            t.update(gradient, s, params) for t, s in zip((scaled, optimizer), states, strict=True)
+        )
+        states = one, two
+        np.testing.assert_allclose(second, -0.1 * first, rtol=1e-12)
+
+
+def test_parameters_stay_at_zero_or_above():
+    optimizer = optim.chain(optim.sgd(1.0), optim.keep_params_nonnegative())
+    params = {"w": fnp.array([1.0, 1.0])}
+    updates, _ = optimizer.update({"w": fnp.array([3.0, 0.25])}, optimizer.init(params), params)
+    np.testing.assert_array_equal(optim.apply_updates(params, updates)["w"], [0.0, 0.75])
+    with pytest.raises(fad.errors.ArgumentError, match="params"):
+        optim.keep_params_nonnegative().update(params, ())

@@ -69,6 +69,21 @@ def test_dicts_are_ordered_by_key_and_ordered_dicts_by_insertion():
     assert fad.tree.leaves(OrderedDict(b=1, a=2)) == [1, 2]
 
 
+def test_leaves_with_their_paths():
+    tree = {"b": [1, None, (2,)], "a": Layer(3)}
+    found, structure = fad.tree.flatten_with_path(tree)
+    assert found == fad.tree.leaves_with_path(tree) == [(("a", "weight"), 3), (("b", 0), 1), (("b", 2, 0), 2)]
+    assert structure == fad.tree.structure(tree)
+    stops = fad.tree.leaves_with_path(tree, is_leaf=lambda x: isinstance(x, list))
+    assert stops[1] == (("b",), [1, None, (2,)])
+
+
+def test_all_leaves():
+    assert fad.tree.all({"a": [True, 1], "b": None}) is True
+    assert fad.tree.all([True, fnp.array(False)]) is False
+    assert fad.tree.all(()) is True
+
+
 def test_map_over_several_trees():
     assert fad.tree.map(lambda a, b: a + b, {"x": [1, 2]}, {"x": [10, 20]}) == {"x": [11, 22]}
     assert fad.tree.map(lambda a, sub: (a, sub), [1, 2], [{"k": 3}, (4, 5)]) == [(1, {"k": 3}), (2, (4, 5))]
