@@ -4,6 +4,8 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -18,7 +20,7 @@ import fad
 import fad.numpy as fnp
 from fad.compiler import code
 from fad.compiler.llvm import blas_threads, pool, symbols
-from fad.compiler.llvm.library_calls import blas_library
+from fad.compiler.llvm.library_calls import blas_library, has_own_library
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.core.locks import Lock
 from tests.transforms import pickled_functions as functions
@@ -279,11 +281,33 @@ def test_libraries_keep_to_one_thread_while_compiled_code_runs(kind, monkeypatch
     source = blas_threads.guard_source(kind)
     assert f"@fad_{kind}_set_threads(i32 1)" in source
     # Both kinds in one library: one guard counts for both.
-    monkeypatch.setattr(blas_threads, "blas_library", lambda kind: library)
+    monkeypatch.setattr(blas_threads, "has_own_library", lambda kind: kind == "lapack")
     assert ("call void @fad_lapack_enter()" in blas_threads.guard_source(kind)) == (kind == "products")
     assert (blas_threads.guard_addresses(kind) == {}) == (kind == "products")
     monkeypatch.setattr(blas_threads, "blas_library", lambda kind: None)
     assert "call" not in blas_threads.guard_source(kind)
+
+
+PRODUCT = """
+import sys
+import numpy as np
+import fad
+x = np.eye(40)
+np.testing.assert_array_equal(fad.jit(lambda x: x @ x)(x), x)
+with open("/proc/self/maps") as maps:
+    print(any("scipy.libs" in line and "openblas" in line for line in maps))
+"""
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/maps"), reason="a process does not tell which libraries it has loaded"
+)
+@pytest.mark.skipif(not has_own_library("products"), reason="NumPy has no OpenBLAS of its own")
+def test_products_do_not_load_the_library_of_lapack():
+    """Loading takes 10 ms, and its threads keep the other cores busy for 30 ms."""
+    done = subprocess.run([sys.executable, "-c", PRODUCT], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False"]
 
 
 @forks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 
-from fad.compiler.llvm.library_calls import blas_library
+from fad.compiler.llvm.library_calls import blas_library, has_own_library
 
 __all__ = ["guard_addresses", "guard_source"]
 
@@ -106,18 +106,14 @@ define void @fad_@KIND@_leave() {
 """
 
 
-def _has_own_library(kind: str) -> bool:
-    return kind == "lapack" or blas_library("products") != blas_library("lapack")
-
-
 def guard_source(kind: str) -> str:
     """The assembly of the guard of ``"products"`` or ``"lapack"``; it does nothing where the library has no such setting."""
-    own = _SOURCE if _has_own_library(kind) else _SAME_LIBRARY
+    own = _SOURCE if has_own_library(kind) else _SAME_LIBRARY
     return (own if blas_library(kind) is not None else _WITHOUT_SETTING).replace("@KIND@", kind)
 
 
 def guard_addresses(kind: str) -> dict[str, int]:
     """The addresses of what the guard calls, by their symbols."""
-    library = blas_library(kind) if _has_own_library(kind) else None
+    library = blas_library(kind) if has_own_library(kind) else None
     functions = {} if library is None else {n: library.setting(n) for n in ("get", "set")}
     return {f"fad_{kind}_{n}_threads": ctypes.cast(f, ctypes.c_void_p).value or 0 for n, f in functions.items()}

@@ -17,6 +17,7 @@ __all__ = [
     "NUMPY_LOOPS",
     "OpenBLAS",
     "blas_library",
+    "has_own_library",
     "lapack_symbol",
     "library_address",
     "numpy_loop",
@@ -77,8 +78,20 @@ def blas_library(kind: str) -> OpenBLAS | None:
     NumPy's is loaded already, and usually the newer one: its products are up to a third faster. Its integers have 64 bits, SciPy's 32; code
     that passes the addresses of integers serves both where the low half comes first.
     """
-    found = _openblas("numpy", "64_") if kind == "products" and sys.byteorder == "little" else None
+    found = _numpys_library() if kind == "products" else None
     return found or _openblas("scipy", "")
+
+
+def _numpys_library() -> OpenBLAS | None:
+    return _openblas("numpy", "64_") if sys.byteorder == "little" else None
+
+
+def has_own_library(kind: str) -> bool:
+    """Whether products, or what LAPACK does, have a library of their own; one for both is LAPACK's.
+
+    SciPy's is not loaded to find that out: it takes 10 ms, and its threads keep the other cores busy for 30 ms before they go to sleep.
+    """
+    return kind == "lapack" or _numpys_library() is not None
 
 
 def _capsule_address(module: str, name: str) -> int:
