@@ -15,26 +15,30 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGE", "LONE", "ONE_SLOT", "operand_temporaries", "owned_buffer", "passed_on"]
+__all__ = ["KNOWN", "LARGE", "LONE", "ONE_SLOT", "operand_temporaries", "owned_buffer", "passed_on"]
 
 _ARITHMETIC = frozenset("+ - * / // % ** @ & | ^ << >>".split())
 LARGE = 1 << 16
 """Bytes from which on fresh memory costs more than looking for used memory."""
-_NEITHER = (False, False)
-_known: dict[int, tuple[CodeType, dict[int, tuple[bool, bool]]]] = {}
-_KEPT = 4096
+KNOWN: dict[int, tuple[CodeType, bool, bool]] = {}
+"""What :func:`operand_temporaries` has told, by ``id(code) + offset``, the address of the instruction, which lies in the object of its code."""
+_KEPT = 1 << 16
 _references = getattr(sys, "getrefcount", lambda value: -1)
 
 
-def operand_temporaries(code: CodeType, offset: int) -> tuple[bool, bool]:
-    """Whether the left and the right operand of the operator at an offset of some bytecode are values of arithmetic expressions."""
-    found = _known.get(id(code))
+def operand_temporaries(code: CodeType, offset: int) -> tuple[CodeType, bool, bool]:
+    """Whether the left and the right operand of the operator at an offset of some bytecode are values of arithmetic expressions, behind the code itself.
+
+    It is kept as well, lest another one come to lie at its address.
+    """
+    found = KNOWN.get(id(code) + offset)
     if found is None:
-        if len(_known) >= _KEPT:
-            _known.clear()
-        # The code is kept as well, lest another one come to lie at its address.
-        found = _known[id(code)] = (code, _read_operators(code))
-    return found[1].get(offset, _NEITHER)
+        if len(KNOWN) >= _KEPT:
+            KNOWN.clear()
+        for place, (left, right) in _read_operators(code).items():
+            KNOWN[id(code) + place] = code, left, right
+        found = KNOWN.setdefault(id(code) + offset, (code, False, False))
+    return found
 
 
 def _read_operators(code: CodeType) -> dict[int, tuple[bool, bool]]:

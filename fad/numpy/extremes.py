@@ -15,23 +15,23 @@ from fad.numpy.conversion import axis_number, axis_numbers, operand, refuse_out
 from fad.numpy.reductions import flag_set, given, kept_axes, masked, restricts
 from fad.primitives import reduction
 from fad.primitives.arithmetic import maximum, minimum, not_equal, subtract
-from fad.primitives.reduction import highest, lowest
+from fad.primitives.reduction import highest, lowest, reduce_max, reduce_min
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, reshape
 from fad.transforms.reverse import VJPTracer
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp"]
 
 
-def _extreme(function: str, a: Any, axis: Any, keepdims: Any, initial: Any, where: Any) -> Any:
-    bind, combine, neutral = (
-        (reduction.reduce_max, maximum, lowest) if function == "max" else (reduction.reduce_min, minimum, highest)
-    )
+def _extreme(function: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+    bind = reduce_max if function == "max" else reduce_min
     x = a if type(a) is VJPTracer else operand(a, function)
-    if initial is None and where is True:
+    if initial is None and where is True and out is None:
         shape = shape_of(x.primal if type(x) is VJPTracer else x)
         axes = axis_numbers(axis, len(shape), function)
-        found = kept_axes(bind(x, axes), shape, axes, keepdims)
+        found = bind(x, axes) if keepdims is False else kept_axes(bind(x, axes), shape, axes, keepdims)
         return found if type(found) is VJPTracer else wrap(found)
+    refuse_out(function, out)
+    combine, neutral = (maximum, lowest) if function == "max" else (minimum, highest)
     has_initial = given(initial)
     if restricts(where):
         if not has_initial:
@@ -80,8 +80,7 @@ def max(
     >>> fad.grad(fnp.max)(fnp.array([1.0, 4.0, 4.0]))
     Array([0. , 0.5, 0.5])
     """
-    refuse_out("max", out)
-    return _extreme("max", a, axis, keepdims, initial, where)
+    return _extreme("max", a, axis, out, keepdims, initial, where)
 
 
 def min(
@@ -97,8 +96,7 @@ def min(
     >>> fnp.min([[1.0, 5.0], [3.0, 2.0]], axis=0)
     Array([1., 2.])
     """
-    refuse_out("min", out)
-    return _extreme("min", a, axis, keepdims, initial, where)
+    return _extreme("min", a, axis, out, keepdims, initial, where)
 
 
 amax, amin = max, min

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array
-from fad.core.temporaries import LARGE, ONE_SLOT, operand_temporaries
+from fad.core.temporaries import KNOWN, LARGE, ONE_SLOT, operand_temporaries
 from fad.core.trace import CURRENT, EVAL, EvalTrace
 from fad.transforms.reverse import VJPTrace, VJPTracer
 
@@ -37,7 +37,8 @@ def into_temporary(left_alone: bool, right_alone: bool, primitive: Any, left: An
     if not (left_alone or right_alone):
         return None
     caller = sys._getframe(2)
-    left_made, right_made = operand_temporaries(caller.f_code, caller.f_lasti)
+    code, offset = caller.f_code, caller.f_lasti
+    _, left_made, right_made = KNOWN.get(id(code) + offset) or operand_temporaries(code, offset)
     trace: Any = CURRENT.get()
     x, y = left if x is None else x, right if y is None else y
     by_left, by_right = type(left) is VJPTracer, type(right) is VJPTracer

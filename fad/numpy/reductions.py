@@ -28,7 +28,15 @@ from fad.primitives.arithmetic import absolute, divide, equal, select, square
 from fad.primitives.arithmetic import maximum as maximum_p
 from fad.primitives.cumulative import reduce_prod
 from fad.primitives.math_functions import sqrt
-from fad.primitives.structural import broadcast_to, convert, keepdims_shape, reduce_sum, reshape
+from fad.primitives.structural import (
+    broadcast_to,
+    convert,
+    keepdims_shape,
+    reduce_sum,
+    reshape,
+    sum_of_wide,
+    with_kept_axes,
+)
 from fad.transforms.reverse import VJPTracer
 
 __all__ = ["logsumexp", "mean", "prod", "std", "sum", "var"]
@@ -50,7 +58,7 @@ def kept_axes(out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims:
     """The result with the reduced axes at size 1 if they are to be kept."""
     if keepdims is False or not (keepdims is True or flag_set(keepdims)):
         return out
-    return reshape(out, keepdims_shape(shape, axes))
+    return with_kept_axes(out, shape, axes)
 
 
 def flag_set(flag: Any) -> bool:
@@ -137,7 +145,8 @@ def sum(
         x = a if type(a) is VJPTracer else operand(a, "sum")
         known = x.primal if type(x) is VJPTracer else x
         if type(known) is np.ndarray and known.dtype.kind in "fc":
-            found = reduce_sum(x, axis_numbers(axis, known.ndim, "sum"))
+            axes = (axis,) if type(axis) is int and 0 <= axis < known.ndim else axis_numbers(axis, known.ndim, "sum")
+            found = sum_of_wide(x, axes) if known.itemsize > 2 else reduce_sum(x, axes)
             return found if type(found) is VJPTracer else wrap(found)
         if dtype_of(x).kind in "fc":
             return wrap(reduce_sum(x, axis_numbers(axis, len(shape_of(x)), "sum")))
@@ -227,7 +236,7 @@ def mean(
             shape = known.shape
             axes = axis_numbers(axis, len(shape), "mean")
             count = shape[axes[0]] if len(axes) == 1 else math.prod([shape[i] for i in axes])
-            found = _divided(reduce_sum(x, axes), count)
+            found = _divided(sum_of_wide(x, axes), count)
             return found if type(found) is VJPTracer else wrap(found)
     refuse_out("mean", out)
     x, target = _computing(x, dtype)

@@ -98,11 +98,12 @@ def _times(factor: Any, slope_of: Any, values: Sequence[Any]) -> Any:
         dtype = dtype_of(factor)
         with np.errstate(all="ignore"):
             slope = slope_of(*[dtype.type(v) if type(v) in (int, float) else v for v in values])
-    if (type(slope) is float and math.isfinite(slope)) or config.strict_derivatives:
+    if type(slope) is float and math.isfinite(slope):
         return factor * slope
     if type(factor) is type(slope) is np.ndarray and CURRENT.get() is EVAL:  # what binding would do
-        return _zero_safe_multiply_impl(np, factor, slope)
-    return zero_safe_multiply.bind(factor, slope)
+        product = np.multiply(factor, slope)
+        return product if _has_no_nan(product) or config.strict_derivatives else _with_zeros(np, factor, product)
+    return factor * slope if config.strict_derivatives else zero_safe_multiply.bind(factor, slope)
 
 
 def elementwise(
@@ -376,15 +377,18 @@ def _general_pull(terms: Sequence[Term | None], needs: Sequence[tuple[bool, ...]
 
 def _zero_safe_multiply_impl(xp: Any, factor: Any, slope: Any) -> Any:
     product = xp.multiply(factor, slope)
-    if product.ndim:
-        flat = product if product.ndim == 1 else product.ravel("K")
-        total = flat.dot(flat)  # the cheapest question whether there is any NaN
-    else:
-        total = product
-    if total != total:
-        product = xp.where(xp.equal(factor, 0), xp.zeros((), product.dtype), product)
-        return product if product.shape else product[()]
-    return product
+    return product if _has_no_nan(product) else _with_zeros(xp, factor, product)
+
+
+def _has_no_nan(x: Any) -> bool:
+    flat = x if x.ndim == 1 else x.ravel("K")
+    total = flat.dot(flat)  # the cheapest question
+    return total == total
+
+
+def _with_zeros(xp: Any, factor: Any, product: Any) -> Any:
+    product = xp.where(xp.equal(factor, 0), xp.zeros((), product.dtype), product)
+    return product if product.shape else product[()]
 
 
 zero_safe_multiply = _from_terms(

@@ -70,6 +70,19 @@ def _one_each(mask: np.ndarray, out: Any) -> bool:
     return extremes.size == 1 or not np.isnan(flat.dot(flat))
 
 
+def _places_of_winners(x: np.ndarray, out: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
+    """Where in ``x``, read in C order, the extremes are, if the last axes were reduced and no two elements tie."""
+    if axes != tuple(range(out.ndim, x.ndim)):
+        return None
+    places = np.equal(x, out.reshape(out.shape + (1,) * len(axes))).reshape(-1).nonzero()[0]
+    if places.size != out.size:
+        return None
+    # A row with a NaN has no winner: then another one has two.
+    flat = out if out.ndim == 1 else out.ravel()
+    total = flat.dot(flat)
+    return places if total == total else None
+
+
 _EXTREME_SAMPLES = [
     case(f64(2, 3, 4), axes=(1,)),
     case(f64(2, 3, 4), axes=(0, 2)),
@@ -86,12 +99,13 @@ _EXTREME_SAMPLES = [
 
 def _to_winners(cotangent: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
     """The cotangent of what extremes along ``axes`` were taken of."""
+    if type(cotangent) is type(x) is type(out) is np.ndarray and CURRENT.get() is EVAL:
+        places = _places_of_winners(x, out, axes)
+        if places is not None:
+            placed = np.zeros(x.shape, x.dtype)
+            placed.put(places, cotangent)
+            return placed
     mask, count = _winners(x, out, axes)
-    if count is None and type(cotangent) is np.ndarray and axes == tuple(range(out.ndim, x.ndim)):
-        # One winner for each extreme, in the order of the extremes.
-        placed = np.zeros(x.shape, x.dtype)
-        placed[mask] = cotangent.reshape(-1)
-        return placed
     share = view(cotangent if count is None else cotangent / count, keepdims_shape(shape_of(x), axes))
     return convert(select.bind(mask, share, dtype_of(share).type(0)), dtype_of(x))
 

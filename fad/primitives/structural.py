@@ -122,6 +122,16 @@ def reshape(x: Any, shape: tuple[int, ...]) -> Any:
     return x if shape_of(x) == shape else CURRENT.get().unary(_reshape_to(shape), x)
 
 
+def with_kept_axes(x: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """What came of an array of ``shape`` by reducing ``axes``, with these axes at size 1."""
+    return CURRENT.get().unary(_with_kept_axes(shape, axes), x) if axes else x
+
+
+@lru_cache(maxsize=4096)
+def _with_kept_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> FixedPrimitive:
+    return _reshape_to(keepdims_shape(shape, axes))
+
+
 def _pull_view(out: Any, x: Any) -> tuple[Any, ...]:
     return view, shape_of(x)
 
@@ -272,7 +282,8 @@ def keepdims_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, 
 def _spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """The cotangent of a sum over ``axes`` of an array of ``shape``."""
     if isinstance(ct, _BUFFERS) and CURRENT.get() is EVAL:  # what binding would do
-        if type(ct) is np.ndarray and ct.flags.c_contiguous:
+        ct = ct if type(ct) is np.ndarray else np.asarray(ct)
+        if ct.flags.c_contiguous:
             return np.ndarray(shape, ct.dtype, ct, 0, _spread_strides(shape, axes, ct.itemsize))
         return _broadcast_impl(
             np, ct.reshape(keepdims_shape(shape, axes)) if len(axes) < len(shape) else ct, shape=shape
@@ -317,12 +328,17 @@ def reduce_sum(x: Any, axes: tuple[int, ...]) -> Any:
     return CURRENT.get().unary(_sum_over(axes), x) if axes else x
 
 
+def sum_of_wide(x: Any, axes: tuple[int, ...]) -> Any:
+    """:func:`reduce_sum` of floats that are known to be of more than two bytes."""
+    return CURRENT.get().unary(_sum_over(axes, True), x) if axes else x
+
+
 @lru_cache(maxsize=4096)
-def _sum_over(axes: tuple[int, ...]) -> FixedPrimitive:
+def _sum_over(axes: tuple[int, ...], of_wide: bool = False) -> FixedPrimitive:
     return FixedPrimitive(
         reduce_sum_p,
         {"axes": axes},
-        partial(reduce_sum_p.host_impl, axes=axes),
+        partial(reduced, np.add, axes=axes) if of_wide else partial(reduce_sum_p.host_impl, axes=axes),
         lambda out, x: (_spread, x.shape, axes),  # what has axes is no Python number
     )
 

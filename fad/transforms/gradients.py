@@ -13,7 +13,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.placement import beside, lies_on_device
 from fad.core.program import evaluate
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT, concrete_value, raise_cause
+from fad.core.trace import CURRENT, EVAL, concrete_value, raise_cause
 from fad.primitives.object_arrays import Element, holds_values
 from fad.primitives.structural import zeros
 from fad.transforms.arguments import (
@@ -34,6 +34,8 @@ from fad.transforms.forward import jvp_flat
 from fad.transforms.reverse import Pullback, VJPTrace, VJPTracer, new_tape, scalar_gradient
 from fad.transforms.staging import RecordTrace
 from fad.transforms.wrapping import TransformedFunction
+
+_new = object.__new__
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
 
@@ -149,23 +151,33 @@ def _value_and_grad(
         trace = new_tape(fun)
         chosen = (args[numbers[0]],) if single else select_arguments(args, numbers)
         operand = _plain_operand(chosen[0]) if type(chosen[0]) in _ONE and single and not holomorphic else None
+        arrays: list[Array] = []
+        trees = treedef = None
         if operand is not None:
             # One array: nothing to flatten, nothing to name.
-            operands, treedef = [operand], None
+            operands: list[Any] = [operand]
             called[numbers[0]] = trace.input(operand)
         else:
-            operands, rebuild, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
-            for number, value in zip(numbers, rebuild(treedef, trace.inputs(operands))):
-                called[number] = value
+            operands = []
+            if trace.parent is EVAL and not holomorphic:
+                trees = _tracers_and_arrays(chosen, trace, operands, arrays)
+            if trees is not None:
+                given, gradients = trees
+                trace.begin(len(operands))
+            else:
+                operands, treedef = _flat_operands(transform, fun, chosen, numbers, holomorphic)
+                given = unflatten(treedef, trace.inputs(operands))
+            for number, tree in zip(numbers, given):
+                called[number] = tree
         out, aux = _traced_call(transform, trace, fun, called, kwargs, has_aux)
         value, index = _scalar_and_index(transform, trace, fun, out, holomorphic)
         found = scalar_gradient(trace, index, value, operands)
-        if treedef is None:
-            gradient = found[0]
+        if trees is not None:
+            for array, buffer in zip(arrays, found):
+                array._buffer = buffer
         else:
-            gradients = rebuild(treedef, found)
-            gradient = gradients[0] if single else gradients
-        return ((wrap(value), aux) if has_aux else wrap(value)), gradient
+            gradients = (wrap(found[0]),) if treedef is None else wrap_tree(treedef, found)
+        return ((wrap(value), aux) if has_aux else wrap(value)), gradients[0] if single else gradients
 
     return value_and_grad_of
 
@@ -182,54 +194,49 @@ def _plain_operand(value: Any) -> Any:
 
 def _flat_operands(
     transform: str, fun: Any, chosen: tuple[Any, ...], numbers: tuple[int, ...], holomorphic: bool
-) -> tuple[list[Any], Callable[[Any, list[Any]], tuple[Any, ...]], Any]:
-    """Operands of the chosen arguments, checked, and what rebuilds the arguments from their structure and other leaves."""
-    if not holomorphic:
-        plain: list[Any] = []
-        places = _places(chosen, plain)
-        if places is not None:
-            return plain, _rebuilt, places
+) -> tuple[list[Any], Any]:
+    """Operands of the chosen arguments, checked, and the structure of the arguments."""
     leaves, treedef = flatten(chosen)
     if not holomorphic:
         known = [leaf._buffer for leaf in leaves if type(leaf) is Array and leaf._buffer.dtype.kind == "f"]
         if len(known) == len(leaves):
-            return known, unflatten, treedef
+            return known, treedef
     describe = _numbered(argument_paths(chosen), numbers)
     operands = leaf_operands(transform, fun, leaves, describe)
     check_differentiable(transform, fun, operands, describe, holomorphic)
-    return operands, unflatten, treedef
+    return operands, treedef
 
 
-def _places(tree: Any, operands: list[Any]) -> Any:
-    """Lists, tuples and dicts like those of ``tree`` with places in ``operands`` for its arrays; ``None`` if it has anything else.
+def _tracers_and_arrays(tree: Any, trace: VJPTrace, operands: list[Any], arrays: list[Array]) -> Any:
+    """Two trees like ``tree``, of which all leaves are arrays: one of inputs of the trace, one of arrays that are to get the gradients, in order ``arrays``.
 
-    It spares ``flatten``, of whose code and data large operations of the function leave nothing in the processor's caches.
+    ``None`` if anything but lists, tuples, dicts and real arrays is inside. It spares ``flatten`` and ``unflatten``, of whose code and data
+    large operations of the function leave nothing in the processor's caches.
     """
     kind = type(tree)
     if kind is not list and kind is not tuple and kind is not dict:
         return None
-    nodes = []
+    tracers, gradients = [], []
     for node in tree.values() if kind is dict else tree:
         if type(node) is not Array:
-            place = _places(node, operands)
-            if place is None:
+            trees = _tracers_and_arrays(node, trace, operands, arrays)
+            if trees is None:
                 return None
-            nodes.append(place)
-        elif node._buffer.dtype.kind == "f":
-            nodes.append(len(operands))
-            operands.append(node._buffer)
-        else:
+            tracers.append(trees[0])
+            gradients.append(trees[1])
+            continue
+        buffer = node._buffer
+        if buffer.dtype.kind != "f":
             return None
-    return nodes if kind is list else tuple(nodes) if kind is tuple else dict(zip(tree, nodes))
-
-
-def _rebuilt(places: Any, leaves: list[Any]) -> Any:
-    """The tree of which :func:`_places` told the places, with other leaves."""
-    kind = type(places)
-    nodes = []
-    for place in places.values() if kind is dict else places:
-        nodes.append(leaves[place] if type(place) is int else _rebuilt(place, leaves))
-    return nodes if kind is list else tuple(nodes) if kind is tuple else dict(zip(places, nodes))
+        tracer, array = _new(VJPTracer), _new(Array)
+        tracer.interpreter, tracer.primal, tracer.index = trace, buffer, len(operands)
+        operands.append(buffer)
+        arrays.append(array)
+        tracers.append(tracer)
+        gradients.append(array)
+    if kind is tuple:
+        return tuple(tracers), tuple(gradients)
+    return (tracers, gradients) if kind is list else (dict(zip(tree, tracers)), dict(zip(tree, gradients)))
 
 
 def _numbered(describe: Callable[[int], str], numbers: tuple[int, ...]) -> Callable[[int], str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.cotangents import KEPT_APART, accumulate, as_value
 from fad.core.errors import NonDifferentiableError
@@ -102,10 +101,14 @@ class VJPTrace(Trace):
             tracer = _new(VJPTracer)
             tracer.interpreter, tracer.primal, tracer.index = self, value, index
             tracers.append(tracer)
-        blank = [None] * len(tracers)
+        self.begin(len(tracers))
+        return tracers
+
+    def begin(self, count: int) -> None:
+        """Give so many inputs their places on the tape."""
+        blank = [None] * count
         self.tape += blank
         self.sources += blank
-        return tracers
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:
         """Interpret one operation."""
@@ -294,8 +297,9 @@ def _noting(pullback: Callable[..., Any], operation: str) -> Callable[..., Any]:
     return placed
 
 
+@np.errstate(all="ignore")
 def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs: int, consume: bool) -> list[Any]:
-    """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived.
+    """Walk the tape from its end; gives the inputs' cotangents, ``None`` where nothing arrived, in whatever form they are kept.
 
     ``cotangents`` holds one entry per tape entry and is used up. With ``consume`` so is the tape, so that residuals are freed as soon as they have
     served.
@@ -303,44 +307,46 @@ def backward(tape: list[Any], sources: list[Any], cotangents: list[Any], inputs:
     if not consume:
         tape, sources = tape.copy(), sources.copy()
     later: list[Any] = []  # cotangents of the results after the first one of an operation with several, last one first
-    with np.errstate(all="ignore"):
-        for _ in range(len(tape) - inputs):
-            entry, source, cotangent = tape.pop(), sources.pop(), cotangents.pop()
-            if type(entry) is not tuple:
-                later.append(cotangent)
-                if entry is None:
-                    continue
-                cotangent, entry = _of_several(entry, later), (entry.pullback,)
-                later.clear()
-            if cotangent is None:
+    for _ in range(len(tape) - inputs):
+        entry, source, cotangent = tape.pop(), sources.pop(), cotangents.pop()
+        if type(entry) is not tuple:
+            later.append(cotangent)
+            if entry is None:
                 continue
-            if type(cotangent) is not _ndarray and type(cotangent) in KEPT_APART:
-                cotangent = as_value(cotangent)
-            count = len(entry)
-            if count == 3:
-                found = entry[0](cotangent, entry[1], entry[2])
-            elif count == 4:
-                found = entry[0](cotangent, entry[1], entry[2], entry[3])
-            elif count == 2:
-                found = entry[0](cotangent, entry[1])
-            else:
-                found = entry[0](cotangent, *entry[1:])
-            if type(source) is int:
-                if cotangents[source] is None:
-                    cotangents[source] = found
-                elif found is not None:
-                    cotangents[source] = accumulate(cotangents[source], found)
-            else:
-                for j, contribution in zip(source, found):
-                    if cotangents[j] is None:
-                        cotangents[j] = contribution
-                    elif contribution is not None:
-                        cotangents[j] = accumulate(cotangents[j], contribution)
-            found = contribution = None  # they may be all that holds a large array
-    for k, cotangent in enumerate(cotangents):
+            cotangent, entry = _of_several(entry, later), (entry.pullback,)
+            later.clear()
+        if cotangent is None:
+            continue
         if type(cotangent) is not _ndarray and type(cotangent) in KEPT_APART:
-            cotangents[k] = as_value(cotangent)
+            cotangent = as_value(cotangent)
+        count = len(entry)
+        if count == 3:
+            found = entry[0](cotangent, entry[1], entry[2])
+        elif count == 4:
+            found = entry[0](cotangent, entry[1], entry[2], entry[3])
+        elif count == 2:
+            found = entry[0](cotangent, entry[1])
+        else:
+            found = entry[0](cotangent, *entry[1:])
+        if type(source) is int:
+            if cotangents[source] is None:
+                cotangents[source] = found
+            elif found is not None:
+                cotangents[source] = accumulate(cotangents[source], found)
+        else:
+            for j, contribution in zip(source, found):
+                if cotangents[j] is None:
+                    cotangents[j] = contribution
+                elif contribution is not None:
+                    cotangents[j] = accumulate(cotangents[j], contribution)
+        found = contribution = None  # they may be all that holds a large array
     return cotangents
+
+
+def _converted(cotangent: Any, dtype: np.dtype) -> Any:
+    """What the walk found for an input, as a value of the input's dtype."""
+    value = as_value(cotangent)
+    return value if dtype_of(value) == dtype else convert(value, dtype)
 
 
 def _of_several(entry: _Several, later: list[Any]) -> list[Any] | None:
@@ -386,7 +392,7 @@ class Pullback:
                 seen = accumulated[index]
                 accumulated[index] = cotangent if seen is None else seen + cotangent
         result = backward(self.tape, self.sources, accumulated, len(self.types), consume)
-        return [c if c is None or dtype_of(c) == t[1] else convert(c, t[1]) for c, t in zip(result, self.types)]
+        return [None if c is None else _converted(c, t[1]) for c, t in zip(result, self.types)]
 
     def __call__(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """Cotangents of the inputs, zeros where an input has no influence."""
@@ -395,9 +401,9 @@ class Pullback:
 
 
 def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The gradient by the inputs of one scalar, whose place on the tape is given, as arrays or tracers; the tape is used up."""
+    """The gradient by the inputs of one scalar, whose place on the tape is given, as buffers or tracers; the tape is used up."""
     if trace.base is not EVAL:
-        return [wrap(c) for c in Pullback(trace, [index], inputs)([ones_like_aval(aval_of(value))], consume=True)]
+        return Pullback(trace, [index], inputs)([ones_like_aval(aval_of(value))], consume=True)
     # What a Pullback does, without making one.
     tape = trace.tape
     for array in trace.watched.values():
@@ -407,17 +413,13 @@ def scalar_gradient(trace: VJPTrace, index: int | None, value: Any, inputs: Sequ
     if index is not None:
         accumulated[index] = beside(dtype_of(value).type(1), on_device)
     found = backward(tape, trace.sources, accumulated, len(inputs), True)
-    for k, (cotangent, x) in enumerate(zip(found, inputs)):
-        if type(cotangent) is type(x) is _ndarray and cotangent.dtype == x.dtype:
-            gradient: Any = _new(Array)
-            gradient._buffer = cotangent
-            found[k] = gradient
-            continue
-        if cotangent is None:
-            cotangent = beside(zeros(aval_of(x)), on_device)
-        elif dtype_of(cotangent) != dtype_of(x):
-            cotangent = convert(cotangent, dtype_of(x))
-        found[k] = wrap(cotangent)
+    for k, x in enumerate(inputs):
+        cotangent = found[k]
+        if type(cotangent) is not _ndarray or type(x) is not _ndarray or cotangent.dtype != x.dtype:
+            if cotangent is None:
+                found[k] = beside(zeros(aval_of(x)), on_device)
+            else:
+                found[k] = _converted(cotangent, dtype_of(x))
     return found
 
 
