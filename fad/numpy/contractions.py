@@ -40,7 +40,7 @@ _NONE = ((), ())
 _FIRST_FIRST = ((0,), (0,))
 _LAST_FIRST = ((1,), (0,))
 _OF_MATRICES = fixed_product(2, 2, _LAST_FIRST)
-_OF_WIDE_MATRICES = matrix_product()
+OF_WIDE_MATRICES = matrix_product()
 _ndarray = np.ndarray
 
 
@@ -77,7 +77,7 @@ def matmul_operands(x: Any, y: Any, function: str = "matmul") -> Any:
     """The matrix product of two operands."""
     known_x, known_y = x.primal if type(x) is VJPTracer else x, y.primal if type(y) is VJPTracer else y
     if type(known_x) is type(known_y) is _ndarray and known_x.ndim == 2 == known_y.ndim:
-        product = _OF_WIDE_MATRICES if known_x.itemsize > 2 < known_y.itemsize else _OF_MATRICES
+        product = OF_WIDE_MATRICES if known_x.itemsize > 2 < known_y.itemsize else _OF_MATRICES
         return CURRENT.get().binary(product, x, y)
     x_shape, y_shape = shape_of(x), shape_of(y)
     x_ndim, y_ndim = len(x_shape), len(y_shape)

@@ -14,7 +14,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.primitive import BinaryPrimitive
 from fad.core.temporaries import LONE
 from fad.core.trace import CURRENT, EVAL, Tracer
-from fad.numpy.contractions import matmul_operands
+from fad.numpy.contractions import OF_WIDE_MATRICES, matmul_operands
 from fad.numpy.conversion import operand
 from fad.numpy.in_place import into_temporary
 from fad.numpy.indexing import iterate
@@ -126,6 +126,23 @@ def _reflected(symbol: str, bind: Callable[..., Any]) -> Callable[..., Any]:
 def _binary(symbol: str, bind: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """An operator and its reflection."""
     return _forward(symbol, bind), _reflected(symbol, bind)
+
+
+def _matrix_product(general: Callable[..., Any]) -> Callable[..., Any]:
+    """The operator ``@``, with a shorter way for two matrices."""
+
+    def matmul(self: Any, other: Any) -> Any:
+        x = self._buffer if type(self) is Array else self
+        y = other._buffer if type(other) is Array else other
+        if y is not other or type(y) is VJPTracer:
+            known_x, known_y = x.primal if type(x) is VJPTracer else x, y.primal if type(y) is VJPTracer else y
+            if type(known_x) is type(known_y) is _ndarray and known_x.ndim == 2 == known_y.ndim:
+                if known_x.itemsize > 2 < known_y.itemsize:
+                    out = CURRENT.get().binary(OF_WIDE_MATRICES, x, y)
+                    return out if type(out) is VJPTracer else wrap(out)
+        return general(self, other)
+
+    return matmul
 
 
 def _unary(bind: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,7 +263,8 @@ def install(functions: dict[str, Any]) -> None:
         "round": _round,
         "getitem": functions["getitem"],
     }
-    operators["matmul"], operators["rmatmul"] = _binary("@", matmul_operands)
+    product, operators["rmatmul"] = _binary("@", matmul_operands)
+    operators["matmul"] = _matrix_product(product)
     for name, function in operators.items():
         function.__name__ = f"__{name}__"
         function.__qualname__ = f"Array.__{name}__"

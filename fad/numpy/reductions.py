@@ -22,6 +22,7 @@ from fad.core.avals import (
     weak_operand,
 )
 from fad.core.errors import ArgumentError
+from fad.core.trace import CURRENT
 from fad.numpy.conversion import axis_numbers, float_operand, operand, refuse_out
 from fad.primitives import reduction
 from fad.primitives.arithmetic import absolute, divide, equal, select, square
@@ -58,7 +59,7 @@ def kept_axes(out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims:
     """The result with the reduced axes at size 1 if they are to be kept."""
     if keepdims is False or not (keepdims is True or flag_set(keepdims)):
         return out
-    return with_kept_axes(out, shape, axes)
+    return CURRENT.get().unary(with_kept_axes(shape, axes), out) if axes else out
 
 
 def flag_set(flag: Any) -> bool:
@@ -146,7 +147,8 @@ def sum(
         known = x.primal if type(x) is VJPTracer else x
         if type(known) is np.ndarray and known.dtype.kind in "fc":
             axes = (axis,) if type(axis) is int and 0 <= axis < known.ndim else axis_numbers(axis, known.ndim, "sum")
-            found = sum_of_wide(x, axes) if known.itemsize > 2 else reduce_sum(x, axes)
+            wide = axes and known.itemsize > 2
+            found = CURRENT.get().unary(sum_of_wide(axes), x) if wide else reduce_sum(x, axes)
             return found if type(found) is VJPTracer else wrap(found)
         if dtype_of(x).kind in "fc":
             return wrap(reduce_sum(x, axis_numbers(axis, len(shape_of(x)), "sum")))
@@ -236,7 +238,11 @@ def mean(
             shape = known.shape
             axes = axis_numbers(axis, len(shape), "mean")
             count = shape[axes[0]] if len(axes) == 1 else math.prod([shape[i] for i in axes])
-            found = _divided(sum_of_wide(x, axes), count)
+            if axes and count:
+                trace = CURRENT.get()
+                found = trace.binary(divide, trace.unary(sum_of_wide(axes), x), count)
+            else:
+                found = _divided(reduce_sum(x, axes), count)
             return found if type(found) is VJPTracer else wrap(found)
     refuse_out("mean", out)
     x, target = _computing(x, dtype)

@@ -153,7 +153,7 @@ def _extreme(name: str, function: str, ufunc: np.ufunc) -> tuple[Primitive, Call
 
     @lru_cache(maxsize=4096)
     def over(axes: tuple[int, ...]) -> FixedPrimitive:
-        host_impl = partial(primitive.host_impl, axes=axes)
+        host_impl = partial(reduced, ufunc, axes=axes)
         return FixedPrimitive(primitive, {"axes": axes}, host_impl, lambda out, x: (_to_winners, x, out, axes))
 
     return primitive, over

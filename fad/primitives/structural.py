@@ -32,9 +32,11 @@ __all__ = [
     "reduce_sum",
     "require_in_bounds",
     "reshape",
+    "sum_of_wide",
     "unbroadcast",
     "view",
     "weaken",
+    "with_kept_axes",
     "zeros",
 ]
 
@@ -122,14 +124,11 @@ def reshape(x: Any, shape: tuple[int, ...]) -> Any:
     return x if shape_of(x) == shape else CURRENT.get().unary(_reshape_to(shape), x)
 
 
-def with_kept_axes(x: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """What came of an array of ``shape`` by reducing ``axes``, with these axes at size 1."""
-    return CURRENT.get().unary(_with_kept_axes(shape, axes), x) if axes else x
-
-
 @lru_cache(maxsize=4096)
-def _with_kept_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> FixedPrimitive:
-    return _reshape_to(keepdims_shape(shape, axes))
+def with_kept_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> FixedPrimitive:
+    """What gives the result of reducing ``axes`` of an array of ``shape`` these axes back, at size 1."""
+    params = {"shape": keepdims_shape(shape, axes)}
+    return FixedPrimitive(reshape_p, params, partial(reshape_p.host_impl, **params), lambda out, x: (view, x.shape))
 
 
 def _pull_view(out: Any, x: Any) -> tuple[Any, ...]:
@@ -328,19 +327,20 @@ def reduce_sum(x: Any, axes: tuple[int, ...]) -> Any:
     return CURRENT.get().unary(_sum_over(axes), x) if axes else x
 
 
-def sum_of_wide(x: Any, axes: tuple[int, ...]) -> Any:
-    """:func:`reduce_sum` of floats that are known to be of more than two bytes."""
-    return CURRENT.get().unary(_sum_over(axes, True), x) if axes else x
+@lru_cache(maxsize=4096)
+def _sum_over(axes: tuple[int, ...]) -> FixedPrimitive:
+    return _fixed_sum(axes, partial(reduce_sum_p.host_impl, axes=axes))
 
 
 @lru_cache(maxsize=4096)
-def _sum_over(axes: tuple[int, ...], of_wide: bool = False) -> FixedPrimitive:
-    return FixedPrimitive(
-        reduce_sum_p,
-        {"axes": axes},
-        partial(reduced, np.add, axes=axes) if of_wide else partial(reduce_sum_p.host_impl, axes=axes),
-        lambda out, x: (_spread, x.shape, axes),  # what has axes is no Python number
-    )
+def sum_of_wide(axes: tuple[int, ...]) -> FixedPrimitive:
+    """The sum over some axes, at least one, of floats that are known to be of more than two bytes."""
+    return _fixed_sum(axes, partial(reduced, np.add, axes=axes))
+
+
+def _fixed_sum(axes: tuple[int, ...], host_impl: Callable[..., Any]) -> FixedPrimitive:
+    # What has axes is no Python number.
+    return FixedPrimitive(reduce_sum_p, {"axes": axes}, host_impl, lambda out, x: (_spread, x.shape, axes))
 
 
 def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
