@@ -174,7 +174,7 @@ def _value_and_grad(
         found = scalar_gradient(trace, index, value, operands)
         if trees is not None:
             for array, buffer in zip(arrays, found):
-                array._buffer = buffer
+                array._buffer = buffer if type(buffer) is np.ndarray else wrap(buffer)._buffer
         else:
             gradients = (wrap(found[0]),) if treedef is None else wrap_tree(treedef, found)
         return ((wrap(value), aux) if has_aux else wrap(value)), gradients[0] if single else gradients

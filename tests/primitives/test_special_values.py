@@ -228,6 +228,30 @@ def test_a_tie_beside_a_nan_is_still_shared():
     )
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("place", [(0, 0), (4, 7), (30, 63)])
+def test_a_single_tie_with_a_number_is_found_wherever_it_is(place, zero, order):
+    x = np.random.default_rng(0).normal(size=(31, 64)).astype(np.float32, order=order)
+    x[place] = zero
+    expected = np.where(x == 0.0, 0.5, x > 0.0)
+    np.testing.assert_array_equal(fad.grad(lambda x: fnp.maximum(x, 0.0).sum())(x), expected)
+    np.testing.assert_array_equal(fad.grad(lambda x: fnp.minimum(0.0, x).sum())(x), 1.0 - expected)
+
+
+@pytest.mark.parametrize("axis", [(2,), (1, 2), (2, 1), (0, 2), (1,), (1, 0, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_extremes_along_axes_in_any_order(axis, order):
+    shape = (3, 4, 5) if 3 not in axis else (2, 3, 4, 5)
+    x = np.random.default_rng(0).permutation(float(np.prod(shape)) * np.linspace(-1, 1, np.prod(shape))).reshape(shape)
+    x = np.asarray(x, order=order)
+    weight = np.random.default_rng(1).normal(size=np.max(x, axis).shape)
+    gradient = fad.grad(lambda x: (fnp.max(x, axis) * weight).sum())(x)
+    np.testing.assert_array_equal(
+        gradient, (x == np.max(x, axis, keepdims=True)) * np.expand_dims(weight, tuple(sorted(axis)))
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", bfloat16])
 @pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
 @pytest.mark.parametrize("tied", [False, True])

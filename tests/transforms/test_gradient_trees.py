@@ -62,6 +62,16 @@ def test_functions_may_change_the_containers_that_they_are_given():
     assert params["layers"][0] is x and len(params["layers"]) == 3
 
 
+def test_gradients_of_numbers_in_trees_are_arrays():
+    point = {"a": [fad.Array(2.0)], "b": (fad.Array(np.float32(3.0)), fad.Array([1.0, 2.0]))}
+    gradient = fad.grad(lambda p: p["a"][0] * 2.0 + p["b"][0])(point)
+    for found, at, value in zip(fad.tree.leaves(gradient), fad.tree.leaves(point), (2.0, 1.0, [0.0, 0.0]), strict=True):
+        assert type(found) is fad.Array
+        assert (found.shape, found.dtype) == (at.shape, at.dtype)
+        np.testing.assert_array_equal(found, value)
+    assert repr(point) == repr({"a": [fad.Array(2.0)], "b": (fad.Array(np.float32(3.0)), fad.Array([1.0, 2.0]))})
+
+
 def test_gradients_of_gradients_by_trees():
     x, y = arrays([1.0, 2.0], 3.0)
 
