@@ -16,11 +16,14 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.elements import Memory
-from fad.compiler.llvm.emission import I64, Ix
+from fad.compiler.llvm.emission import I64, POINTER, Ix
 from fad.compiler.llvm.outlined import Outlined, Sharing
+from fad.compiler.llvm.reductions import combine
 from fad.compiler.llvm.rules import Ixs
+from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.llvm.tile_functions import copy_function, panel_width, swap_function
 from fad.compiler.llvm.tiles import Operands, Tiles
+from fad.compiler.size_classes import LARGEST_STATIC, least_size
 from fad.core.program import Equation
 
 __all__ = [
@@ -69,9 +72,15 @@ def result_scratch(equation: Equation) -> Scratch:
 
 
 def input_scratch(equation: Equation) -> Scratch:
-    """What ``convolve_input`` needs: a panel of its kernel with channels and features swapped."""
-    w = equation.inputs[0].aval
-    return [((*w.shape[:-2], w.shape[-1], *_fixed(panel_width(w.dtype))), w.dtype), ((1,), _INT64)]
+    """What ``convolve_input`` needs: a panel of its kernel with channels and features swapped; offsets and rows of the result with zeros around them."""
+    w, y = (a.aval for a in equation.inputs)
+    panel = ((*w.shape[:-2], w.shape[-1], *_fixed(panel_width(w.dtype))), w.dtype)
+    if not _gathers(equation):
+        return [panel, ((1,), _INT64)]
+    width = _fixed(panel_width(w.dtype)) if equation.params["groups"] > 1 else ()
+    # The zeros take less room than the row.
+    rows = (_kept_rows(equation), 2, equation.outputs[0].aval.shape[-2], y.shape[-1], *width)
+    return [panel, (w.shape[:-2], _INT64), (rows, w.dtype)]
 
 
 def kernel_scratch(equation: Equation) -> Scratch:
@@ -221,54 +230,221 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
         write_group(group)
 
 
+# --- the gradient by the input --------------------------------------------------------------------------------------------------------------------
+
+
 def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
-    """Write ``convolve_input``: for each element of the window, tiles of positions by channels, added to where its windows lie."""
+    """Write ``convolve_input``: tiles of positions by channels."""
     w, y = _memory(kernel, equation)
-    writer, emitter = _Writer(kernel, equation.params, kernel.outputs[0], w, y), kernel.emitter
-    kernel.clear(shared=True)
+    writer = _Writer(kernel, equation.params, kernel.outputs[0], w, y)
     if writer.is_empty:
-        return
-    panel, offsets = kernel.scratch
+        kernel.clear(shared=True)
+    elif not _gathers(equation):
+        _write_added(writer)
+    else:
+        # Beyond the ends of a row stand zeros, which would make NaN of infinite weights.
+        with kernel.emitter.choice(_is_finite(writer), 2) as enter:
+            with enter(0):
+                _write_added(writer)
+            with enter(1):
+                _write_gathered(writer)
+
+
+def _write_added(writer: _Writer) -> None:
+    """For each element of the window, tiles that are added to where its windows lie."""
+    kernel, emitter, form = writer.kernel, writer.emitter, writer.form
+    panel, offsets = kernel.scratch[:2]
+    kernel.clear(shared=True)
     emitter.builder.store(ir.Constant(I64, 0), offsets.pointer)
-    form = writer.form
-    pairs = writer.in_pairs
-    channels = writer.features if pairs else writer.channels
-    tiles = Tiles(emitter, w.dtype, emitter.size(form.counts[-1]), channels, pairs)
 
-    def write_group(group: Ix) -> None:
-        first = emitter.multiply(group, writer.features)
-        shape = (*form.window, 1 if pairs else w.shape[-1])
+    def write_panel(tiles: Tiles, group: Ix, start: Ix, columns: Ix) -> None:
+        _copy_kernel(writer, panel, group, start, columns, False)
+        channel, feature = _in_group(writer, group, start)
+        with (
+            kernel.loops((writer.y.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer),
+            kernel.loops(form.window, plain=True) as taps,
+        ):
+            position = (*outer, 0)
+            a = writer.address(writer.y, (n, *position, feature))
+            b = writer.panel_row(panel, emitter.multiply(writer.number(form.window, taps), _depth(writer)))
+            c = writer.in_x(n, position, taps, channel)
+            operands = Operands(a, b, c, offsets.pointer, 1, _depth(writer), 1)
+            tiles.run(operands, emitter.size(writer.y.shape[-1]), writer.x_step(), columns, True)
 
-        def write_panel(start: Ix, columns: Ix) -> None:
-            _copy_kernel(writer, panel, shape, first, start, columns)
-            channel = emitter.add(emitter.multiply(group, writer.channels), start)
-            feature = channel if pairs else first
-            with (
-                kernel.loops((y.shape[0], *form.counts[:-1]), shared=True, plain=True) as (n, *outer),
-                kernel.loops(form.window, plain=True) as taps,
-            ):
-                position = (*outer, 0)
-                a = writer.address(y, (n, *position, feature))
-                b = writer.panel_row(panel, writer.number(shape, (*taps, 0)))
-                c = writer.in_x(n, position, taps, channel)
-                operands = Operands(a, b, c, offsets.pointer, 1, 1 if pairs else writer.features, 1)
-                tiles.run(operands, emitter.size(y.shape[-1]), writer.x_step(), columns, True)
-
-        tiles.panels(write_panel)
-
-    with kernel.loops((writer.groups,), plain=True) as (group,):
-        write_group(group)
+    _each_panel(writer, emitter.size(form.counts[-1]), write_panel)
 
 
-def _copy_kernel(writer: _Writer, panel: Memory, shape: tuple[int, ...], first: Ix, start: Ix, columns: Ix) -> None:
-    """Some channels of the kernel, for each feature of a group one after another; or the features that are channels."""
-    with writer.kernel.loops(writer.form.window, plain=True) as taps:
-        target = writer.panel_row(panel, writer.number(shape, (*taps, 0)))
+def _each_panel(writer: _Writer, rows: Ix, write: Callable[[Tiles, Ix, Ix, Ix], None]) -> None:
+    """Run over the groups and the panels of their channels: ``write(tiles, group, start, columns)``."""
+    channels = writer.features if writer.in_pairs else writer.channels
+    tiles = Tiles(writer.emitter, writer.w.dtype, rows, channels, writer.in_pairs)
+    with writer.kernel.loops((writer.groups,), plain=True) as (group,):
+        tiles.panels(lambda start, columns: write(tiles, group, start, columns))
+
+
+def _in_group(writer: _Writer, group: Ix, start: Ix) -> tuple[Ix, Ix]:
+    """The channel that a panel begins with, and the first feature that it takes."""
+    channel = writer.emitter.add(writer.emitter.multiply(group, writer.channels), start)
+    return channel, channel if writer.in_pairs else writer.emitter.multiply(group, writer.features)
+
+
+def _depth(writer: _Writer) -> Ix:
+    """How many numbers an element of the window is summed over."""
+    return 1 if writer.in_pairs else writer.features
+
+
+def _copy_kernel(writer: _Writer, panel: Memory, group: Ix, start: Ix, columns: Ix, turned: bool) -> None:
+    """Some channels of the kernel, for each feature of a group one after another; or the features that are channels.
+
+    If ``turned``, the last axis of the window runs backwards.
+    """
+    emitter, window = writer.emitter, writer.form.window
+    with writer.kernel.loops(window, plain=True) as taps:
+        last = emitter.subtract(emitter.subtract(emitter.size(window[-1]), 1), taps[-1]) if turned else taps[-1]
+        number = writer.number(window, (*taps[:-1], last))
+        target = writer.panel_row(panel, emitter.multiply(number, _depth(writer)))
         if writer.in_pairs:
             writer.call(copy_function, target, writer.address(writer.w, (*taps, 0, start)), 1, 0, columns)
         else:
-            source = writer.address(writer.w, (*taps, start, first))
+            source = writer.address(writer.w, (*taps, start, emitter.multiply(group, writer.features)))
             writer.call(swap_function, target, source, writer.features, writer.w_step(), columns)
+
+
+def _gathers(equation: Equation) -> bool:
+    """Whether each element of the input is summed over all windows that it belongs to, for all sizes that share the code.
+
+    Some rows of the result are kept with zeros around them, so windows must be small beside a row.
+    """
+    w, y, params = equation.inputs[0].aval.shape, equation.inputs[1].aval.shape, equation.params
+    window, counts, dilation = w[:-2], y[1:-1], params["dilation"]
+    if len(window) > 2 or set(params["strides"]) != {1} or max(*window, *dilation) > LARGEST_STATIC:
+        return False
+    reach = (window[-1] - 1) * dilation[-1]
+    fits = least_size(counts[-1]) >= max(2 * reach, 1)
+    return fits and (
+        len(window) == 1 or (_kept_rows(equation) <= LARGEST_STATIC and least_size(counts[0]) >= dilation[0])
+    )
+
+
+def _kept_rows(equation: Equation) -> int:
+    """How many rows of the result a row of the input takes, those between included."""
+    window, dilation = equation.inputs[0].aval.shape[:-2], equation.params["dilation"]
+    return (window[0] - 1) * dilation[0] + 1 if len(window) > 1 else 1
+
+
+def _is_finite(writer: _Writer) -> ir.Value:
+    """1 if all of the kernel is finite, else 0: zero times each of its elements adds up to zero."""
+    emitter, w = writer.emitter, writer.w
+    k = emitter.scalar
+    zero = k.constant(0, w.dtype)
+    total = emitter.variable(zero.ir.type)
+    k.builder.store(zero.ir, total)
+    with emitter.loop(0, emitter.product(w.shape)) as number:
+        k = emitter.scalar
+        pointer = k.builder.gep(w.pointer, [emitter.raw(number)], inbounds=True)
+        product = k.multiply(k.load(pointer, w.dtype), zero)
+        k.builder.store(combine("reduce_sum", k, Value(k.builder.load(total), w.dtype), product).ir, total)
+    builder = emitter.builder
+    return builder.zext(builder.fcmp_ordered("==", builder.load(total), zero.ir), I64)
+
+
+class _Rows:
+    """Rows of the result with zeros around them, the last ones that were copied.
+
+    Attributes
+    ----------
+    step : int or Index
+        The distance between neighbouring positions.
+    """
+
+    def __init__(self, writer: _Writer, place: Memory, count: int):
+        emitter, form = writer.emitter, writer.form
+        self._writer, self._place, self._count = writer, place, count
+        self._reach = (form.window[-1] - 1) * form.dilation[-1]
+        self.step = panel_width(place.dtype) if writer.in_pairs else writer.features
+        positions = emitter.add(emitter.size(form.counts[-1]), 2 * self._reach)
+        self._size = emitter.multiply(positions, self.step)
+
+    def clear(self) -> None:
+        """Write zeros everywhere."""
+        emitter, builder = self._writer.emitter, self._writer.emitter.builder
+        fill = emitter.function.module.declare_intrinsic("llvm.memset", [POINTER, I64])
+        size = emitter.multiply(emitter.multiply(self._size, self._count), self._place.dtype.itemsize)
+        place = builder.bitcast(self._place.pointer, POINTER)
+        builder.call(fill, [place, ir.Constant(ir.IntType(8), 0), emitter.raw(size), ir.Constant(ir.IntType(1), 0)])
+
+    def start(self, row: Ix) -> Ix:
+        """Where a row begins."""
+        _, slot = self._writer.emitter.divide(row, self._count)
+        return self._writer.emitter.multiply(slot, self._size)
+
+    def copy(self, n: Ix, outer: Sequence[Ix], feature: Ix, columns: Ix) -> None:
+        """Copy a row of an example, from some feature on."""
+        writer, emitter = self._writer, self._writer.emitter
+        builder, size = emitter.builder, self._place.dtype.itemsize
+        begin = emitter.add(self.start(outer[0] if outer else 0), emitter.multiply(self.step, self._reach))
+        target = builder.gep(self._place.pointer, [emitter.raw(begin)])
+        count, distance = emitter.size(writer.form.counts[-1]), emitter.size(writer.y.shape[-1])
+        source = writer.address(writer.y, (n, *outer, 0, feature))
+        if writer.in_pairs:
+            writer.call(copy_function, target, source, count, distance, columns)
+            return
+        move = emitter.function.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, I64])
+        whole = writer.form.groups == 1
+        with emitter.loop(0, 1 if whole else count, plain=True) as position:
+            builder = emitter.builder
+            places = [
+                builder.bitcast(builder.gep(place, [emitter.raw(emitter.multiply(position, step))]), POINTER)
+                for place, step in ((target, self.step), (source, distance))
+            ]
+            elements = emitter.multiply(self.step, count if whole else 1)
+            builder.call(move, [*places, emitter.raw(emitter.multiply(elements, size)), ir.Constant(ir.IntType(1), 0)])
+
+
+def _write_gathered(writer: _Writer) -> None:
+    """For each element of the input, tiles summed over all windows that it belongs to."""
+    kernel, emitter, form, x = writer.kernel, writer.emitter, writer.form, writer.x
+    panel, offsets, place = kernel.scratch
+    window, dilation = form.window, form.dilation
+    rows = _Rows(writer, place, (window[0] - 1) * dilation[0] + 1 if len(window) > 1 else 1)
+    # Neighbouring elements of the window read neighbouring positions, whose features lie together.
+    joined = writer.in_pairs or dilation[-1] == 1
+    terms = 1 if joined else window[-1]
+    inner = emitter.multiply(window[-1] if joined and not writer.in_pairs else 1, _depth(writer))
+    inner, step = (window[-1], emitter.multiply(rows.step, dilation[-1])) if writer.in_pairs else (inner, 1)
+    copied = emitter.size(form.counts[0])
+
+    def write_panel(tiles: Tiles, group: Ix, start: Ix, columns: Ix) -> None:
+        _copy_kernel(writer, panel, group, start, columns, True)
+        channel, feature = _in_group(writer, group, start)
+        rows.clear()
+        with kernel.loops((x.shape[0], *x.shape[1:-2]), shared=True, plain=True) as (n, *outer):
+            first: Ix = 0
+            last: Ix = 0
+            if outer:
+                new = emitter.builder.icmp_signed("<", emitter.raw(outer[0]), emitter.raw(copied))
+                with kernel.only_if(new):
+                    rows.copy(n, outer, feature, columns)
+                beyond = emitter.add(emitter.subtract(outer[0], copied), dilation[0])
+                first, _ = emitter.divide(emitter.larger(beyond, 0), dilation[0])
+                last = emitter.smaller(emitter.divide(outer[0], dilation[0])[0], window[0] - 1)
+            else:
+                rows.copy(n, outer, feature, columns)
+            for t in range(window[0] if outer else 1):
+                row = emitter.subtract(outer[0], t * dilation[0]) if outer else 0
+                for j in range(terms):
+                    offset = emitter.add(rows.start(row), emitter.multiply(rows.step, j * dilation[-1]))
+                    target = emitter.builder.gep(offsets.pointer, [ir.Constant(I64, t * terms + j)])
+                    emitter.builder.store(emitter.raw(offset), target)
+            begin = emitter.multiply(first, terms)
+            count = emitter.multiply(emitter.add(emitter.subtract(last, first), 1), terms)
+            b = writer.panel_row(panel, emitter.multiply(first, emitter.multiply(window[-1], _depth(writer))))
+            c = writer.address(x, (n, *outer, 0, channel))
+            there = emitter.builder.gep(offsets.pointer, [emitter.raw(begin)])
+            operands = Operands(place.pointer, b, c, there, count, inner, step)
+            tiles.run(operands, rows.step, emitter.size(x.shape[-1]), columns, False)
+
+    _each_panel(writer, emitter.size(x.shape[-2]), write_panel)
 
 
 # --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------
