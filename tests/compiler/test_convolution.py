@@ -100,3 +100,42 @@ def test_all_numbers_of_channels(space, window, stride, dilation, channels, feat
         np.testing.assert_allclose(gradient, reference, rtol=0, atol=128 * np.finfo(dtype).eps * size)
         total = np.sum(np.asarray(reference) * argument.astype("f8"))
         np.testing.assert_allclose(total, np.sum(wanted * y), rtol=1e-9, atol=1e-9 * wanted.size)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("channels", "features", "groups"), [(1, 1, 1), (9, 5, 1), (19, 33, 1), (6, 9, 3), (20, 20, 20)]
+)
+@pytest.mark.parametrize(
+    ("space", "window", "dilation"),
+    [((18,), (5,), 1), ((40,), (3,), 3), ((3, 12), (2, 3), 1), ((9, 37), (3, 3), (2, 4)), ((20, 9), (7, 1), 1)],
+    ids=str,
+)
+def test_gradients_by_the_input_are_sums_over_windows(space, window, dilation, channels, features, groups, dtype):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((3, *space, channels)).astype(dtype)
+    w = rng.standard_normal((*window, channels // groups, features)).astype(dtype)
+    check = fad.jit(fad.grad(lambda x, w, y: (fad.nn.conv(x, w, 1, "VALID", dilation, groups) * y).sum()))
+    y = rng.standard_normal(fad.nn.conv(x, w, 1, "VALID", dilation, groups).shape).astype(dtype)
+    steps = dilation if isinstance(dilation, tuple) else (dilation,) * len(space)
+    wanted = np.zeros(x.shape)
+    for taps in np.ndindex(*window):
+        places = tuple(slice(t * d, t * d + n) for t, d, n in zip(taps, steps, y.shape[1:-1], strict=True))
+        for g in range(groups):
+            own = slice(g * features // groups, (g + 1) * features // groups)
+            read = slice(g * channels // groups, (g + 1) * channels // groups)
+            wanted[(slice(None), *places, read)] += y[..., own].astype("f8") @ w[(*taps, slice(None), own)].T
+    size = np.abs(wanted).max()
+    np.testing.assert_allclose(check(x, w, y), wanted, rtol=0, atol=128 * np.finfo(dtype).eps * size)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_infinite_weights_reach_only_their_windows(value, groups):
+    x, w = np.ones((1, 3, 20, 4)), np.ones((2, 3, 4 // groups, 4))
+    w[1, 0, 0, 2] = value
+    gradient = fad.grad(lambda x, w: fad.nn.conv(x, w, 1, "VALID", 1, groups).sum())
+    found = np.asarray(fad.jit(gradient)(x, w))
+    np.testing.assert_array_equal(found, gradient(x, w))
+    assert np.isfinite(found[:, 0]).all()
+    assert not np.isfinite(found[0, 2, 0]).all()

@@ -313,14 +313,14 @@ def _copy_kernel(writer: _Writer, panel: Memory, group: Ix, start: Ix, columns: 
 def _gathers(equation: Equation) -> bool:
     """Whether each element of the input is summed over all windows that it belongs to, for all sizes that share the code.
 
-    Some rows of the result are kept with zeros around them, so windows must be small beside a row.
+    Some rows of the result are kept with zeros around them, so windows must be small beside a row, whose ends take as long as the rest.
     """
     w, y, params = equation.inputs[0].aval.shape, equation.inputs[1].aval.shape, equation.params
     window, counts, dilation = w[:-2], y[1:-1], params["dilation"]
     if len(window) > 2 or set(params["strides"]) != {1} or max(*window, *dilation) > LARGEST_STATIC:
         return False
     reach = (window[-1] - 1) * dilation[-1]
-    fits = least_size(counts[-1]) >= max(2 * reach, 1)
+    fits = least_size(counts[-1]) >= max(4 * reach, 1)
     return fits and (
         len(window) == 1 or (_kept_rows(equation) <= LARGEST_STATIC and least_size(counts[0]) >= dilation[0])
     )
