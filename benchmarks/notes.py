@@ -84,8 +84,9 @@ NOTES: dict[str, str] = {
     ),
     "Hessian of a small MLP": (
         "Half of it are products of batches of small matrices (16 columns) at 3 to 16 GFLOP/s, one call of BLAS for each; tiles without BLAS were "
-        "no faster for 20 columns. A tenth are transpositions in front of them. First call 0.38 of JAX's as median of three processes, 0.60 in the single one shown."
-        " " + _PARTS.format("31 pieces in 17 modules", 253, 521)
+        "no faster for 20 columns. A tenth are transpositions in front of them. First call 0.40 to 0.45 of JAX's in five "
+        "processes since products no longer load SciPy's OpenBLAS, whose thread kept one of two cores busy; 0.60 in the single one shown. Before that: "
+        + _PARTS.format("31 pieces in 17 modules", 253, 521)
     ),
     "GradBench lse, n = 1280000": (
         "First call: LLVM's work on six kernels, exp and what calls them, some 65 ms of processor time on two threads."
@@ -93,7 +94,8 @@ NOTES: dict[str, str] = {
     "GradBench kmeans, n = 10000, k = 100": (
         "Distances and minima are one loop. The gradient adds to nine rows of 100 numbers for each point, but leaves out vectors of zeros: gradient over primal "
         "1.9 to 2.4, where it was 3.3 to 4.1; the time is 0.3 to 0.6 of what it was. "
-        "First call 0.43 as median of three processes. Before that: " + _PARTS.format("9 pieces", 86, 175)
+        "First call 0.36 to 0.43 of JAX's in five processes since sums begin with one instruction for LLVM in place of a loop each. Before that: "
+        + _PARTS.format("9 pieces", 86, 175)
     ),
     "Adam over 200 arrays": (
         "First call: nine tenths are Python's, on one thread: 3000 operations are traced, simplified, placed in loops and looked up again, 150 us each. "
@@ -103,8 +105,7 @@ NOTES: dict[str, str] = {
         "Between 0.95 and 1.14 of numba's function from run to run: SciPy's own work for each call is in both."
     ),
     "scalar function": (
-        "First call: half of it is the code generator's work on sine, cosine and exp, a kilobyte of code each, and on sine and cosine "
-        "of huge numbers. 0.45 to 0.55 of JAX's by run."
+        "First call: 0.32 to 0.51 of JAX's, median 0.40 of six processes, 0.60 before sine, cosine, exp and what calls them were compiled quickly: 29 for 43 ms."
     ),
     "unrolled loop, 200 ops": (
         "First call: 0.40 to 0.58 of JAX's by run. Three fifths is Python's (tracing, planning, writing 44 KB of assembly for 400 "
