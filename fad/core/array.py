@@ -421,6 +421,9 @@ def _on_device(value: Any) -> Any:
 
 
 def _from_sequence(value: Any) -> Any:
+    if isinstance(value, dict):
+        keys = ", ".join(map(repr, value))
+        raise DTypeError(f"got a dict ({keys[:60]}) where an array is needed; are two arguments in each other's place?")
     try:
         return np.asarray(value)
     except ValueError as error:

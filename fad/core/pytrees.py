@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_structure",
     "leaves",
     "map_leaves",
+    "mismatch_text",
     "path_text",
     "register_class",
     "structure",
@@ -84,6 +86,11 @@ def flatten_with_paths(
 ) -> tuple[list[tuple[Any, ...]], list[Any], PyTreeDef]:
     """Paths, leaves and structure."""
     return optree.tree_flatten_with_path(tree, is_leaf, namespace=NAMESPACE)
+
+
+def mismatch_text(error: Exception) -> str:
+    """What optree says of a structure that does not fit, without the values that it prints, which may be large arrays."""
+    return re.sub(r"; \w+: .*", "", str(error), flags=re.DOTALL).rstrip(".")
 
 
 def path_text(path: tuple[Any, ...]) -> str:

@@ -258,6 +258,8 @@ def scale_by_learning_rate(learning_rate: Any, flip_sign: bool = True) -> Gradie
     >>> optim.scale_by_learning_rate(0.1).update(fnp.array([2.0]), ())[0]
     Array([-0.2])
     """
+    if learning_rate is None or isinstance(learning_rate, str | dict | list | tuple):
+        raise errors.ArgumentError(f"optim: a learning rate is a number or a schedule, got {learning_rate!r}")
     sign = -1 if flip_sign else 1
     if callable(learning_rate):
         return scale_by_schedule(lambda count: sign * learning_rate(count))

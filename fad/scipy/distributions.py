@@ -37,6 +37,11 @@ Formula = Callable[..., Any]
 _NOWHERE = (-math.inf, -math.inf)  # the logarithm of the density on either side of the support
 
 
+def _usable(scale: Any) -> Any:
+    """The scale, and 1 where it is none; what is computed there is not used."""
+    return scale if _is_one(scale) else select.bind(greater.bind(scale, 0), scale, 1.0)
+
+
 def _is_one(scale: Any) -> bool:
     """Whether it is known that nothing is scaled."""
     return isinstance(scale, np.generic) and bool(scale == 1)
@@ -171,14 +176,15 @@ class Continuous(Distribution):
     def _at(self, method: str, ends: tuple[float, float], x: Any, args: Any, keywords: Any, called: str = "") -> Array:
         point, *shapes, loc, scale = self._operands(called or method, x, args, keywords)
         below, above = ends
-        point = (point - loc) / scale
+        used = _usable(scale)
+        point = (point - loc) / used
         low, high = self.support
         # the formulas do not see infinities: the values there are known
         beneath = less.bind(point, low) if math.isfinite(low) else equal.bind(point, low)
         beyond = greater.bind(point, high) if math.isfinite(high) else equal.bind(point, high)
         outside = logical_or.bind(beneath, beyond)
         value = self.formulas[method](select.bind(outside, self.middle, point), *shapes)
-        value = value if method != "logpdf" or _is_one(scale) else value - log.bind(scale)
+        value = value if method != "logpdf" or _is_one(scale) else value - log.bind(used)
         value = select.bind(beneath, below, select.bind(beyond, above, value))
         return self._checked(value, point, shapes, scale)
 

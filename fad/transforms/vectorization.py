@@ -10,7 +10,7 @@ import numpy as np
 from fad.core.array import wrap
 from fad.core.avals import aval_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
-from fad.core.pytrees import broadcast_prefix, flatten, unflatten
+from fad.core.pytrees import broadcast_prefix, flatten, mismatch_text, unflatten
 from fad.primitives.structural import broadcast_to, move_axis
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands, result_operands
 from fad.transforms.batching import batch_flat
@@ -103,7 +103,7 @@ def _leaf_axes(fun: Any, in_axes: Any, args: Any, kwargs: Any) -> list[int | Non
         )
     except ValueError as error:
         raise TreeError(
-            f"vmap({function_name(fun)}): in_axes={in_axes!r} is not a prefix of the arguments' structure: {error}"
+            f"vmap({function_name(fun)}): in_axes={in_axes!r} is not a prefix of the arguments' structure: {mismatch_text(error)}"
         ) from None
     # A None among the arguments is a node without leaves; a None among the axes is a leaf.
     kept = [a for a, leaf in zip(axes, flatten(args, _is_none)[0], strict=True) if leaf is not None] if args else []
@@ -149,7 +149,7 @@ def _placed(fun: Any, treedef: Any, outs: list[Any], mapped: list[bool], size: i
         axes = broadcast_prefix(out_axes, skeleton, _is_none)
     except ValueError as error:
         raise TreeError(
-            f"vmap({function_name(fun)}): out_axes={out_axes!r} is not a prefix of the result's structure: {error}"
+            f"vmap({function_name(fun)}): out_axes={out_axes!r} is not a prefix of the result's structure: {mismatch_text(error)}"
         ) from None
     axes = [a for a, leaf in zip(axes, flatten(skeleton, _is_none)[0], strict=True) if leaf is not None]
     placed = []

@@ -220,3 +220,14 @@ def test_examples(name):
     assert example.examples
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     assert doctest.DocTestRunner(optionflags=flags, verbose=False).run(example).failed == 0
+
+
+@pytest.mark.parametrize("method", ["logpdf", "pdf", "cdf", "logsf", "ppf"])
+def test_a_scale_that_is_none_gives_nan_without_a_warning(method):
+    x, scale = np.array([0.2, 0.4, 0.6]), np.array([-1.0, 0.0, 2.0])
+    for distribution in (stats.norm, stats.expon, stats.cauchy):
+        found = getattr(distribution, method)(x, 0.0, scale)
+        assert np.isnan(found).tolist() == [True, True, False]
+        assert found[2] == getattr(distribution, method)(x[2], 0.0, 2.0)
+        slope = fad.grad(lambda s, d=distribution: getattr(d, method)(x[2], 0.0, s))(2.0)
+        assert np.isfinite(slope)
