@@ -391,7 +391,7 @@ class _Rows:
             return
         move = emitter.function.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, I64])
         whole = writer.form.groups == 1
-        with emitter.loop(0, 1 if whole else count, plain=True) as position:
+        with emitter.loop(0, 1 if whole else count, short=True) as position:
             builder = emitter.builder
             places = [
                 builder.bitcast(builder.gep(place, [emitter.raw(emitter.multiply(position, step))]), POINTER)
