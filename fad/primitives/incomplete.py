@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -67,39 +68,44 @@ def _legendre() -> tuple[np.ndarray, np.ndarray]:
     return np.polynomial.legendre.leggauss(64)
 
 
-def _column(x: Any) -> Any:
-    return reshape(x, (*shape_of(x), 1))
+_NATIVE = SimpleNamespace(
+    exp=exp.bind,
+    expm1=expm1.bind,
+    hypot=hypot.bind,
+    sqrt=sqrt.bind,
+    maximum=maximum.bind,
+    minimum=minimum.bind,
+    expand_dims=lambda x, axis: reshape(x, (*shape_of(x), 1)),
+    sum=lambda x, axis: reduce_sum(x, (len(shape_of(x)) - 1,)),
+)
+"""In NumPy's place: operations that compiled code runs natively, along the last axis."""
 
 
-def _integral(terms: Any) -> Any:
-    return reduce_sum(terms, (len(shape_of(terms)) - 1,))
-
-
-def _gamma_scale(a: Any, x: Any) -> Any:
+def _gamma_scale(xp: Any, a: Any, x: Any) -> Any:
     """Where the integrand of the moment over s < 0 has its features."""
     slope = a - x
-    return 2 / (slope + hypot.bind(slope, sqrt.bind(2 * x)))
+    return 2 / (slope + xp.hypot(slope, xp.sqrt(2 * x)))
 
 
-def _gamma_below(a: Any, x: Any, power: int, excess: int, most: float) -> Any:
+def _gamma_below(xp: Any, a: Any, x: Any, power: int, excess: int, most: float) -> Any:
     """The moment over s = -r < 0."""
     points, weights = _half_line(most)
-    a, x, scale = _column(a), _column(x), _column(_gamma_scale(a, x))
+    a, x, scale = (xp.expand_dims(v, -1) for v in (a, x, _gamma_scale(xp, a, x)))
     r = scale * points
-    fall = expm1.bind(-r)
-    return -_integral(scale * weights * exp.bind(-a * r - x * fall) * (-r) ** power * fall**excess)
+    fall = xp.expm1(-r)
+    return -xp.sum(scale * weights * xp.exp(-a * r - x * fall) * (-r) ** power * fall**excess, -1)
 
 
-def _gamma_above(a: Any, x: Any, power: int, excess: int) -> Any:
+def _gamma_above(xp: Any, a: Any, x: Any, power: int, excess: int) -> Any:
     """The moment over s > 0, cut where the integrand has fallen, by the points of Gauss and Legendre."""
-    end = minimum.bind(sqrt.bind(2 * _DROP / x) + 1 / x, 6.0)
+    end = xp.minimum(xp.sqrt(2 * _DROP / x) + 1 / x, 6.0)
     for _ in range(5):  # Newton's iteration from above for a convex function
-        end = end - (x * expm1.bind(end) - a * end - _DROP) / maximum.bind(x * exp.bind(end) - a, 1e-3)
+        end = end - (x * xp.expm1(end) - a * end - _DROP) / xp.maximum(x * xp.exp(end) - a, 1e-3)
     nodes, weights = _legendre()
-    a, x, end = _column(a), _column(x), _column(end)
+    a, x, end = (xp.expand_dims(v, -1) for v in (a, x, end))
     s = end * (0.5 * (nodes + 1))
-    rise = expm1.bind(s)
-    return _integral(end * (0.5 * weights) * exp.bind(a * s - x * rise) * s**power * rise**excess)
+    rise = xp.expm1(s)
+    return xp.sum(end * (0.5 * weights) * xp.exp(a * s - x * rise) * s**power * rise**excess, -1)
 
 
 def gamma_moment_by_quadrature(a: Any, x: Any, power: int, excess: int) -> Any:
@@ -110,8 +116,8 @@ def gamma_moment_by_quadrature(a: Any, x: Any, power: int, excess: int) -> Any:
     )
     a, x = select.bind(valid, a, 1.0), select.bind(valid, x, 1.0)
     far = greater_equal.bind(x, maximum.bind(a - 0.5, 1.0))
-    below = _gamma_below(a, select.bind(far, 0.0, x), power, excess, _SHORT)
-    above = _gamma_above(a, select.bind(far, x, maximum.bind(a, 1.0)), power, excess)
+    below = _gamma_below(_NATIVE, a, select.bind(far, 0.0, x), power, excess, _SHORT)
+    above = _gamma_above(_NATIVE, a, select.bind(far, x, maximum.bind(a, 1.0)), power, excess)
     return select.bind(valid, select.bind(far, above, below), np.nan)
 
 
@@ -163,8 +169,8 @@ def _gamma_moment_impl(xp: Any, *args: Any, power: int, excess: int) -> Any:
             (a, x),
             x >= np.maximum(a - 0.5, 1.0),
             [
-                lambda a, x: _gamma_below(a, x, power, excess, _furthest((_DROP + x) / a, _gamma_scale(a, x))),
-                lambda a, x: _gamma_above(a, x, power, excess),
+                lambda a, x: _gamma_below(np, a, x, power, excess, _furthest((_DROP + x) / a, _gamma_scale(np, a, x))),
+                lambda a, x: _gamma_above(np, a, x, power, excess),
             ],
         )
     return xp.asarray(out.reshape(shape).astype(dtype))[()]

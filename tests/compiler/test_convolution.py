@@ -136,6 +136,7 @@ def test_infinite_weights_reach_only_their_windows(value, groups):
     w[1, 0, 0, 2] = value
     gradient = fad.grad(lambda x, w: fad.nn.conv(x, w, 1, "VALID", 1, groups).sum())
     found = np.asarray(fad.jit(gradient)(x, w))
-    np.testing.assert_array_equal(found, gradient(x, w))
+    with np.errstate(invalid="ignore"):  # some BLAS leave the flag behind
+        np.testing.assert_array_equal(found, gradient(x, w))
     assert np.isfinite(found[:, 0]).all()
     assert not np.isfinite(found[0, 2, 0]).all()
