@@ -9,7 +9,7 @@ _PARTS = (
 NOTES: dict[str, str] = {
     "eager: MLP step 64-128-10, batch 64": (
         "Some 50 operations, 20 more than by hand, take 200 us in NumPy's calls and nearly as long in the Python that records and calls them; the step by hand "
-        "takes 150 us. Operation by operation the target is out of reach; `jit` removes both. 2.5 to 2.7 by process."
+        "takes 150 us. Operation by operation the target is out of reach; `jit` removes both. 2.0 to 2.7 by process."
     ),
     "eager: MLP step 784-256-256-10, batch 256": (
         "The interpreter's part, by samples of the instruction pointer: 0.76 of 4.0 ms where the step by hand spends 0.2 of 3.4, mostly waiting for code and data that "
@@ -18,13 +18,13 @@ NOTES: dict[str, str] = {
         "Beside all peers the noise hides it: 1.19, 1.19, 1.21, 1.25, 1.31 in five processes, before 1.18, 1.24, 1.27: still around the target, not below it. "
         "Writing the maximum over its operand would gain nothing beyond noise. Since then 1.169 to 1.148, both in one process (means of 22 processes, paired, +-0.003). "
         "What is left is spread over the whole step: of the 9 % beyond NumPy on one thread, 4.5 in the loss and its pullbacks, 3 around the biases and maxima, "
-        "0.8 before the first product, nothing in the update. The same code takes 6.5 to 12.7 % by process, as its objects happen to lie in memory."
+        "0.8 before the first product, nothing in the update. Beside all peers 1.06 to 1.19 in seven processes. The same code takes 6.5 to 12.7 % by process, as its objects happen to lie in memory."
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
         "call: it touches 64 MB of new memory, which takes 9 to 12 ms of processor time where the machine has the pages at hand and 60 to 130 ms where the host "
         "must give them back (4 ms for each 2 MB); a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's) or read from disk, "
-        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; 0.47 as median of three processes of this version; more "
+        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; 0.47 and 0.77 as medians of three processes in two runs; more "
         "where pages must come from the host."
     ),
     "tanh/exp chain 2e6": (
@@ -77,7 +77,7 @@ NOTES: dict[str, str] = {
     "GradBench ba, p = 31843": (
         "The ratio of the operations is 7: 19.1 million against 2.8, since two pullbacks run for each observation, and the result has ten times the numbers. Both "
         "are one loop whose vectors hold an element of several observations; in the gradient's, all vectors are full since joined short rows ask nothing of "
-        "their places, where a loop over single observations did all the work: gradient over primal 2.2 to 2.6, which was 4.5 to 5.3 in processes taken in turn."
+        "their places, where a loop over single observations did all the work: gradient over primal 2.1 to 3.3 by process, since either varies by a half; 4.5 to 5.3 before."
     ),
     "MLP step with Adam": (
         "Both call the same OpenBLAS, at 80 of the 93 GFLOP/s of a core. Two threads copy the whole of one matrix each, where OpenBLAS's own threads share the "
@@ -87,7 +87,7 @@ NOTES: dict[str, str] = {
     "Hessian of a small MLP": (
         "Half of it are products of batches of small matrices (16 columns) at 3 to 16 GFLOP/s, one call of BLAS for each; tiles without BLAS were "
         "no faster for 20 columns. A tenth are transpositions in front of them. First call 0.40 to 0.45 of JAX's in five "
-        "processes since products no longer load SciPy's OpenBLAS, whose thread kept one of two cores busy; 0.60 in the single one shown. Before that: "
+        "processes since products no longer load SciPy's OpenBLAS, whose thread kept one of two cores busy; 0.42 in the single one shown. Before that: "
         + _PARTS.format("31 pieces in 17 modules", 253, 521)
     ),
     "GradBench lse, n = 1280000": (
