@@ -6,17 +6,10 @@ import pytest
 import fad
 import fad.nn as nn
 import fad.numpy as fnp
+from tests import cuda_device
 from tests.nn.test_surface import KEY, LAYERS, LOSSES, draw, run
 
-pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
-if len(fad.devices()) == 1:
-    pytest.skip("needs CuPy and a CUDA device", allow_module_level=True)
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore::fad.core.cuda_evaluation.DeviceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:cupy"),  # CuPy's own use of NumPy
-]
+pytestmark = cuda_device.marks()
 
 
 @pytest.mark.parametrize("train", [False, True])

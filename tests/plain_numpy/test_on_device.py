@@ -4,19 +4,12 @@ import numpy as np
 import pytest
 
 import fad
+from tests import cuda_device
 from tests.plain_numpy.corpus import ENTRIES
 from tests.plain_numpy.known_failures import KNOWN_FAILURES
 from tests.plain_numpy.modes import agree, gradient, tangents
 
-pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
-if len(fad.devices()) == 1:
-    pytest.skip("needs CuPy and a CUDA device", allow_module_level=True)
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore::fad.core.cuda_evaluation.DeviceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:cupy"),  # CuPy's own use of NumPy
-]
+pytestmark = cuda_device.marks()
 
 KNOWN = [entry for entry in ENTRIES if entry.name not in KNOWN_FAILURES]
 

@@ -14,16 +14,10 @@ from fad.testing.numerical import as_host, describe_difference, random_direction
 from fad.testing.primitives import Trial
 from fad.transforms.forward import jvp_flat
 from fad.transforms.reverse import vjp_flat
+from tests import cuda_device
 
-cupy = pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
-if len(fad.devices()) == 1:
-    pytest.skip("needs CuPy and a CUDA device", allow_module_level=True)
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore::fad.core.cuda_evaluation.DeviceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:cupy"),  # CuPy's own use of NumPy
-]
+pytestmark = cuda_device.marks()
+cupy = pytest.importorskip("cupy", reason=cuda_device.REASON)
 
 PRIMITIVES = sorted((p for p in REGISTRY.values() if not p.declared_outside), key=lambda p: p.name)
 TRIALS = [(p, k) for p in PRIMITIVES for k in range(len(p.samples))]
