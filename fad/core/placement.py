@@ -103,7 +103,11 @@ def beside(constant: Any, on_device: bool) -> Any:
 
     Rules combine buffers by operators, which do not mix NumPy's arrays and CuPy's.
     """
-    return _cupy().asarray(constant) if on_device and isinstance(constant, np.ndarray | np.generic) else constant
+    return (
+        sys.modules["cupy"].asarray(constant)
+        if on_device and isinstance(constant, np.ndarray | np.generic)
+        else constant
+    )
 
 
 def block_until_ready(x: Any) -> Any:

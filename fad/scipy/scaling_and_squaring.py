@@ -108,21 +108,12 @@ def _halvings(a: Array, exponent: Array, powers: list[Array]) -> Array:
 def _pade(a: Array, second: Array, fourth: Array, sixth: Array) -> Array:
     """The approximant from the matrix and its even powers."""
     c, one = _PADE, fnp.eye(a.shape[-1], dtype=a.dtype)
-    odd = (
-        sixth @ (c[13] * sixth + c[11] * fourth + c[9] * second)
-        + c[7] * sixth
-        + c[5] * fourth
-        + c[3] * second
-        + c[1] * one
-    )
-    even = (
-        sixth @ (c[12] * sixth + c[10] * fourth + c[8] * second)
-        + c[6] * sixth
-        + c[4] * fourth
-        + c[2] * second
-        + c[0] * one
-    )
-    odd = a @ odd
+
+    def every_second(k: int) -> Array:
+        high = sixth @ (c[k] * sixth + c[k - 2] * fourth + c[k - 4] * second)
+        return high + c[k - 6] * sixth + c[k - 8] * fourth + c[k - 10] * second + c[k - 12] * one
+
+    odd, even = a @ every_second(_DEGREE), every_second(_DEGREE - 1)
     return _solved(even - odd, even + odd)
 
 

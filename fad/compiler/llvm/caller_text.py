@@ -24,7 +24,8 @@ result (a ``fad.Array`` that nobody else uses) or -1, whether it is large.
 from __future__ import annotations
 
 import re
-import sys
+
+from fad.compiler.llvm.huge_pages import huge_pages_text
 
 __all__ = ["caller_source"]
 
@@ -67,7 +68,8 @@ new:
   br i1 %failed, label %out, label %mark
 mark:
   store i64 %bytes, ptr %made
-  @ADVISE@
+  call void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total)
+  br label %out
 out:
   ret ptr %made
 }
@@ -437,18 +439,7 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 _LARGEST_KEPT = 64 << 20
-_ADVISE = """%large = icmp uge i64 %bytes, 4194304
-  br i1 %large, label %huge, label %out
-huge:
-  %address = ptrtoint ptr %made to i64
-  %up = add i64 %address, 4095
-  %page = and i64 %up, -4096
-  %end = add i64 %address, %total
-  %length = sub i64 %end, %page
-  %place = inttoptr i64 %page to ptr
-  %advised = call i32 @madvise(ptr %place, i64 %length, i32 14)
-  br label %out"""
-"""Linux is asked for huge pages, as NumPy does for its arrays: small ones come one by one, and are looked up one by one."""
+_LEAST_HUGE = 4 << 20
 _ABBREVIATION = re.compile(r"^  (%\S+) = call (i64|ptr) @(word|address|field)\(ptr (%\S+), i64 (\S+)\)$", re.MULTILINE)
 
 
@@ -459,9 +450,7 @@ def caller_source(buffer_offset: int) -> str:
     needs no optimisation, which would take longer than all else.
     """
     text = _SOURCE.replace("@BUFFER_OFFSET@", str(buffer_offset)).replace("@LARGEST_KEPT@", str(_LARGEST_KEPT))
-    if sys.platform == "linux":
-        text = text.replace("@ADVISE@", _ADVISE) + "\ndeclare i32 @madvise(ptr, i64, i32)\n"
-    return _ABBREVIATION.sub(_written_out, text.replace("@ADVISE@", "br label %out"))
+    return _ABBREVIATION.sub(_written_out, text + huge_pages_text(_LEAST_HUGE))
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from fad.compiler.llvm.huge_pages import huge_pages_text
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.symbols import link_helper
 from fad.core.config import config
@@ -39,7 +39,6 @@ _SOURCE = """
 @fad_memory_most = internal global i64 @SLOTS@
 
 declare i32 @posix_memalign(ptr, i64, i64)
-declare i32 @madvise(ptr, i64, i32)
 declare void @free(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -84,19 +83,7 @@ short:
 made:
   %new = load ptr, ptr %place
   store i64 %bytes, ptr %new
-  %large = icmp uge i64 %bytes, @LEAST@
-  %advise = and i1 %large, @LINUX@
-  br i1 %advise, label %huge, label %done
-huge:
-  %first = ptrtoint ptr %new to i64
-  %up = add i64 %first, 4095
-  %page = and i64 %up, -4096
-  %end = add i64 %first, %total
-  %length = sub i64 %end, %page
-  %at = inttoptr i64 %page to ptr
-  %advised = call i32 @madvise(ptr %at, i64 %length, i32 14)
-  br label %done
-done:
+  call void @ask_for_huge_pages(ptr %new, i64 %bytes, i64 %total)
   %data = getelementptr i8, ptr %new, i64 64
   ret ptr %data
 }
@@ -193,11 +180,11 @@ out:
 
 def memory_source() -> str:
     """The text of the four functions that NumPy calls, and of the one that limits how much is kept."""
-    numbers = {"SLOTS": SLOTS, "LEAST": LEAST, "MOST": MOST, "LINUX": int(sys.platform == "linux")}
+    numbers = {"SLOTS": SLOTS, "LEAST": LEAST, "MOST": MOST}
     text = _SOURCE
     for name, number in numbers.items():
         text = text.replace(f"@{name}@", str(number))
-    return text
+    return text + huge_pages_text(LEAST)
 
 
 class _Handler(ctypes.Structure):

@@ -246,16 +246,11 @@ class _Splitter:
         half = self.bind(REGISTRY["fourier_from_real"], [signal], source, axis=axis, norm=norm)
         sizes = half.aval.shape
         stop = signal.aval.shape[axis] - sizes[axis] + 1
-        starts, stops = (
-            [bound if a == axis else n for a, n in enumerate(full)]
-            for bound, full in ((1, [0] * len(sizes)), (stop, sizes))
-        )
-        steps = (1,) * len(sizes)
+        starts, steps = tuple([int(a == axis) for a in range(len(sizes))]), (1,) * len(sizes)
+        stops = (*sizes[:axis], stop, *sizes[axis + 1 :])
         found: list[Atom] = []
         for part, changes_sign in zip(self.parts(half, source), (False, True), strict=True):
-            tail = self.bind(
-                REGISTRY["static_slice"], [part], source, starts=tuple(starts), stops=tuple(stops), steps=steps
-            )
+            tail = self.bind(REGISTRY["static_slice"], [part], source, starts=starts, stops=stops, steps=steps)
             ends = [part, self.bind(REGISTRY["flip"], [tail], source, axes=(axis,))]
             if changes_sign:
                 ends[not inverse] = self.bind(negative, [ends[not inverse]], source)

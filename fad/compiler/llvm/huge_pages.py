@@ -1,0 +1,37 @@
+"""Huge pages for large new memory, as NumPy asks for them for its arrays: small ones come one by one, and are looked up one by one."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["huge_pages_text"]
+
+_ON_LINUX = """
+declare i32 @madvise(ptr, i64, i32)
+
+define internal void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total) {
+  %large = icmp uge i64 %bytes, @LEAST@
+  br i1 %large, label %huge, label %out
+huge:
+  %address = ptrtoint ptr %made to i64
+  %up = add i64 %address, 4095
+  %page = and i64 %up, -4096
+  %end = add i64 %address, %total
+  %length = sub i64 %end, %page
+  %place = inttoptr i64 %page to ptr
+  %advised = call i32 @madvise(ptr %place, i64 %length, i32 14)
+  br label %out
+out:
+  ret void
+}
+"""
+_ELSEWHERE = """
+define internal void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total) {
+  ret void
+}
+"""
+
+
+def huge_pages_text(least: int) -> str:
+    """A function ``ask_for_huge_pages(made, bytes, total)`` for memory of which ``total`` bytes have just been made for ``bytes`` of data, ``least`` or more."""
+    return _ON_LINUX.replace("@LEAST@", str(least)) if sys.platform == "linux" else _ELSEWHERE
