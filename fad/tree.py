@@ -83,8 +83,8 @@ def _beside(treedef: PyTreeDef, rest: Sequence[Any]) -> list[list[Any]]:
             found.append(treedef.flatten_up_to(other))
         except (ValueError, TypeError) as error:
             raise TreeError(
-                f"fad.tree: tree {k + 1} does not have the structure of the first: {pytrees.mismatch_text(error)}. The structures are {treedef} and "
-                f"{pytrees.structure(other)}."
+                f"fad.tree: tree {k + 1} does not have the structure of the first: {pytrees.mismatch_text(error)}. The structures are {pytrees.structure_text(treedef)} and "
+                f"{pytrees.structure_text(pytrees.structure(other))}."
             ) from None
     return found
 

@@ -35,6 +35,7 @@ __all__ = [
     "path_text",
     "register_class",
     "structure",
+    "structure_text",
     "unflatten",
 ]
 
@@ -51,7 +52,7 @@ def unflatten(treedef: PyTreeDef, values: Iterable[Any]) -> Any:
     try:
         return treedef.unflatten(values)
     except ValueError as error:
-        raise TreeError(f"the number of leaves does not fit the structure {treedef}: {error}") from None
+        raise TreeError(f"the number of leaves does not fit the structure {structure_text(treedef)}: {error}") from None
 
 
 def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
@@ -91,6 +92,12 @@ def flatten_with_paths(
 def mismatch_text(error: Exception) -> str:
     """What optree says of a structure that does not fit, without the values that it prints, which may be large arrays."""
     return re.sub(r"; \w+: .*", "", str(error), flags=re.DOTALL).rstrip(".")
+
+
+def structure_text(treedef: PyTreeDef) -> str:
+    """A structure as a person writes the tree, with a star for each leaf: ``{'weight': *, 'bias': *}``; the middle of a long one is left out."""
+    text = re.sub(r"^PyTreeSpec\((.*?)(, namespace='\w*')?\)$", r"\1", str(treedef), flags=re.DOTALL)
+    return text if len(text) <= 400 else f"{text[:250]} ... {text[-100:]}"
 
 
 def path_text(path: tuple[Any, ...]) -> str:

@@ -9,7 +9,7 @@ from fad.core.array import wrap
 from fad.core.avals import aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ShapeError, TreeError
 from fad.core.primitive import Primitive
-from fad.core.pytrees import flatten, unflatten
+from fad.core.pytrees import flatten, structure_text, unflatten
 from fad.core.samples import case, f64
 from fad.primitives.structural import broadcast_to, convert, zeros
 from fad.transforms.arguments import as_function, as_operand
@@ -120,7 +120,7 @@ def _checked(changed: Any, treedef: Any, tapped: Sequence[int], cotangents: Sequ
     leaves, seen = flatten(changed)
     if seen != treedef:
         raise TreeError(
-            f"tap_gradient: the function returned structure {seen} for a cotangent of structure {treedef}; return None to leave it as it is"
+            f"tap_gradient: the function returned structure {structure_text(seen)} for a cotangent of structure {structure_text(treedef)}; return None to leave it as it is"
         )
     replaced = []
     for k, old in zip(tapped, cotangents, strict=True):

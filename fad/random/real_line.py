@@ -13,6 +13,8 @@ import numpy as np
 
 from fad.core.array import Array, wrap
 from fad.core.avals import canonical_dtype, is_complex, real_dtype
+from fad.core.errors import ArgumentError
+from fad.core.trace import concrete_value
 from fad.numpy.conversion import shape_tuple
 from fad.primitives.arithmetic import (
     absolute,
@@ -80,6 +82,8 @@ def uniform(key: Array, shape: Any = (), dtype: Any = float, minval: Any = 0.0, 
     ------
     ShapeError
         If the bounds do not broadcast to ``shape``.
+    ArgumentError
+        If a lower bound is above its upper bound, as far as their values are known.
 
     Examples
     --------
@@ -91,11 +95,22 @@ def uniform(key: Array, shape: Any = (), dtype: Any = float, minval: Any = 0.0, 
     found = float_dtype("uniform", dtype)
     if type(minval) in (int, float) and type(maxval) in (int, float):
         wanted = shape_tuple(shape, "fad.random.uniform")
+        _check_bounds(minval, maxval)
         if minval == 0 and maxval == 1:
             return wrap(unit_uniform(words, wanted, found))
         return wrap(between(words, wanted, found, found.type(minval), found.type(maxval)))
     wanted, low, high = parameters("uniform", shape, found, minval, maxval)
+    _check_bounds(concrete_value(low), concrete_value(high))
     return wrap(between(words, wanted, found, low, high))
+
+
+def _check_bounds(low: Any, high: Any) -> None:
+    if low is None or high is None:
+        return
+    wrong = np.greater(low, high)
+    if wrong.any():
+        pair = [np.broadcast_to(bound, wrong.shape)[wrong][0] for bound in (low, high)]
+        raise ArgumentError(f"fad.random.uniform needs minval <= maxval, got {pair[0]} and {pair[1]}")
 
 
 def normal(key: Array, shape: Any = (), dtype: Any = float) -> Array:

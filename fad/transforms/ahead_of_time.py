@@ -14,7 +14,7 @@ from fad.core.avals import ShapedArray, aval_of
 from fad.core.config import config
 from fad.core.errors import ArgumentError, MissingPackageError, TreeError
 from fad.core.program import Program
-from fad.core.pytrees import flatten, flatten_with_paths, unflatten
+from fad.core.pytrees import flatten, flatten_with_paths, structure_text, unflatten
 from fad.core.trace import CURRENT, EVAL
 from fad.transforms.arguments import function_name, leaf_operands
 from fad.transforms.calling import call
@@ -259,8 +259,8 @@ class Compiled:
         if treedef != self.in_tree:
             wanted = ", ".join(self.lowered.argument_names)
             raise TreeError(
-                f"the compiled {name} takes arguments with the leaves ({wanted}) in the structure {_arguments_text(self.in_tree)}, and got "
-                f"{_arguments_text(treedef)}. Static arguments are left out of the call; call the jitted function itself for arguments of any structure."
+                f"the compiled {name} takes arguments with the leaves ({wanted}) in the structure {structure_text(self.in_tree)}, and got "
+                f"{structure_text(treedef)}. Static arguments are left out of the call; call the jitted function itself for arguments of any structure."
             )
         names = self.lowered.argument_names
         operands = leaf_operands("compiled", self.lowered._fun, leaves, lambda k: names[k])
@@ -294,10 +294,6 @@ def _report(what: str) -> Any:
 def _fits(seen: ShapedArray, wanted: ShapedArray) -> bool:
     """Whether code for one type may run on a value of another: a Python scalar does for an array of its own dtype."""
     return seen == wanted or (seen.weak and seen.dtype == wanted.dtype and not wanted.shape)
-
-
-def _arguments_text(treedef: Any) -> str:
-    return str(unflatten(treedef, ["*"] * treedef.num_leaves)).replace("'*'", "*")
 
 
 def leaf_arguments(treedef: PyTreeDef, static: Sequence[int]) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 from fad.core.array import Array, buffer_from, wrap
 from fad.core.avals import PYTHON_SCALARS, aval_of, dtype_of, is_complex, is_inexact
 from fad.core.errors import ArgumentError, DTypeError, FadError, TreeError
-from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
+from fad.core.pytrees import flatten, flatten_with_paths, path_text, structure_text, unflatten
 from fad.core.trace import Tracer
 from fad.primitives.object_arrays import Element, holds_values, stacked
 from fad.transforms.numba_bodies import is_numba_object, traced_body
@@ -197,5 +197,5 @@ def check_same_structure(transform: str, what: str, seen: Any, wanted: Any) -> N
     if seen != wanted:
         whole, leaf = ("result has", "leaf of the result") if what == "cotangent" else ("primals have", "primal leaf")
         raise TreeError(
-            f"{transform}: the {what}s have structure {seen}, but the {whole} {wanted}; give one {what} for each {leaf}"
+            f"{transform}: the {what}s have structure {structure_text(seen)}, but the {whole} {structure_text(wanted)}; give one {what} for each {leaf}"
         )

@@ -13,7 +13,7 @@ from typing import Any
 from fad.core.array import wrap
 from fad.core.avals import aval_of, dtype_of, shape_of
 from fad.core.errors import ArgumentError, ShapeError, TreeError
-from fad.core.pytrees import flatten, unflatten
+from fad.core.pytrees import flatten, structure_text, unflatten
 from fad.core.trace import CURRENT, EVAL
 from fad.primitives.slicing import concatenate, flip, slice_axis
 from fad.primitives.structural import broadcast_to, move_axis, reshape
@@ -85,7 +85,7 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
         out_leaves, out_tree = flatten(out)
         if out_tree != treedef:
             raise TreeError(
-                f"associative_scan({function_name(fn)}): the function gives {out_tree} for elements of structure {treedef}"
+                f"associative_scan({function_name(fn)}): the function gives {structure_text(out_tree)} for elements of structure {structure_text(treedef)}"
             )
         given = flatten(first)[0]
         return [_combined(fn, leaf, like, a) for leaf, like, a in zip(out_leaves, given, axes, strict=True)]

@@ -17,7 +17,7 @@ from fad.core.errors import ArgumentError, DTypeError, ShapeError, TreeError
 from fad.core.loops import run_cond
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
-from fad.core.pytrees import flatten, unflatten
+from fad.core.pytrees import flatten, structure_text, unflatten
 from fad.core.trace import concrete_value
 from fad.primitives.arithmetic import equal, maximum, minimum, select
 from fad.primitives.structural import convert, match, narrow_integer, reshape, zeros
@@ -184,8 +184,8 @@ def _stage_branches(
     for branch, tree in zip(branches[1:], trees[1:], strict=True):
         if tree != trees[0]:
             raise TreeError(
-                f"{transform}: branches must return the same structure, but {function_name(branches[0])} returns {trees[0]} and "
-                f"{function_name(branch)} returns {tree}"
+                f"{transform}: branches must return the same structure, but {function_name(branches[0])} returns {structure_text(trees[0])} and "
+                f"{function_name(branch)} returns {structure_text(tree)}"
             )
     captured: dict[int, Any] = {}
     for _, values, _ in staged:

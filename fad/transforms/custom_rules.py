@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
+import numpy as np
+
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of, dtype_of, is_inexact, shape_of
 from fad.core.errors import ArgumentError, NonDifferentiableError, ShapeError, TreeError
 from fad.core.placement import beside, lies_on_device
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
-from fad.core.pytrees import flatten, unflatten
+from fad.core.pytrees import flatten, structure_text, unflatten
+from fad.core.trace import concrete_value
 from fad.primitives.arithmetic import stop_gradient as stop_gradient_op
 from fad.primitives.structural import broadcast_to, convert, reduce_sum, zeros
 from fad.transforms.arguments import (
@@ -90,7 +93,8 @@ def _custom_jvp(
         found = rules.backward(residuals, cotangents)
         return [_or_zeros(found[k], own[k]) for k in live]
 
-    _, transposed = vjp_flat(of_cotangents, [_zeros_for(o) for o in outs])
+    at_zero, transposed = vjp_flat(of_cotangents, [_zeros_for(o) for o in outs])
+    _check_zero(f"the backward rule of {rules.name}", "cotangent", at_zero)
     return outs, [
         t if is_inexact(dtype_of(o)) else None
         for o, t in zip(outs, transposed([own_tangents[k] for k in live]), strict=True)
@@ -100,6 +104,20 @@ def _custom_jvp(
 def _zeros_for(value: Any) -> Any:
     """The zero tangent or cotangent of a value, where the value is."""
     return beside(zeros(aval_of(value).update()), lies_on_device(value))
+
+
+def _check_zero(rule: str, kind: str, values: Sequence[Any]) -> None:
+    """Refuse a rule that is not linear, by what it made of zeros; NaN passes, which 0 * inf gives where a derivative is infinite."""
+    for value in values:
+        known = None if value is None or lies_on_device(value) else concrete_value(value)
+        if known is not None and np.count_nonzero(known):
+            wrong = np.asarray(known)
+            wrong = wrong[(wrong != 0) & (wrong == wrong)]
+            if wrong.size:
+                raise ArgumentError(
+                    f"{rule} must be linear in the {kind}s, but for {kind}s of zero it gives {wrong[0]}: the derivative is to be multiplied by "
+                    f"the {kind}, as in `cos(x) * t`, and nothing added to that."
+                )
 
 
 def _or_zeros(value: Any, like: Any) -> Any:
@@ -130,6 +148,7 @@ def _custom_vjp_selected(active: tuple[int, ...], primals: Sequence[Any], params
 
     both, transposed = vjp_flat(of_tangents, [start[k] for k in live])
     count = len(both) // 2
+    _check_zero(f"the jvp rule of {rules.name}", "tangent", both[count:])
     return both[:count], lambda cotangents: transposed.flat([None] * count + list(cotangents))
 
 
@@ -359,7 +378,8 @@ class _RuleBinder:
         moved, moved_tree = result_operands("the jvp rule", self.owner._fun, pair[1])
         if moved_tree != self.found["tree"]:
             raise TreeError(
-                f"the jvp rule of {self.name} returns a tangent of structure {moved_tree} for a result of structure {self.found['tree']}"
+                f"the jvp rule of {self.name} returns a tangent of structure {structure_text(moved_tree)} for a result of "
+                f"structure {structure_text(self.found['tree'])}"
             )
         for o, t in zip(outs, moved, strict=True):
             if shape_of(o) != shape_of(t):
@@ -399,7 +419,7 @@ class _RuleBinder:
         leaves, seen = flatten(value)
         if seen != child:
             raise TreeError(
-                f"the backward rule of {self.name} returns structure {seen} for argument {k} of structure {child}"
+                f"the backward rule of {self.name} returns structure {structure_text(seen)} for argument {k} of structure {structure_text(child)}"
             )
         return [as_operand(leaf) for leaf in leaves]
 
@@ -428,6 +448,8 @@ class custom_jvp(_CustomFunction):
     ------
     TreeError, ShapeError
         When the rule runs, if its result does not fit the function's.
+    ArgumentError
+        In reverse mode, if the rule gives something else than zero for tangents of zero. Under ``jit`` there are no values to look at.
 
     Examples
     --------
@@ -459,6 +481,8 @@ class custom_vjp(_CustomFunction):
     ------
     TreeError, ShapeError
         When the rule runs, if its result does not fit the function's arguments.
+    ArgumentError
+        In forward mode, if the rule gives something else than zero for cotangents of zero. Under ``jit`` there are no values to look at.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from fad.core.errors import DTypeError, TreeError
 from fad.core.loops import run_while
 from fad.core.primitive import Primitive
 from fad.core.program import Program, evaluate
-from fad.core.pytrees import unflatten
+from fad.core.pytrees import structure_text, unflatten
 from fad.core.trace import Tracer, concrete_value
 from fad.primitives.arithmetic import select
 from fad.primitives.structural import broadcast_to, convert, iota, match, move_axis, reduce_sum, reshape, zeros
@@ -331,7 +331,7 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init:
     cond, cond_captured, cond_tree = staged_body("while_loop", cond_fun, (state,), avals)
     if cond_tree.num_leaves != 1 or cond_tree.num_nodes != 1:
         raise TreeError(
-            f"while_loop({function_name(cond_fun)}): the condition must return one boolean, got structure {cond_tree}"
+            f"while_loop({function_name(cond_fun)}): the condition must return one boolean, got structure {structure_text(cond_tree)}"
         )
     flag = cond.out_avals[0]
     if flag.shape != () or flag.dtype.kind != "b":

@@ -19,7 +19,7 @@ from fad.core.errors import ArgumentError, ShapeError, TreeError
 from fad.core.loops import run_scan
 from fad.core.primitive import Primitive
 from fad.core.program import Program, Var, evaluate
-from fad.core.pytrees import flatten, flatten_with_paths, path_text, unflatten
+from fad.core.pytrees import flatten, flatten_with_paths, path_text, structure_text, unflatten
 from fad.core.trace import CURRENT
 from fad.primitives.structural import broadcast_to, convert, match, move_axis, zeros
 from fad.transforms.arguments import as_function, as_operand, function_name
@@ -342,7 +342,7 @@ def check_carry(
     name = function_name(fun)
     if out_tree != tree:
         raise TreeError(
-            f"{transform}({name}): the carry goes in with structure {tree} and comes out with {out_tree}; they must be equal"
+            f"{transform}({name}): the carry goes in with structure {structure_text(tree)} and comes out with {structure_text(out_tree)}; they must be equal"
         )
     for k, (aval, out) in enumerate(zip(avals, outs, strict=True)):
         if (aval.shape, aval.dtype) != (out.shape, out.dtype):
@@ -454,7 +454,7 @@ def _scan_result(f: Any, out_tree: Any) -> tuple[Any, Any]:
     """Structures of the carry and of ``y``."""
     if out_tree.type is not tuple or out_tree.num_children != 2:
         raise TreeError(
-            f"scan({function_name(f)}): the function must return a pair (carry, y), got structure {out_tree}"
+            f"scan({function_name(f)}): the function must return a pair (carry, y), got structure {structure_text(out_tree)}"
         )
     first, second = out_tree.children()
     return first, second

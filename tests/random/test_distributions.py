@@ -8,6 +8,7 @@ from scipy import stats
 import fad
 import fad.numpy as fnp
 from fad import random as r
+from fad.core.errors import ArgumentError
 from fad.primitives.incomplete import gamma_log_slope, gamma_moment_by_quadrature
 from fad.testing import check_grads
 
@@ -290,3 +291,20 @@ def test_edges():
 
 def test_permutation_is_differentiable_in_the_entries():
     check_grads(lambda x: r.permutation(r.key(0), x) * np.arange(4.0), (np.array([1.0, 2.0, 3.0, 4.0]),), order=1)
+
+
+@pytest.mark.parametrize("bounds", [(2.0, 1.0), (np.array([0.0, 3.0]), np.array([1.0, 2.0])), (0, -1)])
+def test_uniform_refuses_bounds_in_the_wrong_order(bounds):
+    low, high = bounds
+    with pytest.raises(
+        ArgumentError, match=r"uniform needs minval <= maxval, got (2\.0 and 1\.0|3\.0 and 2\.0|0 and -1)"
+    ):
+        r.uniform(r.key(0), (2,), minval=low, maxval=high)
+    with pytest.raises(ArgumentError, match="minval <= maxval"):
+        fad.grad(lambda low: r.uniform(r.key(0), (2,), minval=low, maxval=high).sum())(
+            fnp.asarray(low, dtype=float).max()
+        )
+
+
+def test_uniform_between_equal_bounds_is_constant():
+    np.testing.assert_array_equal(r.uniform(r.key(0), (3,), minval=2.0, maxval=2.0), np.full(3, 2.0))

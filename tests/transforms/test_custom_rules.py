@@ -145,3 +145,35 @@ def test_policies_decide_what_checkpoint_keeps():
 def test_checkpoint_policy_is_checked():
     with pytest.raises(ArgumentError, match="policy must be a function"):
         fad.checkpoint(fnp.sin, policy="dots")
+
+
+def test_a_rule_that_forgets_its_tangent_is_refused_in_reverse_mode():
+    @fad.custom_jvp
+    def f(x):
+        return fnp.sin(x)
+
+    f.defjvp(lambda p, t: (fnp.sin(p[0]), fnp.cos(p[0])))
+    for derivative in (fad.grad(f), fad.grad(fad.grad(f)), fad.grad(lambda x: f(x * fnp.ones(3)).sum())):
+        with pytest.raises(ArgumentError, match=r"the jvp rule of f must be linear in the tangents.*gives 0\.87758"):
+            derivative(0.5)
+
+
+def test_a_backward_rule_that_adds_something_is_refused_in_forward_mode():
+    @fad.custom_vjp
+    def f(x):
+        return fnp.sin(x)
+
+    f.defvjp(lambda x: (fnp.sin(x), x), lambda x, ct: (fnp.cos(x) * ct + 2.0,))
+    with pytest.raises(ArgumentError, match=r"the backward rule of f must be linear in the cotangents.*gives 2\.0"):
+        fad.jvp(f, (0.5,), (1.0,))
+    assert float(fad.grad(f)(0.0)) == 3.0
+
+
+def test_a_rule_whose_derivative_is_infinite_passes_the_test_of_linearity():
+    @fad.custom_jvp
+    def root(x):
+        return fnp.sqrt(x)
+
+    root.defjvp(lambda p, t: (fnp.sqrt(p[0]), t[0] * fnp.asarray(np.inf)))
+    with np.errstate(invalid="ignore"):
+        assert float(fad.grad(root)(0.0)) == np.inf
