@@ -22,10 +22,10 @@ NOTES: dict[str, str] = {
     ),
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
-        "call: it touches 64 MB of new memory, which takes 9 to 12 ms of processor time where the machine has the pages at hand and 60 to 130 ms where the host "
-        "must give them back (4 ms for each 2 MB); a thread does so while the loop is compiled (5 ms of Python's time, 8 of LLVM's) or read from disk, "
-        "and the loop's two threads touch the rest. First call 0.34 of JAX, from disk 0.26, on a quiet machine; 0.47 and 0.77 as medians of three processes in two runs; more "
-        "where pages must come from the host."
+        "call: it touches 64 MB of new memory, which takes 5 to 9 ms of processor time in huge pages where the machine has them at hand, 155 where the host "
+        "must give them back (4.8 ms for each 2 MB), and 17 to 30 in small pages, which it need not give back. A thread touches the memory while the loop is compiled or read from disk, "
+        "and turns to small pages where a huge one comes slowly; "
+        "the loop's two threads touch the rest. First call 21 to 27 ms and from disk 10 or 21, where it was 23 to 118 and 15 to 165; JAX's 48 to 72 and 34 to 100."
     ),
     "tanh/exp chain 2e6": (
         "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 
 import numpy as np
@@ -201,6 +202,35 @@ def test_fetched_arrays_are_left_alone_once_they_are_taken():
             a.fill(1)
         assert all((a == 1).all() for a in found)
     assert "fad-memory" not in {t.name for t in threading.enumerate()}
+
+
+def is_without_huge_pages(array, offset):
+    """What Linux says of the page of a byte."""
+    place, here = array.ctypes.data + offset, False
+    with open("/proc/self/smaps") as file:
+        for line in file:
+            first, *rest = line.split()
+            if "-" in first:
+                begin, end = (int(part, 16) for part in first.split("-"))
+                here = begin <= place < end
+            elif here and first == "VmFlags:":
+                return "nh" in rest
+    raise AssertionError(f"no memory at {place:x}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for huge pages")
+def test_small_pages_take_the_place_of_huge_ones_that_come_slowly(monkeypatch):
+    types = [((MOST // 8,), np.dtype(np.float64)), ((COUNT,), np.dtype(np.float64))]
+    for slow, left_out in ((-1.0, True), (1000.0, False)):
+        monkeypatch.setattr("fad.compiler.fetched_memory._SLOW", slow)
+        fetched = FetchedArrays(types)
+        fetched._thread.join()
+        found = fetched.take()
+        assert [is_without_huge_pages(a, a.nbytes - 1) for a in found] == [left_out] * 2
+        assert not is_without_huge_pages(found[0], 0)
+        for a in found:
+            a.fill(1)
+        assert all((a == 1).all() for a in found)
 
 
 def test_results_of_unknown_size_are_not_fetched():
