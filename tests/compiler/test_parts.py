@@ -280,6 +280,23 @@ def test_what_is_compiled_ahead_needs_no_lock_of_who_waits_for_it(monkeypatch):
         thread.join()
 
 
+def test_a_helper_whose_compilation_was_interrupted_is_compiled_by_the_next_call(monkeypatch):
+    """The interruption reaches who was interrupted, once, and no later call."""
+    name = "fad_expm1_f32_v2"
+    monkeypatch.setattr(symbols, "_provided", set())
+    monkeypatch.setattr(symbols, "_coming", {})
+
+    def interrupted(*sources):
+        raise KeyboardInterrupt
+
+    with fad.config.using(threads=1, disk_cache=False):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), Workers() as workers:
+            patch.setattr(engine(), "compile_held", interrupted)
+            symbols.prepare([name], workers)
+            symbols._coming[name].code()
+        assert name.encode() in symbols._helper_code(name, lambda: symbols._helper(name)[1](), "")
+
+
 def test_a_helper_whose_compilation_was_given_up_is_compiled_again(monkeypatch):
     name = "fad_expm1_f32_v2"
     monkeypatch.setattr(symbols, "_provided", set())

@@ -133,15 +133,20 @@ class Workers:
 
 
 def compile_for(futures: Sequence[Future[bytes]], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
-    """Have futures hold the object file that ``make`` gives, or the exception; ``keep`` gets it first."""
+    """Have futures hold the object file that ``make`` gives, or the exception; ``keep`` gets it first.
+
+    An interruption is for this thread alone: it cancels the futures, whose object files others compile once more.
+    """
     try:
         code = make()
         keep(code)
-    except BaseException as error:
+    except Exception as error:
         for future in futures:
             future.set_exception(error)
-        if not isinstance(error, Exception):  # an interruption is for who waits, whatever it waits for
-            raise
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
     else:
         for future in futures:
             future.set_result(code)
