@@ -58,7 +58,7 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
 
     try:
         return compile_program(program, infs, runs_next, _way_of)
-    except FadError:
+    except (FadError, MemoryError):  # results are allocated while code is compiled
         raise
     except Exception as error:
         _warn(

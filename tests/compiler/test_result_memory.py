@@ -239,3 +239,10 @@ def test_results_of_unknown_size_are_not_fetched():
 
     # What reverse mode stacks has its size at run time only.
     assert float(fad.grad(fad.jit(power))(2.0)) == 32.0
+
+
+def test_a_result_that_no_memory_can_hold_is_a_memory_error_and_no_bug_of_the_compiler():
+    """Warnings are errors here: the one about a failed compilation would be seen."""
+    x = np.ones(2**23)
+    with fad.config.using(threads=2), pytest.raises(MemoryError):
+        fad.jit(lambda x: x[:, None] * x)(x)
