@@ -12,6 +12,10 @@ WORKERS ?= auto
 PIP_FLAGS ?=
 ARGS ?=
 
+# Bytecode is written when a module is first imported, also where the environment says not to: tests start hundreds of processes, each of which
+# would translate the package anew. So nothing is translated at the installation, which takes longer than all the rest of it.
+export PYTHONDONTWRITEBYTECODE :=
+
 # One BLAS thread in each test worker: the workers already use every core.
 one_thread := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -63,7 +67,7 @@ clean: ## Remove the environment and everything that was built
 
 # The environment. A stamp for each extra makes a second call quick; `-e` makes edits take effect at once.
 $(VENV)/.stamp-%: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet $(PIP_FLAGS) -e '.[$*]'
+	$(PY) -m pip install --quiet --no-compile $(PIP_FLAGS) -e '.[$*]'
 	@touch $@
 
 $(PY):

@@ -1,9 +1,11 @@
 """What every test shares: one thread per worker, no window for pictures, a cache of compiled code of this run, and reproducible Hypothesis runs."""
 
+import gc
 import os
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before NumPy is imported: test workers already use every core, and BLAS threads would only get in their way.
@@ -21,6 +23,17 @@ if not _IS_WORKER:
 def pytest_unconfigure(config):
     if not _IS_WORKER:
         shutil.rmtree(os.environ["FAD_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Collect no garbage among many thousand tests that are about to be kept, neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 _common = {
