@@ -6,7 +6,6 @@ constants, then the offsets of temporary arrays in the arena. The result is 0, o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,7 @@ from fad.compiler.canonical import Canonical
 from fad.compiler.chains import Chain, chains_of
 from fad.compiler.donation import reused_memory
 from fad.compiler.foreign import ForeignKernel
-from fad.compiler.fusion import Group, Member, Opaque, Plan, Straight, is_costly, plan_steps
+from fad.compiler.fusion import Group, Opaque, Plan, Straight, plan_steps
 from fad.compiler.joined_in_place import Part, parts_of
 from fad.compiler.lifetimes import last_steps
 from fad.compiler.llvm.assembly import dismantle, module_text
@@ -34,7 +33,7 @@ from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.modules import add_guards, expected_symbols, likely_symbols, new_module
 from fad.compiler.llvm.movement import write_concatenate
 from fad.compiler.llvm.outlined import write_outlined
-from fad.compiler.llvm.parallel import DISPATCH, GRAIN, LEAST_WORK, Argument, may_share_loops, stored
+from fad.compiler.llvm.parallel import DISPATCH, GRAIN, Argument, may_share_loops, stored
 from fad.compiler.llvm.parts import Expect, Parts, Take, make_cold
 from fad.compiler.llvm.products import write_product
 from fad.compiler.llvm.scalar import Value
@@ -45,11 +44,12 @@ from fad.compiler.llvm.tiled import TiledCalls
 from fad.compiler.llvm.together import Call, Tables, Waiting, arena_code, buffer_code
 from fad.compiler.llvm.unused import drop_casts
 from fad.compiler.llvm.widening import has_loops
+from fad.compiler.llvm.work import group_work, most_work
 from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.neighbours import Neighbours
 from fad.compiler.nested import nested_constants
-from fad.compiler.size_classes import LONG, is_small, least_size, most_size
+from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
@@ -420,11 +420,11 @@ class Lowering:
             sizes, elements_per_turn = run
             turns = self.emitter.add(self.emitter.product(sizes), elements_per_turn - 1)
             turns, _ = self.emitter.divide(turns, elements_per_turn)
-        most = 0 if run is None else most_work(group)
+        most = 0 if run is None else most_work(group, self.elements.storage)
         results = {*group.members, *overwritten.values()}
         written = {number for number, var in enumerate(arguments) if var in results}
         blocks = [self._blocks_at[a.value] for a in passed if a.value in self._blocks_at]
-        work = 0 if run is None else self._work(group)
+        work = 0 if run is None else group_work(self.emitter, group, self.elements.storage)
         together = self.waiting if self.tiled is None else self.tiled
         together.add(Call(function, passed, written, turns, work, most), blocks)
 
@@ -457,7 +457,7 @@ class Lowering:
             lanes = min(2 * max(host_target().vector_bits // (8 * size), 4), LONG // 4)
             elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes, group.prefix[0])
         # Only what may be worth it runs in chunks; the others know their bounds.
-        may_be_long = most_work(group) >= 2 * GRAIN
+        may_be_long = most_work(group, self.elements.storage) >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
         writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
         self.parts.announce(function.module, lambda: writer.row)
@@ -477,30 +477,12 @@ class Lowering:
             return Argument(value, self.emitter.product(var.aval.shape[len(group.prefix) :]), var.aval.dtype)
         return Argument(value)
 
-    def _work(self, group: Group) -> Ix:
-        """The work of a group, see :data:`~fad.compiler.llvm.parallel.GRAIN`."""
-        total: Ix = 0
-        for domain in dict.fromkeys(m.domain for m in group.members.values()):
-            weight = sum(member_work(m) for m in group.members.values() if m.domain == domain)
-            total = self.emitter.add(total, self.emitter.multiply(self.emitter.product(domain), weight))
-        return total
-
 
 def _is_one_row(group: Group) -> bool:
     """Whether all members run along one long axis, and it is all they have."""
     if group.fixed or len(group.prefix) != 1 or least_size(group.prefix[0]) < LONG:
         return False
     return all(m.domain == group.prefix for m in group.members.values())
-
-
-def member_work(member: Member) -> int:
-    """The work of one element: memory that a result takes counts as much as a few operations."""
-    return 12 if is_costly(member.equation) else LEAST_WORK
-
-
-def most_work(group: Group) -> int:
-    """The most work that a group of this structure may have."""
-    return sum(member_work(m) * math.prod(map(most_size, m.domain)) for m in group.members.values())
 
 
 def compile_segment(

@@ -353,7 +353,9 @@ decide:
   %many = icmp ugt i64 %wanted, @MOST_CHUNKS@
   %limited = select i1 %many, i64 @MOST_CHUNKS@, i64 %wanted
   %few_turns = icmp ugt i64 %limited, %turns
-  %chunks = select i1 %few_turns, i64 %turns, i64 %limited
+  %fitting = select i1 %few_turns, i64 %turns, i64 %limited
+  ; An even number: two threads have as many each, and need none of the other's, which is in that one's cache.
+  %chunks = and i64 %fitting, -2
   %several = icmp ugt i64 %chunks, 1
   br i1 %several, label %measure, label %once
 once:
