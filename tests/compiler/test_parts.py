@@ -14,6 +14,7 @@ import fad
 import fad.numpy as fnp
 from fad.compiler.canonical import program_form
 from fad.compiler.llvm import side_by_side, spare_time, symbols
+from fad.compiler.llvm import workers as workers_module
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.lowering import compile_segment, lower_segment
@@ -328,6 +329,42 @@ def test_who_waits_for_a_piece_compiles_others():
         assert all(code() for code in codes)
     assert len(makers) == 30
     assert threading.current_thread() in makers
+
+
+def test_nobody_waits_until_a_thread_that_compiles_runs(monkeypatch):
+    """Where all cores are busy that takes longer than to compile a piece."""
+    begun = []
+    monkeypatch.setattr(workers_module, "start_new_thread", lambda function, args: begun.append(function))
+    with fad.config.using(threads=2), Workers() as workers:
+        assert len(begun) == side_by_side.is_side_by_side()
+        codes = [workers.compile(Source(ADD.format(name=f"n{k}", number=k))) for k in range(4)]
+        assert all(code() for code in codes)
+        for work in begun:
+            threading.Thread(target=work).start()
+
+
+def test_where_no_thread_can_be_started_the_caller_compiles(monkeypatch):
+    def refuse(function, args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(workers_module, "start_new_thread", refuse)
+    with fad.config.using(threads=4), Workers() as workers:
+        codes = [workers.compile(Source(ADD.format(name=f"n{k}", number=k))) for k in range(4)]
+        assert all(code() for code in codes)
+
+
+def test_threads_are_started_for_what_those_that_run_leave_waiting(monkeypatch):
+    begun = []
+    monkeypatch.setattr(workers_module, "is_side_by_side", lambda: True)
+    monkeypatch.setattr(workers_module, "start_new_thread", lambda function, args: begun.append(function))
+    with fad.config.using(threads=4), Workers() as workers:
+        counts = [len(begun)]
+        for k in range(5):
+            workers.compile(Source(ADD.format(name=f"n{k}", number=k)))
+            counts.append(len(begun))
+        for work in begun:
+            threading.Thread(target=work).start()
+    assert counts == [1, 1, 2, 3, 3, 3]
 
 
 def test_the_switch_interval_is_what_it_was():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +19,8 @@ __all__ = ["LLVM_LOCK", "Engine", "Source", "called_symbols", "engine"]
 # Not at the end of a hash, whose last digits may be "fad"; some formats put an underscore before each name.
 _NAMES = re.compile(rb"(?<![A-Za-z0-9])fad_[A-Za-z0-9_]+(?=\0)")
 
-# Who compiles takes two more locks while it holds the one below: llvmlite's own, and the one of thread pools. What is registered first is done last
-# before a fork, so who forks takes them in the same order; importing it registers the latter.
-importlib.import_module("concurrent.futures.thread")
+# Who compiles takes one more lock while it holds the one below, llvmlite's own. What is registered first is done last before a fork, so who forks takes
+# them in the same order.
 _llvmlite_lock = getattr(binding.ffi.lib, "_lock", None)
 if _llvmlite_lock is not None and hasattr(os, "register_at_fork"):
     _release = partial(_llvmlite_lock.__exit__, None, None, None)

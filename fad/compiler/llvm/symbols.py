@@ -251,10 +251,7 @@ def _tile(symbol: str) -> Source:
 
 
 def _math(symbol: str) -> Source:
-    from fad.compiler.llvm.math_library import BRIEF, host_target, variant_source
+    from fad.compiler.llvm.math_library import BRIEF, variant_source
 
-    # Code for two registers at once is as fast with less work on it, which then takes no longer than all work on code for one.
-    bits = host_target().vector_bits
-    two_registers = (f"_f64_v{bits // 32}", f"_f32_v{bits // 16}")
-    level = 0 if symbol.endswith((_RARELY, BRIEF)) else 1 if symbol.endswith(two_registers) else 2
-    return Source(variant_source(symbol), level)
+    # The level of loops: a target machine for one more would take LLVM longer to make than less work on the code saves.
+    return Source(variant_source(symbol), 0 if symbol.endswith((_RARELY, BRIEF)) else 2)

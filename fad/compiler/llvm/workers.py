@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
@@ -53,16 +56,19 @@ class Workers:
     def __init__(self) -> None:
         count = min(thread_count(), _MOST) if is_side_by_side() else 1
         self._count = count
-        self._threads = ThreadPoolExecutor(count - 1, "fad-compiler") if count > 1 else None
         self._waiting: list[_Piece] = []
         self._lock = threading.Lock()
+        self._running = self._idle = 0
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
 
     def __enter__(self) -> Workers:
         self._engine = engine()
         LLVM_LOCK.__enter__()
-        if self._threads is not None:
+        if self._count > 1:
             self._interval = sys.getswitchinterval()
             sys.setswitchinterval(min(self._interval, _INTERVAL))
+            self._add_thread()  # until it runs, the first piece may have been written
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
@@ -73,12 +79,33 @@ class Workers:
                 else:
                     for piece in pieces:
                         piece.future.cancel()
-            if self._threads is not None:
-                self._threads.shutdown(wait=True)
+            for _ in range(self._running):
+                self._calls.put(False)
+            for _ in range(self._running):
+                self._ended.get()
         finally:
-            if self._threads is not None:
+            if self._count > 1:
                 sys.setswitchinterval(self._interval)
             LLVM_LOCK.__exit__()
+
+    def _add_thread(self) -> None:
+        """Start one more thread. Nobody waits until it runs, as one would for a :class:`threading.Thread`: where all cores are busy that takes milliseconds."""
+        with suppress(RuntimeError):  # there may be no more: then those compile that there are
+            start_new_thread(self._work, ())
+            self._running += 1
+            self._idle += 1
+
+    def _work(self) -> None:
+        """Compile what waits, until there will be no more."""
+        try:
+            while self._calls.get():
+                with self._lock:
+                    self._idle -= 1
+                self._next()
+                with self._lock:
+                    self._idle += 1
+        finally:
+            self._ended.put(None)
 
     def compile(
         self, source: Source, keep: Callable[[bytes], None] | None = None, alone: bool = False
@@ -95,8 +122,9 @@ class Workers:
         piece = _Piece(source, Future(), keep, alone)
         with self._lock:
             self._waiting.append(piece)
-        if self._threads is not None:
-            self._threads.submit(self._next)
+            if self._idle < len(self._waiting) and self._running < self._count - 1:
+                self._add_thread()
+        self._calls.put(True)
         return piece.future
 
     def result(self, future: Future[bytes]) -> bytes:
