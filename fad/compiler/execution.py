@@ -92,24 +92,23 @@ class NativeSegment:
         taken = dict(self.code.reused)
         # Whoever calls with arrays that may be overwritten uses the native caller; here results take the memory of copies.
         held = [h.copy() if k in taken.values() else h for k, h in enumerate(held)]
-        outs = [held[taken[k]] if k in taken else new for k, new in enumerate(self._new_results())]
+        results, arena = self._new_memory()
+        outs = [held[taken[k]] if k in taken else new for k, new in enumerate(results)]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
-        arena = self._new_arena()
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
         use_spare_time()
         return outs
 
-    def _new_results(self) -> list[np.ndarray]:
-        """Arrays for the results."""
+    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """Arrays for the results, and bytes for temporary arrays."""
+        count = self.arena_size + ALIGNMENT
         try:
-            return self.fetched.pop().take()
+            fetched = self.fetched.pop()
         except IndexError:
-            return [np.empty(*t) for t in self.out_types]
-
-    def _new_arena(self) -> np.ndarray:
-        return np.empty(self.arena_size + ALIGNMENT, np.uint8)
+            return [np.empty(*t) for t in self.out_types], np.empty(count, np.uint8)
+        return fetched.take(), fetched.like_them(count)
 
 
 def _is_long(program: Program) -> bool:

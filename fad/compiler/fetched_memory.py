@@ -9,6 +9,7 @@ that are smaller are not given back, so small pages come quickly there.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import mmap
 import sys
@@ -25,10 +26,10 @@ from fad.core.avals import ShapedArray
 
 __all__ = ["FetchedArrays", "fetched_arrays"]
 
-_STEP = 2 << 20
-"""Bytes between two looks at whether the run begins; as many as a huge page has, which comes as a whole."""
-_SLOW = 0.0015
-"""One that takes so many seconds of processor time came from the host: to clear it takes a fifth of that, and small pages in its place half."""
+_HUGE = 2 << 20
+"""Bytes of a huge page, which comes as a whole: between two of them is a look at whether the run begins."""
+_SLOW = 0.002
+"""A huge page that takes so many seconds of processor time came from the host: to clear it takes a sixth of that, and small pages in its place less than half."""
 _NO_HUGE_PAGES = 15
 """Linux's ``MADV_NOHUGEPAGE``."""
 
@@ -44,28 +45,46 @@ class FetchedArrays:
 
     def __init__(self, types: Sequence[tuple[tuple[int, ...], np.dtype]]):
         self._arrays = [np.empty(*t) for t in types]
-        self._is_wanted = threading.Event()
-        self._thread = threading.Thread(target=self._fetch, name="fad-memory")
-        self._thread.start()
+        self._comes_slowly = self._is_wanted = False
+        self._ends = threading.Lock()
+        self._ends.acquire()
+        _thread.start_new_thread(
+            self._fetch, ()
+        )  # a Thread would be waited for until it begins, for half a millisecond
 
     def _fetch(self) -> None:
+        try:
+            self._touch()
+        finally:
+            self._ends.release()
+
+    def _touch(self) -> None:
+        """Write to each page up to the last end of a huge one, in pieces so large that NumPy lets other threads have the interpreter meanwhile."""
         missing = [a.reshape(-1).view(np.uint8) for a in self._arrays if a.nbytes >= LEAST]
-        while missing and not self._is_wanted.is_set():
+        while missing and not self._is_wanted:
             memory = missing.pop(0)
-            end = -memory.ctypes.data % _STEP or _STEP
-            if end < len(memory):
+            end = _HUGE + -memory.ctypes.data % _HUGE
+            if end + _HUGE <= len(memory):
                 missing.insert(0, memory[end:])
             begin = time.thread_time()
             memory[: end : mmap.PAGESIZE] = 0
             if time.thread_time() - begin > _SLOW:
+                self._comes_slowly = True
                 for rest in missing:
                     _leave_huge_pages_out(rest)
 
     def take(self) -> list[np.ndarray]:
         """The arrays, which nobody else touches from now on."""
-        self._is_wanted.set()
-        self._thread.join()
+        self._is_wanted = True
+        self._ends.acquire()
         return self._arrays
+
+    def like_them(self, count: int) -> np.ndarray:
+        """So many other bytes, in small pages if huge ones came slowly. Ask for them after the arrays."""
+        memory = np.empty(count, np.uint8)
+        if self._comes_slowly and count >= LEAST:
+            _leave_huge_pages_out(memory)
+        return memory
 
 
 def fetched_arrays(avals: Sequence[ShapedArray]) -> FetchedArrays | None:

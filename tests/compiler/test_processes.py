@@ -22,6 +22,7 @@ from fad.compiler import code
 from fad.compiler.llvm import blas_threads, pool, symbols
 from fad.compiler.llvm.library_calls import blas_library, has_own_library
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
+from fad.compiler.llvm.side_by_side import is_side_by_side
 from fad.core.locks import Lock
 from tests.transforms import pickled_functions as functions
 
@@ -324,6 +325,37 @@ def test_the_pool_works_in_the_child(monkeypatch):
         assert all(float(f(x)) == value for _ in range(5))
 
     in_child(work)
+
+
+LARGE_AFTER_SMALL = """
+import threading
+
+import numpy as np
+
+import fad
+from fad.compiler.llvm import pool, symbols
+
+fad.jit(lambda x: x + 1.0)(np.ones(3))
+for thread in threading.enumerate():
+    if thread.name == "fad-spare-time":
+        thread.join()
+print(symbols._POOL in symbols._provided, len(pool._started) > 0)
+x = np.linspace(0.0, 1.0, 2_000_000)
+np.testing.assert_array_equal(fad.jit(lambda x: x * 2.0 + 1.0)(x), x * 2.0 + 1.0)
+print(symbols._POOL in symbols._provided, pool._started["workers"])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the pool's workers are POSIX threads")
+@pytest.mark.skipif(not is_side_by_side(), reason="there is no spare time where one thread compiles at a time")
+def test_a_pool_that_lies_on_disk_is_linked_in_spare_time_and_started_when_it_is_needed(tmp_path):
+    env = {**os.environ, "FAD_CACHE_DIR": str(tmp_path), "FAD_NUM_THREADS": "3", "FAD_DISK_CACHE": "1"}
+    for expected in ("False False True 2", "True False True 2"):
+        done = subprocess.run(
+            [sys.executable, "-c", LARGE_AFTER_SMALL], env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == expected.split()
 
 
 @pytest.mark.parametrize(

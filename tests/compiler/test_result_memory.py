@@ -201,7 +201,6 @@ def test_fetched_arrays_are_left_alone_once_they_are_taken():
         for a in found:
             a.fill(1)
         assert all((a == 1).all() for a in found)
-    assert "fad-memory" not in {t.name for t in threading.enumerate()}
 
 
 def is_without_huge_pages(array, offset):
@@ -224,10 +223,13 @@ def test_small_pages_take_the_place_of_huge_ones_that_come_slowly(monkeypatch):
     for slow, left_out in ((-1.0, True), (1000.0, False)):
         monkeypatch.setattr("fad.compiler.fetched_memory._SLOW", slow)
         fetched = FetchedArrays(types)
-        fetched._thread.join()
+        with fetched._ends:
+            pass
         found = fetched.take()
         assert [is_without_huge_pages(a, a.nbytes - 1) for a in found] == [left_out] * 2
         assert not is_without_huge_pages(found[0], 0)
+        temporary = fetched.like_them(LEAST)
+        assert is_without_huge_pages(temporary, LEAST - 1) == left_out
         for a in found:
             a.fill(1)
         assert all((a == 1).all() for a in found)

@@ -41,7 +41,9 @@ def source(together: bool = False) -> str:
 
 
 def start_pool(address: Callable[[str], int]) -> None:
-    """Start the pool, whose code is linked; ``address`` gives the addresses of its functions. A forked child starts it anew."""
+    """Start the pool, whose code is linked, unless it runs; ``address`` gives the addresses of its functions. A forked child starts it anew."""
+    if _started:
+        return
     _started.update({name: address(f"fad_pool_{name}") for name in ("start", "set_limit", "worker")})
     _start()
     config.watch("threads", _take_over_setting)

@@ -1,6 +1,6 @@
-"""What most processes need sooner or later, compiled while they do something else.
+"""What most processes need sooner or later, compiled or linked while they do something else.
 
-That is the thread pool, which the first large loop needs. Once per machine, as a rule: later processes find it on disk.
+That is the thread pool, which the first large loop needs. It is compiled once per machine, as a rule: later processes find it on disk.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ from contextvars import copy_context
 from fad.compiler.llvm.parallel import DISPATCH
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
-from fad.compiler.llvm.symbols import compile_ahead
+from fad.compiler.llvm.symbols import compile_ahead, link_ahead
 
 __all__ = ["use_spare_time"]
 
 _begun = threading.Event()
 _LOW = 19
-"""The lowest priority."""
+"""The lowest priority: who waits for something else comes first."""
 
 
 def use_spare_time() -> None:
-    """Compile it in a thread of its own, once per process; where only one thread may work, there is no spare time."""
+    """Compile or link it in a thread of its own, once per process; where only one thread may work, there is no spare time."""
     if not _begun.is_set():
         _begun.set()
         if thread_count() > 1 and is_side_by_side():
-            threading.Thread(target=copy_context().run, args=(_compile_pool,), name="fad-spare-time").start()
+            threading.Thread(target=copy_context().run, args=(_prepare_pool,), name="fad-spare-time").start()
 
 
-def _compile_pool() -> None:
-    if sys.platform == "linux":  # where priorities are those of threads: who waits for something else comes first
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
+def _prepare_pool() -> None:
     # Whoever needs it meets the error, if there is one.
     with suppress(Exception):
-        compile_ahead(DISPATCH)
+        if not link_ahead(DISPATCH):
+            if sys.platform == "linux":  # where priorities are those of threads
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
+            compile_ahead(DISPATCH)

@@ -32,6 +32,7 @@ __all__ = [
     "by_names",
     "compile_ahead",
     "link",
+    "link_ahead",
     "link_coming",
     "link_helper",
     "linked_part",
@@ -43,6 +44,9 @@ _RARELY = "_huge"
 _IN_TURN = (_RARELY, "_pool_run", "_lapack_enter")
 _DECLARED = re.compile(rf"^declare .*@(fad_\w*(?:{'|'.join(_IN_TURN)}))\(", re.MULTILINE)
 """What helpers call in turn: functions for rare arguments, the pool, a guard."""
+
+_POOL = "fad_pool_start"
+"""The pool's helper has the name of a function that no other code calls: who needs one of the others starts the pool, which may be linked already."""
 
 _GUARDS = ("_products_enter", "_products_leave", "_lapack_enter", "_lapack_leave")
 
@@ -142,6 +146,15 @@ def link_helper(name: str, write: Callable[[], Source], version: str = "") -> in
         return engine().address(name)
 
 
+def link_ahead(symbol: str) -> bool:
+    """Link the helper that defines a symbol, for who will need it, if it is on disk; whether it is."""
+    helper = _helper(symbol)
+    if helper is None or not _is_kept(helper[0]):
+        return False
+    link_helper(*helper)
+    return True
+
+
 def compile_ahead(symbol: str) -> None:
     """Compile the helper that defines a symbol, if it is neither here nor on disk, for who will need it; others compile and link meanwhile."""
     helper = _helper(symbol)
@@ -198,7 +211,7 @@ def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
     if symbol == "fad_pool_dispatch_many":
         return symbol, lambda: Source(pool_source(together=True), 0)
     if symbol.startswith("fad_pool_"):
-        return "fad_pool_dispatch", lambda: Source(pool_source(), 0)
+        return _POOL, lambda: Source(pool_source(), 0)
     if symbol.endswith(_GUARDS):
         kind = symbol.split("_")[1]
         return f"fad_{kind}_enter", lambda: Source(guard_source(kind), 0)
@@ -221,9 +234,8 @@ def _provide(symbol: str) -> None:
     elif helper[0].endswith(_GUARDS):
         _provide_guard(*helper)
     else:
-        is_new = helper[0] not in _provided
         link_helper(*helper)
-        if helper[0] == "fad_pool_dispatch" and is_new:
+        if helper[0] == _POOL:
             start_pool(engine().address)
     _provided.add(symbol)
 

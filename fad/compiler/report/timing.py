@@ -40,15 +40,15 @@ class _TimedSegment(NativeSegment):
         self.kernels = segment.all_kernels()
         self.counters = np.zeros((len(self.kernels) + 1, 2), np.int64)
         self.records = [self.counters]
-        self._arena = super()._new_arena()
+        _, self._arena = super()._new_memory()
 
     def __call__(self, *args: Any) -> list[np.ndarray]:
         """Run it on buffers."""
         return self._run(args)
 
-    def _new_arena(self) -> np.ndarray:
+    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
         # The native caller keeps an arena between calls, too; touching new pages would be counted as the kernels' time.
-        return self._arena
+        return super()._new_memory()[0], self._arena
 
 
 @dataclass(frozen=True)
