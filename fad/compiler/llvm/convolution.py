@@ -23,6 +23,7 @@ from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.scalar_value import Value
 from fad.compiler.llvm.tile_functions import copy_function, panel_width, swap_function
 from fad.compiler.llvm.tiles import Operands, Tiles
+from fad.compiler.read_parts import Part
 from fad.compiler.size_classes import LARGEST_STATIC, least_size
 from fad.core.program import Equation
 
@@ -234,9 +235,10 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
 
 
 def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
-    """Write ``convolve_input``: tiles of positions by channels."""
+    """Write ``convolve_input``: tiles of positions by channels. The parameter ``part`` may say which part of the result is read."""
     w, y = _memory(kernel, equation)
     writer = _Writer(kernel, equation.params, kernel.outputs[0], w, y)
+    whole = Part((0,) * len(writer.x.shape), writer.x.shape)
     if writer.is_empty:
         kernel.clear(shared=True)
     elif not _gathers(equation):
@@ -247,7 +249,7 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
             with enter(0):
                 _write_added(writer)
             with enter(1):
-                _write_gathered(writer)
+                _write_gathered(writer, equation.params.get("part") or whole)
 
 
 def _write_added(writer: _Writer) -> None:
@@ -320,7 +322,10 @@ def _gathers(equation: Equation) -> bool:
     if len(window) > 2 or set(params["strides"]) != {1} or max(*window, *dilation) > LARGEST_STATIC:
         return False
     reach = (window[-1] - 1) * dilation[-1]
-    fits = least_size(counts[-1]) >= max(4 * reach, 1)
+    part = params.get("part")
+    # Of a padded row the ends are not read: no more positions are computed than the row has.
+    is_cut = part is not None and part.stops[-2] <= LARGEST_STATIC and part.stops[-2] - part.starts[-2] <= counts[-1]
+    fits = is_cut or least_size(counts[-1]) >= max(4 * reach, 1)
     return fits and (
         len(window) == 1 or (_kept_rows(equation) <= LARGEST_STATIC and least_size(counts[0]) >= dilation[0])
     )
@@ -401,8 +406,8 @@ class _Rows:
             builder.call(move, [*places, emitter.raw(emitter.multiply(elements, size)), ir.Constant(ir.IntType(1), 0)])
 
 
-def _write_gathered(writer: _Writer) -> None:
-    """For each element of the input, tiles summed over all windows that it belongs to."""
+def _write_gathered(writer: _Writer, part: Part) -> None:
+    """For each element of a part of the input, tiles summed over all windows that it belongs to."""
     kernel, emitter, form, x = writer.kernel, writer.emitter, writer.form, writer.x
     panel, offsets, place = kernel.scratch
     window, dilation = form.window, form.dilation
@@ -412,39 +417,53 @@ def _write_gathered(writer: _Writer) -> None:
     terms = 1 if joined else window[-1]
     inner = emitter.multiply(window[-1] if joined and not writer.in_pairs else 1, _depth(writer))
     inner, step = (window[-1], emitter.multiply(rows.step, dilation[-1])) if writer.in_pairs else (inner, 1)
-    copied = emitter.size(form.counts[0])
+    copied, left = emitter.size(form.counts[0]), emitter.size(part.starts[-2])
+
+    def write_row(tiles: Tiles, n: Ix, outer: Ixs, channel: Ix, columns: Ix) -> None:
+        first: Ix = 0
+        last: Ix = 0
+        if outer:
+            beyond = emitter.add(emitter.subtract(outer[0], copied), dilation[0])
+            first, _ = emitter.divide(emitter.larger(beyond, 0), dilation[0])
+            last = emitter.smaller(emitter.divide(outer[0], dilation[0])[0], window[0] - 1)
+        for t in range(window[0] if outer else 1):
+            row = emitter.subtract(outer[0], t * dilation[0]) if outer else 0
+            for j in range(terms):
+                position = emitter.add(left, j * dilation[-1])
+                offset = emitter.add(rows.start(row), emitter.multiply(rows.step, position))
+                target = emitter.builder.gep(offsets.pointer, [ir.Constant(I64, t * terms + j)])
+                emitter.builder.store(emitter.raw(offset), target)
+        begin = emitter.multiply(first, terms)
+        count = emitter.multiply(emitter.add(emitter.subtract(last, first), 1), terms)
+        b = writer.panel_row(panel, emitter.multiply(first, emitter.multiply(window[-1], _depth(writer))))
+        c = writer.address(x, (n, *outer, left, channel))
+        there = emitter.builder.gep(offsets.pointer, [emitter.raw(begin)])
+        operands = Operands(place.pointer, b, c, there, count, inner, step)
+        tiles.run(operands, rows.step, emitter.size(x.shape[-1]), columns, False)
 
     def write_panel(tiles: Tiles, group: Ix, start: Ix, columns: Ix) -> None:
         _copy_kernel(writer, panel, group, start, columns, True)
         channel, feature = _in_group(writer, group, start)
         rows.clear()
         with kernel.loops((x.shape[0], *x.shape[1:-2]), shared=True, plain=True) as (n, *outer):
-            first: Ix = 0
-            last: Ix = 0
-            if outer:
-                new = emitter.builder.icmp_signed("<", emitter.raw(outer[0]), emitter.raw(copied))
-                with kernel.only_if(new):
-                    rows.copy(n, outer, feature, columns)
-                beyond = emitter.add(emitter.subtract(outer[0], copied), dilation[0])
-                first, _ = emitter.divide(emitter.larger(beyond, 0), dilation[0])
-                last = emitter.smaller(emitter.divide(outer[0], dilation[0])[0], window[0] - 1)
-            else:
+            if not outer:
                 rows.copy(n, outer, feature, columns)
-            for t in range(window[0] if outer else 1):
-                row = emitter.subtract(outer[0], t * dilation[0]) if outer else 0
-                for j in range(terms):
-                    offset = emitter.add(rows.start(row), emitter.multiply(rows.step, j * dilation[-1]))
-                    target = emitter.builder.gep(offsets.pointer, [ir.Constant(I64, t * terms + j)])
-                    emitter.builder.store(emitter.raw(offset), target)
-            begin = emitter.multiply(first, terms)
-            count = emitter.multiply(emitter.add(emitter.subtract(last, first), 1), terms)
-            b = writer.panel_row(panel, emitter.multiply(first, emitter.multiply(window[-1], _depth(writer))))
-            c = writer.address(x, (n, *outer, 0, channel))
-            there = emitter.builder.gep(offsets.pointer, [emitter.raw(begin)])
-            operands = Operands(place.pointer, b, c, there, count, inner, step)
-            tiles.run(operands, rows.step, emitter.size(x.shape[-1]), columns, False)
+                write_row(tiles, n, (), channel, columns)
+                return
+            with kernel.only_if(emitter.builder.icmp_signed("<", emitter.raw(outer[0]), emitter.raw(copied))):
+                rows.copy(n, outer, feature, columns)
+            with kernel.only_if(_is_between(writer, outer[0], part.starts[1], part.stops[1])):
+                write_row(tiles, n, tuple(outer), channel, columns)
 
-    _each_panel(writer, emitter.size(x.shape[-2]), write_panel)
+    _each_panel(writer, emitter.subtract(emitter.size(part.stops[-2]), left), write_panel)
+
+
+def _is_between(writer: _Writer, index: Ix, start: int, stop: int) -> ir.Value:
+    """Whether an index of an axis is one of a part."""
+    emitter = writer.emitter
+    first, last = emitter.size(start), emitter.size(stop)
+    numbers = emitter.subtract(index, first), emitter.subtract(last, first)
+    return emitter.builder.icmp_unsigned("<", *map(emitter.raw, numbers))
 
 
 # --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------

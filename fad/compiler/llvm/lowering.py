@@ -49,6 +49,7 @@ from fad.compiler.llvm.workers import Workers
 from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.neighbours import Neighbours
 from fad.compiler.nested import nested_constants
+from fad.compiler.read_parts import with_part
 from fad.compiler.size_classes import LONG, is_small, least_size
 from fad.core.program import Atom, Program, Var
 
@@ -306,7 +307,7 @@ class Lowering:
                 self.result_place(var, outputs)
         kernel = step.equation.primitive.kernel
         if kernel in FAMILIES:
-            write_outlined(self, step.equation, FAMILIES[kernel])
+            write_outlined(self, with_part(plan.program, step.equation), FAMILIES[kernel])
         elif isinstance(kernel, ForeignKernel):
             write_foreign(self, step.equation)
         else:
