@@ -6,6 +6,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.llvm import fourier, library_calls
+from fad.compiler.passes.pipeline import simplified
 from tests.compiler.test_complex_parts import python_steps
 
 RNG = np.random.default_rng(8)
@@ -48,6 +49,51 @@ def test_every_axis(shape, precision, norm):
             x = signal(shape, f"{kind}{precision * (1 + (kind == 'c'))}")
             for function in functions.values():
                 check(lambda xp, x, f=function, a=axis: f(xp, x, axis=a, norm=norm), x)
+
+
+@pytest.mark.parametrize("norm", [None, "ortho", "forward"])
+@pytest.mark.parametrize("name", ["fft", "ifft"])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((20,), 0), ((33,), 0), ((40, 9), 0), ((9, 40), 1), ((3, 17, 5), 1), ((50, 1), 1)]
+)
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_the_real_part_of_a_transform_is_made_of_half_a_spectrum(shape, axis, name, norm, dtype):
+    def function(xp, z):
+        return getattr(xp.fft, name)(z * 2, axis=axis, norm=norm).real
+
+    z = signal(shape, dtype)
+    check(function, z)
+    found = [e.primitive.name for e in simplified(fad.make_program(lambda z: function(fnp, z))(z)).equations]
+    assert "fourier_to_real" in found
+    assert "fourier" not in found
+
+
+@pytest.mark.parametrize("name", ["fft", "ifft"])
+@pytest.mark.parametrize("place", [0, 3, 10])
+@pytest.mark.parametrize("value", [complex(1, np.nan), complex(np.nan, 1)])
+def test_the_real_part_of_a_transform_of_nan_is_nan(name, place, value):
+    z = signal((20,), complex)
+    z[place] = value
+    assert np.isnan(fad.jit(lambda z: getattr(fnp.fft, name)(z * 2).real)(z)).all()
+
+
+def test_a_transform_whose_imaginary_part_is_read_stays_whole():
+    z = signal((30,), complex)
+    check(lambda xp, z: (lambda y: y.real * y.imag)(xp.fft.ifft(z * 2)), z)
+    check(lambda xp, z: xp.concatenate([(y := xp.fft.fft(z * 2)), y.real]), z)
+
+
+def test_the_gradient_of_a_convolution_by_transforms_is_that_of_sums():
+    a, b = signal((40,), float), signal((40,), float)
+    places = (np.arange(40)[:, None] - np.arange(40)) % 40
+
+    def by_transforms(a, b):
+        return (fnp.fft.ifft(fnp.fft.fft(a) * fnp.fft.fft(b)).real ** 3).sum()
+
+    found = fad.jit(fad.grad(by_transforms, argnums=(0, 1)))(a, b)
+    expected = fad.grad(lambda a, b: ((b[places] @ a) ** 3).sum(), argnums=(0, 1))(a, b)
+    for seen, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(seen, wanted, rtol=1e-11, atol=1e-11 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("shape", [(24, 30), (5, 6, 7), (300, 400)])

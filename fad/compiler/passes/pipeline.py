@@ -15,6 +15,7 @@ from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.narrow_floats import widen_narrow_floats
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
+from fad.compiler.passes.real_transforms import halve_transforms
 from fad.compiler.passes.redundancy import merge_equal, remove_dead
 from fad.compiler.passes.row_reads import check_indices_once
 from fad.compiler.passes.scatters import add_where_gathered
@@ -40,6 +41,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     inline,
     remove_dead,
     widen_narrow_floats,
+    halve_transforms,
     split_complex,
     fold,
     join_writes,
