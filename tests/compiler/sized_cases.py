@@ -119,6 +119,10 @@ FORWARD: dict[str, Case] = {
         ),
         [numbers(size("m"), size("n"), size("k"), dtype="f4")],
     ),
+    "products one by one": lambda size: (
+        lambda x, y: (fnp.einsum("ab,cad->bcd", x, y), fnp.einsum("cad,ab->cdb", y, x)),
+        [numbers(size("m"), 3), numbers(size("n"), size("m"), 16)],
+    ),
     "parts of a short axis": lambda size: (
         loss(lambda x: [fnp.cumsum(x[:, k], axis=1) * (k + 1) for k in range(3)]),
         [numbers(size("m"), 3, size("n"), size("k"))],
@@ -254,6 +258,7 @@ FORWARD["short rows"] = short_rows
 
 BACKWARD = (
     "float64", "sums", "extremes", "softmax", "layer norm", "tall", "logsumexp", "product", "batched product", "vector product",
+    "products one by one",
     "views", "joins", "cumulative", "sorting", "reading", "writing", "solving", "triangles", "convolution", "padded convolution",
     "strided convolution", "dilated convolution", "grouped convolution", "channels", "depthwise convolution", "maxima of windows",
     "means of windows", "recurrence", "ends", "borders", "neighbours", "short rows",

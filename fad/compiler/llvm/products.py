@@ -19,7 +19,7 @@ from fad.compiler.llvm.library_calls import product_symbol
 from fad.compiler.llvm.parallel import GRAIN, WORDS_TYPE, Argument, call_kernel, dispatch
 from fad.compiler.llvm.parts import make_cold
 from fad.compiler.llvm.scalar_value import llvm_type
-from fad.compiler.matrices import Matrix, as_matrix, is_direct, product_axes
+from fad.compiler.matrices import Matrix, as_matrices, is_direct, product_axes
 from fad.core.program import Equation
 
 __all__ = ["supports_product", "write_product"]
@@ -38,7 +38,7 @@ _NORMAL, _TRANSPOSED = [ir.Constant(POINTER.pointee, ord(letter)) for letter in 
 
 
 class _Product(NamedTuple):
-    """A product of ``rows`` times ``inner`` and ``inner`` times ``columns`` matrices, for each index of a batch."""
+    """A product of ``rows`` times ``inner`` and ``inner`` times ``columns`` matrices, for each index of a batch and of the outer axes of both factors."""
 
     left: Matrix
     right: Matrix
@@ -48,6 +48,8 @@ class _Product(NamedTuple):
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     inner: tuple[int, ...]
+    left_outer: tuple[int, ...]
+    right_outer: tuple[int, ...]
 
 
 def supports_product(equation: Equation) -> str | None:
@@ -64,10 +66,13 @@ def supports_product(equation: Equation) -> str | None:
 
 def _product_of(equation: Equation) -> _Product:
     (x, y), (x_axes, y_axes) = (a.aval.shape for a in equation.inputs), product_axes(equation)
-    left, right = as_matrix(x, *x_axes), as_matrix(y, *y_axes)
+    left, right = as_matrices(x, *x_axes), as_matrices(y, *y_axes)
     assert left is not None and right is not None
-    batch, rows, inner = (tuple(x[a] for a in axes) for axes in x_axes)
-    return _Product(left, right, x, y, batch, rows, tuple(y[a] for a in y_axes[1]), inner)
+    batch, rows, inner, left_outer = (
+        tuple(x[a] for a in axes) for axes in (x_axes[0], left.free, x_axes[2], left.outer)
+    )
+    columns, right_outer = (tuple(y[a] for a in axes) for axes in (right.free, right.outer))
+    return _Product(left, right, x, y, batch, rows, columns, inner, left_outer, right_outer)
 
 
 def write_product(lowering: Any, equation: Equation) -> None:
@@ -78,7 +83,8 @@ def write_product(lowering: Any, equation: Equation) -> None:
     product = _product_of(equation)
     places = [*[lowering.place(a) for a in equation.inputs], out]
     lowering.libraries.add("products")
-    (_call_for_blocks if all(n == 1 for n in product.batch) else _call_for_batch)(lowering, product, places)
+    single = all(n == 1 for n in (*product.batch, *product.left_outer, *product.right_outer))
+    (_call_for_blocks if single else _call_for_batch)(lowering, product, places)
 
 
 def _call_for_blocks(lowering: Any, product: _Product, places: list[Memory]) -> None:
@@ -165,10 +171,10 @@ def _call_for_batch(lowering: Any, product: _Product, places: list[Memory]) -> N
     )
     function = lowering.shared_function(key, lambda: _for_batch(lowering, product, places))
     emitter = lowering.emitter
-    sizes = [emitter.product(shape) for shape in (product.rows, product.columns, product.inner, product.batch)]
-    work, _ = emitter.divide(functools.reduce(emitter.multiply, sizes), 2)
+    count = emitter.product((*product.batch, *product.left_outer, *product.right_outer))
+    work, _ = emitter.divide(functools.reduce(emitter.multiply, [*_sizes(emitter, product), count]), 2)
     is_short = isinstance(work, int) and work < 2 * GRAIN
-    call_kernel(lowering, function, [Argument(p.pointer) for p in places], sizes[-1], work, not is_short)
+    call_kernel(lowering, function, [Argument(p.pointer) for p in places], count, work, not is_short)
 
 
 def _for_batch(lowering: Any, product: _Product, places: list[Memory]) -> ir.Function:
@@ -208,17 +214,27 @@ def _write_batch(emitter: Emitter, product: _Product, arrays: list[Memory], begi
         _at_least_one(_leading(emitter, *operand)) for operand in ((product.x_shape, left), (product.y_shape, right))
     ]
     letters = _NORMAL if left.free_is_slow else _TRANSPOSED, _TRANSPOSED if right.free_is_slow else _NORMAL
+    # Rows of one result are as far apart as the columns of all of them are long.
+    stride = emitter.multiply(emitter.product(product.right_outer), columns)
     with emitter.loop(begin, end, plain=True) as number:
-        index: list[Ix] = []
-        rest: Ix = number
-        for n in reversed(product.batch):
-            rest, i = emitter.divide(rest, emitter.size(n))
-            index.insert(0, 0 if n == 1 else i)
-        first = _matrix_address(emitter, arrays[0], left, index)
-        second = _matrix_address(emitter, arrays[1], right, index)
-        result = _moved(emitter, arrays[2].pointer, emitter.multiply(number, emitter.multiply(rows, columns)))
-        pointers = (first, second, result)
-        _gemm(emitter, arrays[0].dtype, letters, (steps[0], steps[1], columns), pointers, (rows, columns, inner))
+        above, right_index = _unravelled(emitter, number, product.right_outer)
+        rest, left_index = _unravelled(emitter, above, product.left_outer)
+        _, index = _unravelled(emitter, rest, product.batch)
+        beside = emitter.subtract(number, emitter.multiply(above, emitter.product(product.right_outer)))
+        first = _matrix_address(emitter, arrays[0], left, index + left_index)
+        second = _matrix_address(emitter, arrays[1], right, index + right_index)
+        offset = emitter.add(emitter.multiply(above, emitter.multiply(rows, stride)), emitter.multiply(beside, columns))
+        pointers = (first, second, _moved(emitter, arrays[2].pointer, offset))
+        _gemm(emitter, arrays[0].dtype, letters, (steps[0], steps[1], stride), pointers, (rows, columns, inner))
+
+
+def _unravelled(emitter: Emitter, number: Ix, sizes: tuple[int, ...]) -> tuple[Ix, list[Ix]]:
+    """What is left of a number after the indices of these axes, and the indices."""
+    index: list[Ix] = []
+    for n in reversed(sizes):
+        number, i = emitter.divide(number, emitter.size(n))
+        index.insert(0, 0 if n == 1 else i)
+    return number, index
 
 
 def _moved(emitter: Emitter, pointer: ir.Value, offset: Ix) -> ir.Value:
@@ -227,7 +243,7 @@ def _moved(emitter: Emitter, pointer: ir.Value, offset: Ix) -> ir.Value:
 
 def _matrix_address(emitter: Emitter, place: Memory, matrix: Matrix, index: list[Ix]) -> ir.Value:
     offset: Ix = 0
-    for axis, i in zip(matrix.batch, index, strict=True):
+    for axis, i in zip((*matrix.batch, *matrix.outer), index, strict=True):
         offset = emitter.add(offset, emitter.multiply(i, emitter.product(place.shape[axis + 1 :])))
     return _moved(emitter, place.pointer, offset)
 
