@@ -1,6 +1,7 @@
 """Read the sources of the project without importing them."""
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,23 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imports_of(name: str, root: Path = ROOT) -> list[Import]:
+def statements_of(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node holds, without expressions: neither imports nor functions with a name stand in these."""
+    return (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
+
+
+def _name(node: ast.AST) -> str:
+    """The last name of `a`, `x.a` or `x().a`; "" of anything else."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def called_name(call: ast.Call) -> str:
+    """The name of what is called, without what stands before its last dot."""
+    return _name(call.func) or ast.unparse(call.func).split(".")[-1]
+
+
+@cache
+def imports_of(name: str, root: Path = ROOT) -> tuple[Import, ...]:
     """List the imports of fad modules in one module, those inside functions included."""
     found: list[Import] = []
     known = modules(root)
@@ -58,18 +75,18 @@ def imports_of(name: str, root: Path = ROOT) -> list[Import]:
             for target in dict.fromkeys(targets(node)):
                 if target == "fad" or target.startswith("fad."):
                     found.append(Import(name, node.lineno, target, in_function, for_types_only))
-        in_function |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        in_function |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, ast.If) and any(_name(part) == "TYPE_CHECKING" for part in ast.walk(node.test)):
             for child in node.body:
                 visit(child, in_function, True)
             for child in node.orelse:
                 visit(child, in_function, for_types_only)
             return
-        for child in ast.iter_child_nodes(node):
+        for child in statements_of(node):
             visit(child, in_function, for_types_only)
 
     visit(parse(known[name]), False, False)
-    return found
+    return tuple(found)
 
 
 def find_cycle(graph: dict[str, list[str]]) -> list[str]:
@@ -94,12 +111,13 @@ def find_cycle(graph: dict[str, list[str]]) -> list[str]:
     return []
 
 
-def functions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+@cache
+def functions(path: Path) -> tuple[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef], ...]:
     """List the functions and methods of a file with their dotted names, nested ones included."""
     found: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]] = []
 
     def visit(node: ast.AST, prefix: str) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in statements_of(node):
             named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             inner = f"{prefix}{child.name}." if named else prefix  # type: ignore[attr-defined]
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -107,7 +125,7 @@ def functions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunction
             visit(child, inner)
 
     visit(parse(path), "")
-    return found
+    return tuple(found)
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.layers import LAYERS, LOADED_ON_USE, ON_TOP, PUBLIC, RULE_ORDER
-from tests.house.reading import ROOT, Import, find_cycle, imports_of, modules, parse
+from tests.house.reading import ROOT, Import, called_name, find_cycle, imports_of, modules, parse
 
 
 def within(module: str, part: str) -> bool:
@@ -67,10 +67,7 @@ def test_no_import_of_fad_by_name():
     problems = []
     for name, path in modules().items():
         for node in ast.walk(parse(path)):
-            called = isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
-                "import_module",
-                "__import__",
-            )
+            called = isinstance(node, ast.Call) and called_name(node) in ("import_module", "__import__")
             if called and name != "fad" and node.args and "fad" in ast.unparse(node.args[0]):
                 problems.append(f"{name} (line {node.lineno}): {ast.unparse(node)}")
     assert not problems, report(problems)
