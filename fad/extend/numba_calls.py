@@ -209,7 +209,7 @@ class NumbaCall:
         shapes = self._shape_texts(inputs, outputs)
         call = self._call_lines(names, shapes, inputs, params)
         body = ["status = 0", "try:", *[f"    {line}" for line in call], "except Exception:", "    status = 1"]
-        scope = {**self._scope(params), "carray": numba.carray, "frozen": _frozen()}
+        scope = {**self._scope(params), "carray": numba.carray, "fill": _fill(), "frozen": _frozen()}
         if self.layout is not None:
             scope["f"] = self._rows(tuple([len(a.shape) for a in inputs]))
         entry = _define(f"entry({', '.join(names)}, sizes)", [*body, "return status"], scope)
@@ -257,7 +257,7 @@ class NumbaCall:
             if shape == "(1,)":
                 lines.append(f"{array}[0] = {result}")
             else:
-                lines += [f"if {result}.shape == {shape}:", f"    {array}[...] = {result}", "else:", "    status = 2"]
+                lines += [f"if {result}.shape == {shape}:", f"    fill({array}, {result})", "else:", "    status = 2"]
         return lines
 
 
@@ -349,6 +349,35 @@ def _frozen() -> Any:
         return array.copy(readonly=True)(array), lambda context, builder, signature, args: args[0]
 
     return frozen
+
+
+@lru_cache(maxsize=1)
+def _fill() -> Any:
+    """``target[...] = source`` for arrays of one shape and dtype, in little code: numba's own finds shapes, and takes a second to compile."""
+    from numba.core import cgutils
+    from numba.core.types import intp, void
+    from numba.extending import intrinsic
+    from numba.np.arrayobj import load_item, make_array, store_item
+
+    @intrinsic
+    def fill(typing_context: Any, target: Any, source: Any) -> Any:
+        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            to, given = [make_array(t)(context, builder, a) for t, a in zip(signature.args, args, strict=True)]
+            if source.is_c_contig:
+                cgutils.raw_memcpy(builder, to.data, given.data, to.nitems, to.itemsize)
+                return context.get_dummy_value()
+            shape = cgutils.unpack_tuple(builder, to.shape)
+            with cgutils.loop_nest(builder, shape, context.get_value_type(intp)) as indices:
+                places = [
+                    cgutils.get_item_pointer(context, builder, t, a, indices)
+                    for t, a in zip(signature.args, (to, given), strict=True)
+                ]
+                store_item(context, builder, target, load_item(context, builder, source, places[1]), places[0])
+            return context.get_dummy_value()
+
+        return void(target, source), write
+
+    return fill
 
 
 def numba_dtype(kind: Any) -> np.dtype | None:

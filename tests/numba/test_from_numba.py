@@ -470,6 +470,26 @@ def test_mistakes_are_explained(run, message):
         run()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bool"])
+def test_results_may_lie_in_memory_in_any_order(dtype):
+    @numba.njit
+    def parts(x):
+        return x.transpose(2, 0, 1), x[::-1, 1, ::2]
+
+    def shapes(x):
+        a, b, c = x.shape
+        return [ShapedArray((c, a, b), x.dtype), ShapedArray((a, -(-c // 2)), x.dtype)]
+
+    operation = from_numba(parts, shapes, name=f"test_parts_{dtype}", multiple_results=True)
+    compiled = fad.jit(operation)
+    for sizes in ((2, 3, 5), (2, 3, 0)):
+        x = np.random.default_rng(0).integers(0, 2, sizes).astype(dtype)
+        assert compiled.lower(x).compile().native.reasons == {}
+        for found, expected in zip(compiled(x), parts.py_func(x), strict=True):
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_shapes_that_do_not_fit_are_explained():
     with pytest.raises(ShapeError, match=r"test_bump: shapes \(3,\), \(2,\) do not broadcast"):
         bump(X, np.ones(2))
