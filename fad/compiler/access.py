@@ -82,12 +82,15 @@ class Patterns:
         pending: list[tuple[Atom, tuple[SymbolicIndex, ...]]] = [(atom, index)]
         while pending:
             atom, index = pending.pop()
-            if not isinstance(atom, Var) or Access(atom, index) in self._seen:
+            if not isinstance(atom, Var):
                 continue
-            self._seen.add(Access(atom, index))
+            access = Access(atom, index)
+            if access in self._seen:
+                continue
+            self._seen.add(access)
             equation = self._producer(atom)
             if equation is None:
-                self.accesses.append(Access(atom, index))
+                self.accesses.append(access)
             else:
                 rule = rule_of(equation)
                 assert rule is not None

@@ -30,7 +30,7 @@ def holds(dtype: Any) -> bool:
     Some 8-bit floats have the kind "f" too, and are not NumPy's own. NumPy calls a dtype that comes out of a pickle not built in, although it is.
     """
     is_own = dtype.num < _FIRST_OF_OTHERS and dtype.isnative
-    return dtype == bfloat16 or (dtype.kind in "biuf" and dtype.itemsize <= 8 and is_own)
+    return (is_own and dtype.kind in "biuf" and dtype.itemsize <= 8) or dtype == bfloat16
 
 
 def operand_dtypes(equation: Equation) -> tuple[np.dtype, ...]:

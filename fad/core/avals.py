@@ -107,7 +107,10 @@ class ShapedArray:
     @property
     def is_sized(self) -> bool:
         """Whether all sizes are known: what a loop of unknown length stacks has none along its first axis."""
-        return all(type(n) is int for n in self.shape)
+        for n in self.shape:
+            if type(n) is not int:
+                return False
+        return True
 
     @property
     def nbytes(self) -> int:

@@ -122,6 +122,8 @@ class Lowering:
         self._first_offset = first + len(canonical.scalars)
         self.elements = Elements(self.emitter, {}, self.scalars)
         self.blocks: dict[Var, Block] = {}
+        # Whether there is one group, also counting nested Programs, which others cannot share.
+        self.has_one_group = False
         # Whether some loops are functions of their own.
         self.calls_kernels = False
         self._blocks_at: dict[ir.Value, Block] = {}
@@ -408,7 +410,9 @@ class Lowering:
         neighbours: Neighbours | None,
     ) -> None:
         overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
-        key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
+        key: Hashable = None
+        if not self.has_one_group:
+            key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
         if key not in self._functions:
             try:
                 self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, neighbours)
@@ -566,6 +570,8 @@ def _lowered(
             lowering.reused_numbers.append((results.index(out), inputs.index(taken)))
     if clock is not None:
         clock.place = lowering.words(first + len(program.outputs))
+    groups = [step for step in plan.steps if not isinstance(step, Straight)]
+    lowering.has_one_group = len(groups) == 1 and isinstance(groups[0], Group)
     lowering.write_program(program, outputs, plan)
     lowering.emitter.finish(ir.Constant(I64, 0))
     drop_casts(lowering.emitter.function)

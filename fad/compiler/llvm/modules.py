@@ -42,17 +42,16 @@ def expected_symbols(program: Program, is_brief: bool = False) -> list[str]:
     found: dict[str, None] = {}
     has_sums = any(e.primitive.kernel in REDUCTIONS for e in program.equations)
     dtypes = {v.aval.dtype for e in program.equations for v in e.outputs if v.aval.dtype.kind == "f"}
-    for equation in program.equations:
-        name, outputs = equation.primitive.name, equation.outputs
-        if outputs and FUNCTIONS.get(name, (None, 0))[1] == 1 and outputs[0].aval.dtype.name in _DTYPES:
-            aval = outputs[0].aval
+    called = [e for e in program.equations if e.outputs and FUNCTIONS.get(e.primitive.name, (None, 0))[1] == 1]
+    for name, aval in dict.fromkeys([(e.primitive.name, e.outputs[0].aval) for e in called]):
+        if aval.dtype.name in _DTYPES:
             symbol = f"fad_{name}_{_DTYPES[aval.dtype.name]}"
             if is_small(aval.shape):
                 found[symbol + BRIEF if is_brief else symbol] = None
             elif not has_sums and len(dtypes) == 1 and math.prod(map(least_size, aval.shape)) >= LONG:
                 found[f"{symbol}_v{2 * host_target().vector_bits // (8 * aval.dtype.itemsize)}"] = None
-        for inner in nested_programs(equation):
-            found.update(dict.fromkeys(expected_symbols(inner)))
+    for inner in [p for e in program.equations if e.primitive.higher_order for p in nested_programs(e)]:
+        found.update(dict.fromkeys(expected_symbols(inner)))
     return list(found)
 
 

@@ -46,12 +46,9 @@ WORDS_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 
 def may_share_loops(program: Program) -> bool:
     """Whether some loop of a Program may be long enough for several threads; products of matrices have BLAS's."""
-    return any(
-        math.prod(map(most_size, v.aval.shape)) * LEAST_WORK >= 2 * GRAIN
-        for e in program.equations
-        for v in (*e.inputs, *e.outputs)
-        if e.primitive.kernel != "dot_general" and v.aval.is_sized
-    )
+    shared = [e for e in program.equations if e.primitive.kernel != "dot_general"]
+    avals = {v.aval.shape: v.aval for e in shared for v in (*e.inputs, *e.outputs)}.values()
+    return any(math.prod(map(most_size, a.shape)) * LEAST_WORK >= 2 * GRAIN for a in avals if a.is_sized)
 
 
 class Argument(NamedTuple):

@@ -37,6 +37,7 @@ __all__ = [
 
 ROW = LARGEST_STATIC + 1
 """Rows of so many elements are loops that fill vectors; shorter ones are written out."""
+_POWERS = ("power", "float_power")
 _LARGEST_EXPONENT = 8
 """Powers up to this are products: of more factors they would be off by more than the math library's function."""
 
@@ -117,6 +118,8 @@ def is_view(equation: Equation) -> bool:
 
 def aligned(index: Ixs, shape: tuple[int, ...]) -> Ixs:
     """The index into an operand of the given shape that broadcasts to the index."""
+    if len(index) == len(shape) and 1 not in shape:
+        return index
     lead = len(index) - len(shape)
     return tuple([0 if n == 1 else i for i, n in zip(index[lead:], shape, strict=True)])
 
@@ -126,20 +129,21 @@ def _broadcast_sources(algebra: Any, equation: Equation, index: Ixs) -> Sources:
 
 
 def _elementwise(emitter: Emitter, equation: Equation, index: Ixs, values: list[Located]) -> Located:
-    depth = max([v.depth for v in values], default=0)
-    depth = max(depth, emitter.floor)
+    depth = max([emitter.floor, *[v.depth for v in values]])
     k = emitter.scopes[depth].scalar
-    operands: list[Any] = []
-    for atom, located, dtype in zip(equation.inputs, values, operand_dtypes(equation), strict=True):
-        exponent = _whole_exponent(equation, atom, len(operands))
-        operands.append(k.astype(located.value, dtype) if exponent is None else exponent)
+    exponent = _whole_exponent(equation) if equation.primitive.name in _POWERS else None
+    dtypes, converted = operand_dtypes(equation), values if exponent is None else values[:1]
+    operands: list[Any] = [k.astype(v.value, d) for v, d in zip(converted, dtypes, strict=exponent is None)]
+    if exponent is not None:
+        operands.append(exponent)
     result = equation.primitive.kernel(k, *operands, **equation.params)
     return Located(k.astype(result, equation.outputs[0].aval.dtype), depth)
 
 
-def _whole_exponent(equation: Equation, atom: Atom, position: int) -> int | None:
+def _whole_exponent(equation: Equation) -> int | None:
     """The exponent of a power as a Python int, where it is one and known now."""
-    if equation.primitive.name not in ("power", "float_power") or position != 1 or not isinstance(atom, Literal):
+    atom = equation.inputs[1]
+    if not isinstance(atom, Literal):
         return None
     if equation.outputs[0].aval.dtype.kind != "f" or not np.isfinite(atom.value) or abs(atom.value) > _LARGEST_EXPONENT:
         return None

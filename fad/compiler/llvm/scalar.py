@@ -559,4 +559,4 @@ class ScalarBuilder:
 
     def astype(self, x: Value, dtype: Any) -> Value:
         """Convert as NumPy does; a float outside the integer's range gives what NumPy gives on x86."""
-        return scalar_casts.convert(self, x, np.dtype(dtype))
+        return x if x.dtype is dtype else scalar_casts.convert(self, x, np.dtype(dtype))

@@ -23,7 +23,8 @@ def refusal(equation: Equation) -> str | None:
     kernel = equation.primitive.kernel
     if kernel is None or equation.params.get("effect"):
         return "it has no native lowering"
-    for atom in (*equation.inputs, *equation.outputs):
+    atoms = (*equation.inputs, *equation.outputs)
+    for atom in atoms:
         if not holds(atom.aval.dtype) and equation.primitive.name not in PARTS and kernel not in TRANSFORMS:
             return f"native kernels do not hold {atom.aval.dtype}"
         if not atom.aval.is_sized and kernel not in ("scan", "while"):
@@ -32,10 +33,7 @@ def refusal(equation: Equation) -> str | None:
         return kernel.refusal(equation)
     if kernel in ("scan", "while", "cond"):
         return _inner_refusal(equation)
-    if (
-        any(a.aval.dtype == bfloat16 for a in (*equation.inputs, *equation.outputs))
-        and equation.primitive.name not in MOVES
-    ):
+    if equation.primitive.name not in MOVES and bfloat16 in [a.aval.dtype for a in atoms]:
         return "native kernels do not compute in bfloat16 here"
     if callable(kernel):
         return computes_natively(equation)

@@ -41,9 +41,9 @@ def substituted(atom: Atom, env: dict[Var, Atom]) -> Atom:
 
 def rewired(equation: Equation, env: dict[Var, Atom]) -> Equation:
     """The equation with what stands for its inputs; itself if nothing does."""
-    inputs = [substituted(a, env) for a in equation.inputs]
-    if all(a is b for a, b in zip(inputs, equation.inputs, strict=True)):
+    if env.keys().isdisjoint(equation.inputs):
         return equation
+    inputs = [substituted(a, env) for a in equation.inputs]
     return Equation(equation.primitive, inputs, equation.params, equation.outputs, equation.source)
 
 
