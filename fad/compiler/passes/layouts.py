@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fad.compiler.matrices import free_axes, is_direct
+from fad.compiler.matrices import as_matrix, free_axes, is_direct, product_axes
 from fad.compiler.passes.redundancy import rebuilt, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Program, Var
 
-__all__ = ["arrange_products", "fold_transposes", "turn_products"]
+__all__ = ["arrange_products", "fold_transposes", "reads_along_sums", "turn_products", "with_turned"]
 
 _Readers = dict[Atom, list[Equation]]
 
@@ -128,3 +128,25 @@ def _arranged(equation: Equation, position: int, equations: list[Equation]) -> E
             pair[position] = tuple(order.index(a) for a in axes)
             params[name] = tuple(pair)
     return Equation(equation.primitive, inputs, params, equation.outputs, equation.source)
+
+
+def reads_along_sums(equation: Equation) -> bool:
+    """Whether it is a product of two matrices whose rows BLAS both reads along the axis that is summed over: its slowest way, for small ones by up to a half."""
+    if equation.primitive.name != "dot_general" or any(equation.params["batch"]):
+        return False
+    if equation.outputs[0].aval.dtype.char not in "fd":
+        return False
+    found = [as_matrix(a.aval.shape, *axes) for a, axes in zip(equation.inputs, product_axes(equation), strict=True)]
+    return all(m is not None and m.free_is_slow for m in found)
+
+
+def with_turned(equation: Equation, position: int) -> tuple[Equation, Var, tuple[int, ...]]:
+    """The product with an operand whose contracted axes come first; also that operand, and what axes of the old one its axes are."""
+    old = equation.inputs[position].aval
+    contracted = equation.params["contract"][position]
+    order = (*contracted, *free_axes(equation, position))
+    turned = Var(ShapedArray(tuple([old.shape[a] for a in order]), old.dtype))
+    inputs, pair = list(equation.inputs), list(equation.params["contract"])
+    inputs[position], pair[position] = turned, tuple(range(len(contracted)))
+    params = {**equation.params, "contract": tuple(pair)}
+    return Equation(equation.primitive, inputs, params, equation.outputs, equation.source), turned, order

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fad.compiler.matrices import free_axes
 from fad.compiler.passes.invariants import Invariants, OuterConstants, cannot_fail, unchanging_carries
+from fad.compiler.passes.layouts import reads_along_sums, with_turned
 from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
@@ -20,6 +22,8 @@ __all__ = ["simplify_scans"]
 _LARGER = 1.25
 """How much larger than its slice an array may be that is stacked instead."""
 _BOUNDS = ("starts", "stops", "steps")
+_ROWS_TO_TURN = 1024
+"""How often a row or column is to be multiplied with a matrix, in all turns, before a transposed copy of that pays."""
 
 
 def simplify_scans(program: Program, simplified: Callable[[Program], Program]) -> Program:
@@ -110,13 +114,26 @@ class _Narrowing:
         self._take_stacked(body.inputs[count + carry :], equation.inputs[count + carry :], made)
         self._merge_equal()
         inner = [rewired(e, self._env) for e in body.equations]
-        rest = [*self._first, *self._invariants.hoist(inner, body.outputs)]
+        rest = [self._turned(e) for e in (*self._first, *self._invariants.hoist(inner, body.outputs))]
         self._rebuild(rest, carry, read)
 
     def _add(self, name: str, inputs: list[Atom], aval: ShapedArray, /, **params: Any) -> Var:
         var = Var(aval)
         self.equations.append(Equation(REGISTRY[name], inputs, params, [var], self._equation.source))
         return var
+
+    def _turned(self, equation: Equation) -> Equation:
+        """A product that reads a matrix which does not change from a transposed copy, where that is faster."""
+        if not self._is_sized or not reads_along_sums(equation):
+            return equation
+        for position in (1, 0):
+            fixed, other = equation.inputs[position], equation.inputs[1 - position]
+            rows = math.prod(other.aval.shape[a] for a in free_axes(equation, 1 - position))
+            if fixed in self._outer and rows * self._equation.params["length"] >= _ROWS_TO_TURN:
+                equation, inner, order = with_turned(equation, position)
+                self._outer[inner] = self._add("transpose", [self._outer[fixed]], inner.aval, axes=order)
+                break
+        return equation
 
     # -- inputs -----------------------------------------------------------------------------------------------------------
 
