@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import inspect
 import re
 import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -307,15 +308,20 @@ def _undecorated(node: Any) -> Any:
     return ast.fix_missing_locations(Strip().visit(node))
 
 
+@lru_cache(maxsize=64)
+def _functions_in(source: str) -> list[ast.FunctionDef | ast.Lambda]:
+    """The functions and lambdas of a file, read once for all that are copied from it."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+
+
 def _node_of(function: Any) -> ast.AST:
     """The syntax tree of a function, lambda or class, found in its file."""
     if isinstance(function, type):
         return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
     kinds = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef
     lines = function.__code__.co_firstlineno
     wanted = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-    for node in ast.walk(tree):
+    for node in _functions_in(inspect.getsource(sys.modules[function.__module__])):
         if isinstance(node, kinds):
             names = tuple(a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
             first = (
@@ -324,7 +330,7 @@ def _node_of(function: Any) -> ast.AST:
                 else min([node.lineno, *[d.lineno for d in node.decorator_list]])
             )
             if first == lines and names == wanted and (isinstance(node, ast.Lambda) or node.name == function.__name__):
-                return node
+                return copy.deepcopy(node)  # who gets it changes it
     raise FadError(f"export_source: the source of {function.__qualname__} in {function.__module__} cannot be found")
 
 
