@@ -12,6 +12,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import mmap
+import os
 import sys
 import threading
 import time
@@ -46,11 +47,10 @@ class FetchedArrays:
     def __init__(self, types: Sequence[tuple[tuple[int, ...], np.dtype]]):
         self._arrays = [np.empty(*t) for t in types]
         self._comes_slowly = self._is_wanted = False
-        self._ends = threading.Lock()
+        self._process, self._ends = os.getpid(), threading.Lock()
         self._ends.acquire()
-        _thread.start_new_thread(
-            self._fetch, ()
-        )  # a Thread would be waited for until it begins, for half a millisecond
+        # A Thread would be waited for until it begins, for half a millisecond.
+        _thread.start_new_thread(self._fetch, ())
 
     def _fetch(self) -> None:
         try:
@@ -76,7 +76,8 @@ class FetchedArrays:
     def take(self) -> list[np.ndarray]:
         """The arrays, which nobody else touches from now on."""
         self._is_wanted = True
-        self._ends.acquire()
+        if self._process == os.getpid():  # a forked child has no such thread
+            self._ends.acquire()
         return self._arrays
 
     def like_them(self, count: int) -> np.ndarray:

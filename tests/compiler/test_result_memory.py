@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import threading
 
@@ -201,6 +202,19 @@ def test_fetched_arrays_are_left_alone_once_they_are_taken():
         for a in found:
             a.fill(1)
         assert all((a == 1).all() for a in found)
+
+
+def test_a_forked_child_does_not_wait_for_the_thread_that_fetches(monkeypatch):
+    may_end = threading.Event()
+    monkeypatch.setattr(FetchedArrays, "_touch", lambda self: may_end.wait())
+    fetched = FetchedArrays([((COUNT,), np.dtype(np.float64))])
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(fetched.take()[0].shape != (COUNT,))
+    may_end.set()
+    assert os.waitpid(child, 0)[1] == 0
+    assert fetched.take()[0].shape == (COUNT,)
 
 
 def is_without_huge_pages(array, offset):
