@@ -343,6 +343,18 @@ def test_nobody_waits_until_a_thread_that_compiles_runs(monkeypatch):
             threading.Thread(target=work).start()
 
 
+@pytest.mark.skipif(not side_by_side.is_side_by_side(), reason="one thread compiles")
+def test_a_thread_makes_llvm_ready_while_it_has_nothing_to_compile(monkeypatch):
+    monkeypatch.setattr(engine(), "_idle", {})
+    unused = 1  # a level that no code has
+    with fad.config.using(threads=2), Workers(unused):
+        while not engine()._idle.get(unused):
+            pass
+    with fad.config.using(threads=2), Workers(unused):
+        pass
+    assert len(engine()._idle[unused]) == 1
+
+
 def test_where_no_thread_can_be_started_the_caller_compiles(monkeypatch):
     def refuse(function, args):
         raise RuntimeError("can't start new thread")

@@ -26,6 +26,8 @@ if _llvmlite_lock is not None and hasattr(os, "register_at_fork"):
     _release = partial(_llvmlite_lock.__exit__, None, None, None)
     os.register_at_fork(before=_llvmlite_lock.__enter__, after_in_parent=_release, after_in_child=_release)
 
+_NOTHING = "define void @nothing() { ret void }"
+
 LLVM_LOCK = ForkingLock()
 """Held while LLVM works, and while the process forks: a child never finds LLVM half-way through something."""
 
@@ -96,6 +98,11 @@ class Engine:
         """One object file of modules that are compiled in the same way, where this thread holds :data:`LLVM_LOCK`, or one that waits for this thread."""
         with self._machine(sources[0].level) as machine:
             return emit_object(machine, _module(sources, machine))
+
+    def get_ready(self, level: int) -> None:
+        """Make a target machine of a level, and have it compile something, unless there is an idle one: what a machine makes for its first module takes 2 ms."""
+        if not self._idle.get(level):
+            self.compile_held(Source(_NOTHING, level))
 
     def add(self, codes: Iterable[bytes], name: str = "") -> int:
         """Link object files whose symbols are known; gives the address of the function ``name``, which must be unique in the process."""

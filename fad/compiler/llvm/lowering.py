@@ -496,7 +496,7 @@ def compile_segment(
     """Write a Program, which may be brief, as a function ``name`` and compile it; gives also what it calls, and its object files by what they define."""
     coming: dict[str, bytes | Callable[[], bytes]] = {}
     likely = [*([DISPATCH] if may_share_loops(program) else []), *expected_symbols(program, is_brief)]
-    with Workers() as workers:
+    with Workers(0 if is_brief else 2) as workers:
         prepare(likely, workers)  # beside the writing of the kernels
 
         def take(part: str, source: Source, symbols: list[str]) -> None:

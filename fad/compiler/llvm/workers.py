@@ -51,9 +51,15 @@ class Workers:
 
     The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile. It compiles
     as well while it waits for a piece; with one thread all is compiled then. Kernels that wait at the same time may share an object file.
+
+    Parameters
+    ----------
+    level : int
+        That of most pieces: threads that have nothing to do yet make LLVM ready for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = 2) -> None:
+        self._level = level
         count = min(thread_count(), _MOST) if is_side_by_side() else 1
         self._count = count
         self._waiting: list[_Piece] = []
@@ -98,6 +104,8 @@ class Workers:
     def _work(self) -> None:
         """Compile what waits, until there will be no more."""
         try:
+            if not self._waiting:
+                self._engine.get_ready(self._level)
             while self._calls.get():
                 with self._lock:
                     self._idle -= 1
