@@ -29,7 +29,7 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "threads": (0, "threads of compiled loops; 0 means FAD_NUM_THREADS or all cores"),
     "kept_results": (
         4,
-        "so many dead results of 4 to 64 MiB leave their memory to later results of compiled functions",
+        "so many dead results of 4 to 64 MiB, and twice as many of 1 to 4, leave their memory to later results of compiled functions",
     ),
     "disk_cache": (True, "keep compiled code on disk, where later processes find it"),
     "cache_folder": ("", "where compiled code is kept; '' means FAD_CACHE_DIR, else the user's cache directory"),

@@ -12,7 +12,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.fetched_memory import FetchedArrays
-from fad.compiler.llvm.result_memory import LEAST, MOST, SLOTS
+from fad.compiler.llvm.result_memory import LEAST, LEAST_KEPT, MOST, SLOTS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have the allocator that this needs")
 
@@ -77,6 +77,36 @@ def test_little_is_kept():
     again = [f(X) for _ in range(SLOTS)]
     assert {address(r) for r in again} <= seen
     assert MOST * SLOTS <= 256 << 20
+
+
+def results_of(f, x, count):
+    """The addresses of several results that die together."""
+    results = [f(x) for _ in range(count)]
+    return [address(r) for r in results]
+
+
+@pytest.mark.parametrize("size", [LEAST_KEPT // 8, LEAST // 8 - 1])
+def test_twice_as_many_results_of_some_megabytes_are_kept(size):
+    x, f = np.arange(float(size)), fad.jit(lambda x: x * 2.0 + 1.0)
+    large = function()
+    for _ in range(3):
+        f(x)
+    fad.config.update("kept_results", 0)  # what was kept before goes
+    fad.config.update("kept_results", SLOTS)
+    first = results_of(f, x, 2 * SLOTS)
+    large_ones = results_of(large, X, SLOTS)  # large results do not take their places
+    assert set(results_of(f, x, 2 * SLOTS)) == set(first)
+    assert set(results_of(large, X, SLOTS)) == set(large_ones)
+    np.testing.assert_array_equal(np.asarray(f(x)), 2.0 * x + 1.0)
+
+
+def test_many_results_of_some_megabytes_have_memory_of_their_own():
+    x, f = np.arange(LEAST_KEPT / 8), fad.jit(lambda x: x * 2.0 + 1.0)
+    results_of(f, x, 5 * SLOTS)
+    results = [f(x + k) for k in range(5 * SLOTS)]
+    assert len({address(r) for r in results}) == len(results)
+    for k, result in enumerate(results):
+        np.testing.assert_array_equal(result, 2.0 * (x + k) + 1.0)
 
 
 def kept_count():

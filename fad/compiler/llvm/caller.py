@@ -20,7 +20,7 @@ import numpy as np
 
 from fad.compiler.llvm.caller_text import caller_source
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.result_memory import LEAST, large_memory
+from fad.compiler.llvm.result_memory import LEAST_KEPT, large_memory
 from fad.compiler.llvm.symbols import link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
@@ -182,7 +182,7 @@ def make_caller(
         [w for a, p in zip(avals, positions, strict=True) for w in _argument_row(a, p, kept)] or [0], np.int64
     )
     results = []
-    large = [math.prod(shape) * dtype.itemsize >= LEAST for shape, dtype in segment.out_types]
+    large = [math.prod(shape) * dtype.itemsize >= LEAST_KEPT for shape, dtype in segment.out_types]
     memory = large_memory(_numpy_function(_SET_HANDLER)) if any(large) else None
     taken = {out: positions.index(k) for out, k in segment.code.reused}
     for number, (shape, dtype) in enumerate(segment.out_types):

@@ -19,10 +19,12 @@ from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.symbols import link_helper
 from fad.core.config import config
 
-__all__ = ["LEAST", "MOST", "SLOTS", "large_memory"]
+__all__ = ["LEAST", "LEAST_KEPT", "MOST", "SLOTS", "large_memory"]
 
-LEAST = 4 << 20
+LEAST_KEPT = 1 << 20
 """Arrays of fewer bytes are left to the C library, which keeps them itself."""
+LEAST = 4 << 20
+"""Large arrays; of those between, twice as many are kept beside the large ones. The C library keeps one of them, but gives several back that die together."""
 MOST = 64 << 20
 """Larger arrays are not kept."""
 SLOTS = 4
@@ -34,7 +36,7 @@ _forever: list[Any] = []
 
 # A block begins with its size; the array starts 64 bytes later. Slots are changed by atomic exchange alone, so any thread may come.
 _SOURCE = """
-@fad_memory_kept = internal global [@SLOTS@ x ptr] zeroinitializer, align 64
+@fad_memory_kept = internal global [@ALL@ x ptr] zeroinitializer, align 64 ; large arrays first, then the others
 @fad_memory_turn = internal global i64 0
 @fad_memory_most = internal global i64 @SLOTS@
 
@@ -46,10 +48,13 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 define ptr @fad_memory_new(ptr %context, i64 %bytes) {
 entry:
   %place = alloca ptr
+  %large = icmp uge i64 %bytes, @LEAST@
+  %first = select i1 %large, i64 0, i64 @SLOTS@
+  %end = select i1 %large, i64 @SLOTS@, i64 @ALL@
   br label %look
 look:
-  %k = phi i64 [ 0, %entry ], [ %k1, %next ]
-  %more = icmp slt i64 %k, @SLOTS@
+  %k = phi i64 [ %first, %entry ], [ %k1, %next ]
+  %more = icmp slt i64 %k, %end
   br i1 %more, label %search, label %make
 search:
   %slot = getelementptr ptr, ptr @fad_memory_kept, i64 %k
@@ -95,10 +100,15 @@ entry:
 measure:
   %block = getelementptr i8, ptr %data, i64 -64
   %size = load i64, ptr %block
-  %large = icmp uge i64 %size, @LEAST@
+  %enough = icmp uge i64 %size, @LEAST_KEPT@
   %not_too = icmp ule i64 %size, @MOST@
-  %right = and i1 %large, %not_too
-  %most = load atomic i64, ptr @fad_memory_most monotonic, align 8
+  %right = and i1 %enough, %not_too
+  %large = icmp uge i64 %size, @LEAST@
+  %most_large = load atomic i64, ptr @fad_memory_most monotonic, align 8
+  %most_others = shl i64 %most_large, 1
+  %most = select i1 %large, i64 %most_large, i64 %most_others
+  %first_number = select i1 %large, i64 0, i64 @SLOTS@
+  %first = getelementptr ptr, ptr @fad_memory_kept, i64 %first_number
   %any = icmp sgt i64 %most, 0
   %worth = and i1 %right, %any
   br i1 %worth, label %look, label %drop
@@ -110,7 +120,7 @@ look:
   %more = icmp slt i64 %k, %most
   br i1 %more, label %try, label %replace
 try:
-  %slot = getelementptr ptr, ptr @fad_memory_kept, i64 %k
+  %slot = getelementptr ptr, ptr %first, i64 %k
   %pair = cmpxchg ptr %slot, ptr null, ptr %block acq_rel monotonic
   %taken = extractvalue { ptr, i1 } %pair, 1
   br i1 %taken, label %out, label %next
@@ -120,7 +130,7 @@ next:
 replace:
   %turn = atomicrmw add ptr @fad_memory_turn, i64 1 monotonic
   %number = urem i64 %turn, %most
-  %chosen = getelementptr ptr, ptr @fad_memory_kept, i64 %number
+  %chosen = getelementptr ptr, ptr %first, i64 %number
   %old = atomicrmw xchg ptr %chosen, ptr %block acq_rel
   call void @free(ptr %old)
   br label %out
@@ -131,15 +141,24 @@ out:
 define void @fad_memory_limit(i64 %most) {
 entry:
   store atomic i64 %most, ptr @fad_memory_most monotonic, align 8
+  %most_others = shl i64 %most, 1
+  %end_others = add i64 %most_others, @SLOTS@
   br label %look
 look:
-  %k = phi i64 [ %most, %entry ], [ %k1, %give ]
-  %more = icmp slt i64 %k, @SLOTS@
-  br i1 %more, label %give, label %out
+  %k = phi i64 [ %most, %entry ], [ %k1, %next ]
+  %more = icmp slt i64 %k, @ALL@
+  br i1 %more, label %judge, label %out
+judge:
+  %is_other = icmp sge i64 %k, @SLOTS@
+  %is_early = icmp slt i64 %k, %end_others
+  %stays = and i1 %is_other, %is_early
+  br i1 %stays, label %next, label %give
 give:
   %slot = getelementptr ptr, ptr @fad_memory_kept, i64 %k
   %old = atomicrmw xchg ptr %slot, ptr null acq_rel
   call void @free(ptr %old)
+  br label %next
+next:
   %k1 = add i64 %k, 1
   br label %look
 out:
@@ -180,7 +199,7 @@ out:
 
 def memory_source() -> str:
     """The text of the four functions that NumPy calls, and of the one that limits how much is kept."""
-    numbers = {"SLOTS": SLOTS, "LEAST": LEAST, "MOST": MOST}
+    numbers = {"ALL": 3 * SLOTS, "SLOTS": SLOTS, "LEAST": LEAST, "LEAST_KEPT": LEAST_KEPT, "MOST": MOST}
     text = _SOURCE
     for name, number in numbers.items():
         text = text.replace(f"@{name}@", str(number))
