@@ -1,9 +1,13 @@
-"""The gradient of a convolution by its kernel, where compiled code sums over several small examples at a time."""
+"""Convolutions in tiles of registers, and the gradient by the kernel, where compiled code sums over several small examples at a time."""
 
+import llvmlite.binding as binding
 import numpy as np
 import pytest
 
 import fad
+from fad.compiler.llvm.tile_functions import lanes_of
+from tests.compiler.compiled_programs import check_compiled
+from tests.compiler.sized_cases import numbers
 
 
 def kernel_gradient(x, y, window, stride):
@@ -140,3 +144,19 @@ def test_infinite_weights_reach_only_their_windows(value, groups):
         np.testing.assert_array_equal(found, gradient(x, w))
     assert np.isfinite(found[:, 0]).all()
     assert not np.isfinite(found[0, 2, 0]).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_tiles_fill_the_widest_vector_registers_of_the_processor(dtype):
+    features, triple = binding.get_host_cpu_features(), binding.get_default_triple()
+    wide = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    expected = (16 if triple.startswith(("aarch64", "arm64")) else wide) // np.dtype(dtype).itemsize
+    assert lanes_of(np.dtype(dtype)) == expected
+    for features in (1, expected - 1, expected, expected + 1, 2 * expected, 2 * expected + 3):
+        w = numbers(3, 3, 5, features, dtype=dtype)
+        check_compiled(
+            lambda x, w: fad.nn.conv(x, w),
+            numbers(2, 9, 8, 5, dtype=dtype),
+            w,
+            tolerance=1e-12 if dtype == "f8" else 1e-5,
+        )

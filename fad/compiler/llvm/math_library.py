@@ -82,11 +82,17 @@ _PURE = "nounwind willreturn nofree nosync memory(none) noinline"
 
 
 class Target(NamedTuple):
-    """What the math library needs to know of the machine: vector registers of so many bits, fused multiply-add, how many such registers."""
+    """What code needs to know of the machine: the bits of vectors in loops, fused multiply-add, how many vector registers there are, and their bits if more."""
 
     vector_bits: int
     fused: bool
     registers: int = 16
+    wide_bits: int = 0
+
+    @property
+    def tile_bits(self) -> int:
+        """The bits of vectors in tiles of matrix products, which keep the processor's multipliers busy all the time."""
+        return max(self.vector_bits, self.wide_bits)
 
 
 @cache
@@ -97,7 +103,7 @@ def host_target() -> Target:
         return Target(128, True, 32)
     if features.get("avx512f"):
         # LLVM keeps to half of the register on the CPUs that lower their clock for the whole.
-        return Target(512 if binding.get_host_cpu_name().startswith("znver") else 256, True, 32)
+        return Target(512 if binding.get_host_cpu_name().startswith("znver") else 256, True, 32, 512)
     return Target(256 if features.get("avx2") else 128, bool(features.get("fma")))
 
 

@@ -40,7 +40,7 @@ VECTORS = 2
 
 def lanes_of(dtype: np.dtype) -> int:
     """How many elements a vector register holds."""
-    return host_target().vector_bits // (8 * dtype.itemsize)
+    return host_target().tile_bits // (8 * dtype.itemsize)
 
 
 def panel_width(dtype: np.dtype) -> int:
