@@ -71,7 +71,7 @@ NOTES: dict[str, str] = {
     "per-example gradients": (
         "Gradient over primal: most of the step writes the gradients, 5.5 MB; the primal writes next to nothing. Written by a loop of vectors and nothing else they take "
         "210 us on one thread and 92 on two (Xeon, 2 MB of second cache for each core), stores around the caches 227 and 114, where the primal takes 43 in all: 3.5 is the bound. Two threads write them since "
-        "arrays that a core's cache does not hold count for more work: 3.8 (172 us) where it was 6.6 (290 us), medians of five processes in turn. Where another process has one of two cores, 430 us. "
+        "arrays that a core's cache does not hold count for more work: 3.8 (172 us) where it was 6.6 (290 us), medians of five processes in turn; 4.3 to 4.8 (205 to 240 us) an hour later, when the loop alone took 105. Where another process has one of two cores, 430 us. "
         "On another processor, whose primal takes longer, 2.8 with one thread."
     ),
     "GradBench ode, n = 1000, s = 100": (
