@@ -89,7 +89,7 @@ NOTES: dict[str, str] = {
         "copies, which costs 2 to 4 %. Adam is one pass over memory (0.9 ms, 18 GiB/s); biases, ReLU and their gradients take 0.5 ms; no page is new. Since each "
         "thread takes the same part of every loop, four processes in turn: 0.98 to 1.05 of the products, median 1.03, where it was 1.03 to 1.10, median 1.07."
         " On a Xeon with AVX-512 beside all peers 1.03 to 1.05 of JAX and 1.3 of the products: once warm the products take 5.45 of 6.4 ms at 300 GFLOP/s and loops 0.73, but "
-        "rounds time the second and third call after a pause, which take 0.7 and 0.3 ms longer, as most of 28 MB come from memory. OpenBLAS reaches 0.69 to 0.76 of a core's "
+        "rounds time the second and third call after a pause, which take 0.7 and 0.3 ms longer, probably since 28 MB come from memory again. OpenBLAS reaches 0.69 to 0.76 of a core's "
         "220 GFLOP/s there; tiles of 12 rows and 32 columns from LLVM reach 0.93 within the caches, but 0.77 to 0.83 with the copies into panels: some 5 % of the step for 35 ms "
         "of LLVM's time, so they were left out. Blocks of rows and of columns are as fast, and Adam without its divisions is no faster."
     ),
