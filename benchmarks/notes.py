@@ -25,7 +25,8 @@ NOTES: dict[str, str] = {
         "call: it touches 64 MB of new memory, which takes 5 to 9 ms of processor time in huge pages where the machine has them at hand, 155 where the host "
         "must give them back (4.8 ms for each 2 MB), and 17 to 30 in small pages, which it need not give back. A thread touches the memory while the loop is compiled or read from disk, "
         "and turns to small pages where a huge one comes slowly; "
-        "the loop's two threads touch the rest. First call 21 to 27 ms and from disk 10 or 21, where it was 23 to 118 and 15 to 165; JAX's 48 to 72 and 34 to 100."
+        "the loop's two threads touch the rest. First call 21 to 41 ms, where it was 23 to 118; JAX's 48 to 74. From disk 10 to 20, and 100 to 170 in three of "
+        "ten processes, where the first huge pages were at hand and the later ones not; it was 15 to 165; JAX's 34 to 110."
     ),
     "tanh/exp chain 2e6": (
         "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "
