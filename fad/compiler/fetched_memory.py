@@ -68,7 +68,7 @@ class FetchedArrays:
                 missing.insert(0, memory[end:])
             begin = time.thread_time()
             memory[: end : mmap.PAGESIZE] = 0
-            if time.thread_time() - begin > _SLOW:
+            if not self._comes_slowly and time.thread_time() - begin > _SLOW:
                 self._comes_slowly = True
                 for rest in missing:
                     _leave_huge_pages_out(rest)

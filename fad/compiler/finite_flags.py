@@ -15,6 +15,7 @@ import numpy as np
 
 from fad.compiler.nested import body_program, settled
 from fad.compiler.own_outputs import copy_p
+from fad.compiler.passes.writing import applied
 from fad.core.avals import ShapedArray, is_inexact
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
@@ -60,10 +61,7 @@ _NEVER = Literal(np.False_)
 
 def _applied(equations: list[Equation], name: str, *inputs: Atom, **params: Any) -> Var:
     """Add an equation; gives its result."""
-    primitive = copy_p if name == "copy" else REGISTRY[name]
-    out = Var(primitive.shape(*[a.aval for a in inputs], **params))
-    equations.append(Equation(primitive, list(inputs), params, [out], None))
-    return out
+    return applied(equations, None, copy_p if name == "copy" else name, *inputs, **params)
 
 
 def _own(atoms: Iterable[Atom], equations: list[Equation]) -> list[Atom]:

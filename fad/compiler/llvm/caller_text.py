@@ -439,7 +439,6 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 _LARGEST_KEPT = 64 << 20
-_LEAST_HUGE = 4 << 20
 _ABBREVIATION = re.compile(r"^  (%\S+) = call (i64|ptr) @(word|address|field)\(ptr (%\S+), i64 (\S+)\)$", re.MULTILINE)
 
 
@@ -450,7 +449,7 @@ def caller_source(buffer_offset: int) -> str:
     needs no optimisation, which would take longer than all else.
     """
     text = _SOURCE.replace("@BUFFER_OFFSET@", str(buffer_offset)).replace("@LARGEST_KEPT@", str(_LARGEST_KEPT))
-    return _ABBREVIATION.sub(_written_out, text + huge_pages_text(_LEAST_HUGE))
+    return _ABBREVIATION.sub(_written_out, text + huge_pages_text())
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -6,6 +6,8 @@ import sys
 
 __all__ = ["huge_pages_text"]
 
+_LEAST = 4 << 20
+"""Fewer bytes of data are left in small pages, as by NumPy."""
 _ON_LINUX = """
 declare i32 @madvise(ptr, i64, i32)
 
@@ -32,6 +34,6 @@ define internal void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total) {
 """
 
 
-def huge_pages_text(least: int) -> str:
-    """A function ``ask_for_huge_pages(made, bytes, total)`` for memory of which ``total`` bytes have just been made for ``bytes`` of data, ``least`` or more."""
-    return _ON_LINUX.replace("@LEAST@", str(least)) if sys.platform == "linux" else _ELSEWHERE
+def huge_pages_text() -> str:
+    """A function ``ask_for_huge_pages(made, bytes, total)`` for memory of which ``total`` bytes have just been made for ``bytes`` of data."""
+    return _ON_LINUX.replace("@LEAST@", str(_LEAST)) if sys.platform == "linux" else _ELSEWHERE

@@ -203,7 +203,7 @@ def memory_source() -> str:
     text = _SOURCE
     for name, number in numbers.items():
         text = text.replace(f"@{name}@", str(number))
-    return text + huge_pages_text(LEAST)
+    return text + huge_pages_text()
 
 
 class _Handler(ctypes.Structure):

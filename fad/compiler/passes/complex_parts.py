@@ -15,6 +15,7 @@ from fad.compiler.complex_formulas import FORMULAS
 from fad.compiler.operand_types import PARTS, TRANSFORMS, operand_dtypes
 from fad.compiler.passes.inlining import inline, separate_scopes
 from fad.compiler.passes.redundancy import rewired, substituted
+from fad.compiler.passes.writing import applied, slice_along
 from fad.core.avals import ShapedArray, real_dtype
 from fad.core.errors import FadError
 from fad.core.primitive import REGISTRY, Primitive
@@ -121,9 +122,7 @@ class _Splitter:
 
     def bind(self, primitive: Primitive, inputs: Sequence[Atom], source: Any, **params: Any) -> Var:
         """Append an equation with one result."""
-        var = Var(primitive.shape(*[a.aval for a in inputs], **params))
-        self.equations.append(Equation(primitive, list(inputs), params, [var], source))
-        return var
+        return applied(self.equations, source, primitive, *inputs, **params)
 
     def known(self, atom: Atom) -> Atom:
         """What stands for a real atom."""
@@ -246,11 +245,9 @@ class _Splitter:
         half = self.bind(REGISTRY["fourier_from_real"], [signal], source, axis=axis, norm=norm)
         sizes = half.aval.shape
         stop = signal.aval.shape[axis] - sizes[axis] + 1
-        starts, steps = tuple([int(a == axis) for a in range(len(sizes))]), (1,) * len(sizes)
-        stops = (*sizes[:axis], stop, *sizes[axis + 1 :])
         found: list[Atom] = []
         for part, changes_sign in zip(self.parts(half, source), (False, True), strict=True):
-            tail = self.bind(REGISTRY["static_slice"], [part], source, starts=starts, stops=stops, steps=steps)
+            tail = self.bind(REGISTRY["static_slice"], [part], source, **slice_along(sizes, axis, 1, stop))
             ends = [part, self.bind(REGISTRY["flip"], [tail], source, axes=(axis,))]
             if changes_sign:
                 ends[not inverse] = self.bind(negative, [ends[not inverse]], source)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fad.compiler.passes.inlining import separate_scopes
 from fad.compiler.passes.redundancy import rebuilt, substituted
+from fad.compiler.passes.writing import slice_along
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
@@ -154,10 +155,7 @@ def _window(array: ShapedArray, shape: tuple[int, ...], starts: Sequence[Atom]) 
 
 
 def _slice(source: Atom, window: _Window, out: Var, origin: Equation) -> Equation:
-    shape = source.aval.shape
-    starts, stops = [0] * len(shape), list(shape)
-    starts[window.axis], stops[window.axis] = window.start, window.start + window.length
-    params = {"starts": tuple(starts), "stops": tuple(stops), "steps": (1,) * len(shape)}
+    params = slice_along(source.aval.shape, window.axis, window.start, window.start + window.length)
     return Equation(REGISTRY["static_slice"], [source], params, [out], origin.source)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from fad.compiler.matrices import free_axes
 from fad.compiler.own_outputs import stored_p
 from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.passes.writing import slice_along
 from fad.compiler.size_classes import LARGEST_STATIC, LONG, least_size
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
@@ -75,10 +76,8 @@ class _Writer:
 
     def line(self, matrix: Atom, axis: int, number: int, shape: tuple[int, int]) -> Atom:
         """A row or column of a matrix, as a matrix of another shape."""
-        starts, stops = [0, 0], list(matrix.aval.shape)
-        starts[axis], stops[axis] = number, number + 1
-        sizes = tuple([stop - start for start, stop in zip(starts, stops, strict=True)])
-        params = {"starts": tuple(starts), "stops": tuple(stops), "steps": (1, 1)}
+        params = slice_along(matrix.aval.shape, axis, number, number + 1)
+        sizes = tuple([stop - start for start, stop in zip(params["starts"], params["stops"], strict=True)])
         found = self.apply("static_slice", [matrix], ShapedArray(sizes, matrix.aval.dtype), **params)
         return self.ordered(found, (0, 1), shape, matrix.aval.dtype)
 

@@ -8,9 +8,11 @@ put together in as long as the transforms save.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from fad.compiler.passes.redundancy import rebuilt, remove_dead
+from fad.compiler.passes.writing import applied, slice_along
 from fad.compiler.size_classes import is_small
 from fad.core.avals import is_complex, real_dtype
 from fad.core.primitive import REGISTRY
@@ -75,22 +77,24 @@ def _real_part(part: Equation, transform: Equation) -> list[Equation]:
     if not is_complex(signal.aval.dtype) or out.aval.dtype != dtype or is_small(out.aval.shape):
         return [part]
     (axis,), inverse, norm = [transform.params[k] for k in ("axes", "inverse", "norm")]
-    write = _Writer(transform.source)
-    half = _symmetric_half(write, signal, axis, inverse)
-    norm = norm if inverse else OTHER_NORM[norm]
-    write("fourier_to_real", half, outputs=[out], axis=axis, length=out.aval.shape[axis], norm=norm)
-    return write.equations
+    equations: list[Equation] = []
+    half = _symmetric_half(partial(applied, equations, transform.source), signal, axis, inverse)
+    params = {"axis": axis, "length": out.aval.shape[axis], "norm": norm if inverse else OTHER_NORM[norm]}
+    return [*equations, Equation(REGISTRY["fourier_to_real"], [half], params, [out], transform.source)]
 
 
-def _symmetric_half(write: _Writer, spectrum: Atom, axis: int, inverse: bool) -> Var:
+def _symmetric_half(write: Callable[..., Var], spectrum: Atom, axis: int, inverse: bool) -> Var:
     """The first half of ``(y[k] + conj(y[-k])) / 2``, or of its conjugate."""
-    length, half = spectrum.aval.shape[axis], spectrum.aval.shape[axis] // 2 + 1
+    shape, length, half = spectrum.aval.shape, spectrum.aval.shape[axis], spectrum.aval.shape[axis] // 2 + 1
+
+    def between(part: Atom, start: int, stop: int) -> Var:
+        return write("static_slice", part, **slice_along(shape, axis, start, stop))
+
     found = []
     for name in ("real", "imag"):
         part = write(name, spectrum)
-        ahead = write.slice(part, axis, 0, half)
-        back = write("flip", write.slice(part, axis, length - half + 1, length), axes=(axis,)) if half > 1 else None
-        first = write.slice(part, axis, 0, 1)
+        ahead, first = between(part, 0, half), between(part, 0, 1)
+        back = write("flip", between(part, length - half + 1, length), axes=(axis,)) if half > 1 else None
         mirrored = first if back is None else write("concatenate", first, back, axis=axis)
         pair = [ahead, mirrored] if inverse or name == "real" else [mirrored, ahead]
         total = write("add" if name == "real" else "subtract", *pair)
@@ -99,24 +103,3 @@ def _symmetric_half(write: _Writer, spectrum: Atom, axis: int, inverse: bool) ->
     # The imaginary parts of the ends are left out by the transform to reals: where one is NaN or infinite, the result is NaN all the same.
     zero = write("multiply", imag, Literal(imag.aval.dtype.type(0.0)))
     return write("complex_from_parts", write("add", real, zero), imag)
-
-
-class _Writer:
-    """Writes equations one after another."""
-
-    def __init__(self, source: Any):
-        self.equations: list[Equation] = []
-        self._source = source
-
-    def __call__(self, name: str, *inputs: Atom, outputs: list[Var] | None = None, **params: Any) -> Var:
-        primitive = REGISTRY[name]
-        made = outputs or [Var(primitive.shape(*[a.aval for a in inputs], **params))]
-        self.equations.append(Equation(primitive, list(inputs), params, made, self._source))
-        return made[0]
-
-    def slice(self, array: Atom, axis: int, start: int, stop: int) -> Var:
-        """The part of an array between two positions along an axis."""
-        shape = array.aval.shape
-        ends = [(start, stop) if a == axis else (0, n) for a, n in enumerate(shape)]
-        starts, stops = [tuple(e) for e in zip(*ends, strict=True)]
-        return self("static_slice", array, starts=starts, stops=stops, steps=(1,) * len(shape))
