@@ -12,6 +12,7 @@ many bytes it points to, how partial results are combined (0: not at all) and ho
 
 from __future__ import annotations
 
+from fad.compiler.llvm.placement_text import placement_source
 from fad.compiler.llvm.waiting_text import waiting_source
 
 __all__ = ["pool_source"]
@@ -47,11 +48,13 @@ define void @fad_pool_start(i64 %limit) {
   store ptr null, ptr @fad_pool_job
   store i64 0, ptr @fad_pool_inside
   store i64 0, ptr @fad_pool_watching
+  store ptr null, ptr @fad_pool_places
   store i64 %limit, ptr @fad_pool_limit
   ret void
 }
 
 @WAITING@
+@PLACEMENT@
 
 define void @fad_pool_set_limit(i64 %limit) {
   store atomic i64 %limit, ptr @fad_pool_limit monotonic, align 8
@@ -119,9 +122,12 @@ done:
 define ptr @fad_pool_worker(ptr %own) {
 entry:
   %number = ptrtoint ptr %own to i64
+  %place = alloca %place
   %locked = call i32 @pthread_mutex_lock(ptr @fad_pool_mutex)
+  call void @enter_place(ptr %place)
   br label %look
 look:
+  call void @note_core(ptr %place)
   %turn = load i64, ptr @fad_pool_turn
   %job = load ptr, ptr @fad_pool_job
   %idle = icmp eq ptr %job, null
@@ -156,6 +162,7 @@ awake:
   %news = icmp ne i64 %turn_now, %turn
   br i1 %news, label %look, label %sleep
 sleep:
+  call void @note_state(ptr %place, i32 1)
   %slept = call i32 @pthread_cond_wait(ptr @fad_pool_work, ptr @fad_pool_mutex)
   br label %look
 work:
@@ -163,6 +170,7 @@ work:
   %entered = add i64 %inside, 1
   store atomic i64 %entered, ptr @fad_pool_inside monotonic, align 8
   %unlocked = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
+  call void @keep_off(ptr %place)
   call void @run_chunks(ptr %job, i64 %number)
   %again = call i32 @pthread_mutex_lock(ptr @fad_pool_mutex)
   %still = load i64, ptr @fad_pool_inside
@@ -232,6 +240,7 @@ publish:
   %turn = load i64, ptr @fad_pool_turn
   %next_turn = add i64 %turn, 1
   store atomic i64 %next_turn, ptr @fad_pool_turn release, align 8
+  call void @clear_core()
   %woken = call i32 @pthread_cond_broadcast(ptr @fad_pool_work)
   %unlocked1 = call i32 @pthread_mutex_unlock(ptr @fad_pool_mutex)
   call void @run_chunks(ptr %job, i64 0)
@@ -450,7 +459,7 @@ _APART = 320
 
 def pool_source(grain: int, most_chunks: int) -> str:
     """The pool's text, for chunks of at least ``grain`` units of work."""
-    text = _SOURCE.replace("@WAITING@", waiting_source("fad_pool_mutex"))
+    text = _SOURCE.replace("@WAITING@", waiting_source("fad_pool_mutex")).replace("@PLACEMENT@", placement_source())
     return (
         text.replace("@GRAIN@", str(grain)).replace("@MOST_CHUNKS@", str(most_chunks)).replace("@APART@", str(_APART))
     )
