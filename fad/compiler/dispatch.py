@@ -180,7 +180,7 @@ def _run_checked(program: Program, args: Sequence[Any]) -> list[Any]:
         # What Python computes between native segments is looked at in native code as well.
         with config.using(check_nans=False, check_infs=False):
             *outs, raised = native(*args)
-    except NativeFailure:
+    except (NativeFailure, FadError):  # such as a factorization of NaNs: what made them is to be named
         outs, raised = [], None
     if raised is None:
         return evaluate(program, *args)

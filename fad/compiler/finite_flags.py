@@ -93,13 +93,17 @@ class _Watching:
         parts: list[list[Equation]] = []
         for equation in reversed(program.equations):
             tests: list[Equation] = []
-            # A constant that the user wrote down is no accident.
-            for var in equation.outputs if equation.inputs else ():
-                if var not in seen and _has_elements(var.aval) and _is_sized(var.aval):
-                    flags += self._tests(equation, var, tests)
-            seen.update(_inexact(equation.outputs))
             name = equation.primitive.name
-            if name in _REWRITTEN:
+            # What is joined from parts is tested where the parts are made.
+            left_to_parts = name == "complex_from_parts" and equation.outputs[0] not in seen
+            # A constant that the user wrote down is no accident.
+            for var in equation.outputs if equation.inputs and not left_to_parts else ():
+                if var not in seen and _has_elements(var.aval) and _is_sized(var.aval):
+                    flags += self._tests(var, tests)
+            seen.update(_inexact(equation.outputs))
+            if left_to_parts:
+                written, handed_on = [equation], set()
+            elif name in _REWRITTEN:
                 written, flag, handed_on = _REWRITTEN[name](self, equation)
                 flags.append(flag)
             else:
@@ -119,14 +123,9 @@ class _Watching:
             total = _applied(equations, "logical_or", total, flag)
         return total
 
-    def _tests(self, equation: Equation, var: Var, tests: list[Equation]) -> list[Var]:
+    def _tests(self, var: Var, tests: list[Equation]) -> list[Var]:
         """Flags of one value."""
-        if var.aval.dtype.kind == "c":
-            # What is joined from parts is tested where the parts are made.
-            joined = equation.primitive.name == "complex_from_parts"
-            parts = [] if joined else [_applied(tests, part, var) for part in ("real", "imag")]
-        else:
-            parts = [var]
+        parts = [_applied(tests, part, var) for part in ("real", "imag")] if var.aval.dtype.kind == "c" else [var]
         return [self._test(part, tests) for part in parts]
 
     def _test(self, value: Var, tests: list[Equation]) -> Var:

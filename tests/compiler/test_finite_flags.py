@@ -10,6 +10,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 import fad.primitives
+import fad.transforms.checkpointing  # registers checkpoint_name
 from fad.compiler.execution import CompiledProgram
 from fad.compiler.finite_flags import _BOTH, _FIRST, _NANS, flagged
 from fad.compiler.nested import body_program
@@ -121,6 +122,14 @@ def test_every_dtype_raises_the_flag(dtype):
     assert run(x)[-1] == np.False_
     x[2] = np.nan
     assert run(x)[-1] == np.True_
+
+
+def test_complex_parts_raise_the_flag_where_nothing_hands_them_on():
+    x = np.ones(3, complex)
+    for function in (lambda x: x * 0, lambda x: (x * 0, x), lambda x: x - x, lambda x: fnp.stack([x * 0, x])[0]):
+        run = CompiledProgram(flagged(program_of(function, x), False))
+        assert run(x)[-1] == np.False_
+        assert run(np.array([1.0, np.inf, 1.0], complex))[-1] == np.True_
 
 
 def test_large_float16_values_do_not_overflow_their_test():

@@ -40,14 +40,30 @@ def backward_in_scan(x):
     return fad.scan(step, 1.0, x)[0]
 
 
+def before_svd(x):
+    y = fnp.log(-x)
+    return fnp.linalg.svd(fnp.outer(y, y), compute_uv=False).sum()
+
+
+def complex_product(x):
+    y = x * (1.0 + 0.0j)
+    return y * 1e308 * 1e308 * 0.0
+
+
 CASES = {
     "scan": (in_scan, fad.jit, np.ones(3), "log", 2, False),
     "while": (in_while, fad.jit, np.ones(3), "sqrt", 2, False),
     "cond": (in_cond, fad.jit, np.ones(3), "sqrt", 2, False),
     "scan under grad": (in_scan, lambda f: fad.jit(fad.grad(f)), np.ones(3), "log", 2, False),
+    "before an error": (before_svd, fad.jit, np.ones(3), "log", 1, False),
     "backward": (backward_in_scan, lambda f: fad.jit(fad.grad(f)), np.array([1.0, 0.0, 1.0]), "sqrt", 2, True),
     "backward of jit": (backward_in_scan, lambda f: fad.grad(fad.jit(f)), np.array([1.0, 0.0, 1.0]), "sqrt", 2, True),
 }
+
+
+def test_complex_results_are_tested():
+    with fad.config.using(check_nans=True), pytest.raises(NonFiniteError, match="the result of multiply contains NaN"):
+        fad.jit(complex_product)(np.ones(3))
 
 
 @pytest.mark.parametrize("name", CASES)
