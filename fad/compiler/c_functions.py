@@ -18,7 +18,7 @@ from fad.compiler.execution import NativeSegment
 from fad.compiler.llvm.c_text import entry_text, form_of
 from fad.compiler.llvm.linking import Source, engine
 from fad.core.avals import ShapedArray
-from fad.core.errors import ArgumentError
+from fad.core.errors import ArgumentError, SerializationError
 
 __all__ = ["CFunction", "c_function"]
 
@@ -59,6 +59,12 @@ class CFunction:
 
     def __repr__(self) -> str:
         return f"<C function {self.signature} at {self.address:#x}>"
+
+    def __reduce__(self) -> Any:
+        raise SerializationError(
+            f"a C function ({self.signature}) is an address in this process and cannot be pickled. Pickle the compiled function that made it, and call "
+            "c_function there."
+        )
 
     def low_level_callable(self, *arguments: Any) -> Any:
         """The function for :mod:`scipy.integrate` and :mod:`scipy.ndimage`.

@@ -131,6 +131,10 @@ class Program:
         self._cache: dict[Hashable, Any] = {}
         self._lock = Lock()
 
+    def __reduce__(self) -> Any:
+        # What was derived from it stays: it can be made again, and native code belongs to its process.
+        return Program, (self.inputs, self.equations, self.outputs, self.constants, self.name, self.donated)
+
     @property
     def in_avals(self) -> list[ShapedArray]:
         """Types of the inputs."""

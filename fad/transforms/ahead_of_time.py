@@ -174,6 +174,9 @@ class Compiled:
         self.native = compiled_program(lowered.program)
         self._shortcut = make_shortcut(self.program, self.in_tree, self.out_tree)
 
+    def __reduce__(self) -> Any:
+        return Lowered.compile, (self.lowered,)
+
     in_tree = property(lambda self: self.lowered.in_tree, doc="The structure of the arguments.")
     out_tree = property(lambda self: self.lowered.out_tree, doc="The structure of the result.")
     in_avals = property(lambda self: self.lowered.in_avals, doc="Types of the leaves of the arguments.")

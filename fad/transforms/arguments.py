@@ -83,10 +83,9 @@ def leaf_operands(transform: str, fun: Any, leaves: Sequence[Any], describe: Cal
                     f" Decorate the class {type(leaf).__name__} with fad.tree.register_dataclass to make it a pytree."
                 )
             elif transform == "jit" and not isinstance(leaf, np.ndarray | np.generic):
-                hint = (
-                    f" If a {type(leaf).__name__} holds arrays, as self of a method may, register its class with fad.tree.register_node; "
-                    "if not, make it static: jit(f, static_argnums=...)."
-                )
+                hint = " If it is a plain Python value, make it static: jit(f, static_argnums=...)."
+                if type(leaf).__module__ != "builtins":
+                    hint += f" If a {type(leaf).__name__} holds arrays, as self of a method may, register its class with fad.tree.register_node."
             raise DTypeError(
                 f"{transform}({function_name(fun)}): {describe(k)} is a {type(leaf).__name__}, which is not an array: {error}{hint}"
             ) from None

@@ -20,7 +20,7 @@ from fad.core.errors import ArgumentError, FadError
 from fad.core.locks import Lock
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
-from fad.core.trace import CURRENT, EVAL
+from fad.core.trace import CURRENT, EVAL, Tracer
 from fad.transforms.ahead_of_time import Lowered, argument_names, leaf_arguments
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.batching import named_axes
@@ -186,10 +186,10 @@ class JittedFunction:
         leaves, treedef = flatten((dynamic_args, dynamic_kwargs))
         operands = operands_of("jit", self._fun, leaves, argument_paths((dynamic_args, dynamic_kwargs), "leaf"))
         types = tuple([aval_of(o) for o in operands])
-        # An argument is the same one by position and by name. 1 == 1.0 == True, but they may lead the function to different Programs.
+        # An argument is the same one by position and by name.
         named = [
-            *[(self._static_names.get(i, str(i)), v, type(v)) for i, v in static[0]],
-            *[(k, v, type(v)) for k, v in static[1]],
+            *[(self._static_names.get(i, str(i)), _told_apart(v)) for i, v in static[0]],
+            *[(k, _told_apart(v)) for k, v in static[1]],
         ]
         values = tuple(sorted(named, key=itemgetter(0)))
         return (treedef, types, values, config.trace_key(), named_axes()), treedef, operands, static
@@ -293,7 +293,22 @@ def _abstract_leaves(transform: str, fun: Any, leaves: Sequence[Any], describe: 
     return types
 
 
+def _told_apart(value: Any) -> tuple[Any, ...]:
+    """A static value as a key: 1 == 1.0 == True and 0.0 == -0.0, but they may lead the function to different Programs."""
+    kind = type(value)
+    if isinstance(value, tuple) and kind.__hash__ is tuple.__hash__:
+        return kind, *map(_told_apart, value)
+    if kind is float or kind is complex or isinstance(value, np.inexact):
+        return kind, repr(value)
+    return kind, value
+
+
 def _static(fun: Any, what: str, value: Any) -> Any:
+    if isinstance(value, Tracer):
+        raise ArgumentError(
+            f"jit({function_name(fun)}): static {what} is {value!r}, whose value a running transform does not know; a static argument is a plain "
+            "Python value. Make it static in the outer function too, or take it out of static_argnums here."
+        )
     try:
         hash(value)
     except TypeError:

@@ -124,6 +124,23 @@ def test_without_compilation_it_is_evaluated():
     assert float(compiled(1.0)) == 2.0
 
 
+def test_equal_static_values_that_compute_something_else_are_different_signatures():
+    f = fad.jit(lambda x, n: x * n[0], static_argnums=1)
+    assert [str(f(2, (n,)).dtype) for n in (1, 1.0, True, 1j)] == ["int64", "float64", "int64", "complex128"]
+    g = fad.jit(lambda x, n: x * n, static_argnums=1)
+    assert [bool(np.signbit(g(2.0, n))) for n in (0.0, -0.0)] == [False, True]
+    assert [bool(np.signbit(f(2.0, (n,)))) for n in (np.float64(0.0), np.float64(-0.0))] == [False, True]
+    for _ in range(2):
+        assert np.isnan(g(2.0, float("nan")))
+    assert g.traces == 3  # NaN is not equal to itself, and yet one value
+
+
+def test_a_static_argument_whose_value_is_traced():
+    inner = fad.jit(lambda x, n: x * n, static_argnums=1)
+    with pytest.raises(ArgumentError, match=r"static argument 1 is Tracer<float64\[\]\*, staged>, whose value"):
+        fad.jit(lambda n: inner(1.0, n))(2.0)
+
+
 def test_a_static_argument_by_name_and_by_position_is_one_signature():
     for options in ({"static_argnames": "n"}, {"static_argnums": 1}, {"static_argnums": -1}):
         f = fad.jit(lambda x, n: x**n, **options)

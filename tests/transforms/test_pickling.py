@@ -184,3 +184,21 @@ def test_joblib_runs_functions_of_the_main_program(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[0.0, 2.0, 4.0, 6.0, 8.0, 10.0]"
+
+
+def test_programs_and_what_was_compiled_of_them():
+    lowered = fad.jit(fad.grad(functions.energy)).lower(X)
+    compiled = lowered.compile()
+    expected = compiled(X)
+    for copy in (again(compiled), again(lowered).compile(), cloudpickle.loads(cloudpickle.dumps(compiled))):
+        assert_same(copy(X), expected)
+        assert copy.native is not None and copy.native is not compiled.native
+    assert str(again(lowered.program)) == str(lowered.program)
+    donating = fad.jit(functions.scaled, static_argnames="power", donate_argnums=0).lower(X, power=2).compile()
+    assert again(donating).program.donated == {0}
+
+
+def test_a_c_function_belongs_to_its_process():
+    made = fad.jit(fnp.sin).lower(1.0).compile().c_function("double(double)")
+    with pytest.raises(SerializationError, match=r"double \(double\)\) is an address in this process"):
+        pickle.dumps(made)
