@@ -12,6 +12,7 @@ from fad.compiler.disk_cache import current_cache
 from fad.compiler.llvm.environment import cache_key
 from fad.compiler.llvm.symbols import link
 from fad.compiler.memory_plan import MemoryPlan
+from fad.core.interruptions import uninterrupted
 from fad.core.locks import Lock
 from fad.core.program import Program
 
@@ -62,7 +63,8 @@ def _make(program: Program, canonical: Canonical, is_brief: bool) -> Code:
 
 def _compile(name: str, program: Program, canonical: Canonical, is_brief: bool) -> tuple[dict[str, Any], bytes]:
     """What must be known of the code, and the code."""
-    from fad.compiler.llvm.lowering import compile_segment
+    with uninterrupted():
+        from fad.compiler.llvm.lowering import compile_segment
 
     lowering, symbols, objects = compile_segment(name, program, canonical, is_brief)
     return header_of(lowering, symbols, objects), b"".join(objects.values())
@@ -99,11 +101,11 @@ def code_of(program: Program, canonical: Canonical, is_brief: bool = False) -> C
     found = _codes.get(key)
     if found is not None:
         return found
-    with _lock:
+    with _lock.held:
         lock = _compiling.setdefault(key, Lock())
-    with lock:
+    with lock.held:
         if key not in _codes:
             _codes[key] = _make(program, canonical, is_brief)
-            with _lock:
+            with _lock.held:
                 _compiling.pop(key, None)
         return _codes[key]

@@ -92,7 +92,7 @@ class DiskCache:
     def read(self, key: str) -> tuple[dict[str, Any], bytes] | None:
         """The header and the body of an entry; ``None`` where there is none that can be trusted."""
         found = self._read(key) if self._trusted() else None
-        with self._lock:
+        with self._lock.held:
             self.hits += found is not None
             self.misses += found is None
         return found
@@ -165,7 +165,7 @@ class DiskCache:
             if os.name == "nt" and isinstance(error, PermissionError) and os.path.exists(self.path(key)):
                 return
             raise
-        with self._lock:
+        with self._lock.held:
             self.written += 1
             if self._size is not None:
                 self._size += len(content)
@@ -272,7 +272,7 @@ def current_cache() -> DiskCache | None:
     folder = chosen_folder()
     if folder is None:
         return None
-    with _caches_lock:
+    with _caches_lock.held:
         if folder not in _caches:
             _caches[folder] = DiskCache(folder)
         return _caches[folder]

@@ -13,6 +13,7 @@ from typing import Any
 from fad.compiler.outcomes import NativeFailure
 from fad.core.config import config
 from fad.core.errors import FadError
+from fad.core.interruptions import uninterrupted
 from fad.core.program import Program, evaluate, has_effect
 
 __all__ = [
@@ -54,7 +55,8 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
     if find_spec("llvmlite") is None:
         _warn("llvmlite is not installed; pip install llvmlite, or set fad.config.compile = False")
         return None
-    from fad.compiler.execution import compile_program
+    with uninterrupted():
+        from fad.compiler.execution import compile_program
 
     try:
         return compile_program(program, infs, runs_next, _way_of)

@@ -126,8 +126,8 @@ def native_buffer(value: Any, dtype: np.dtype) -> np.ndarray:
 def _without_collection() -> Iterator[None]:
     """Keep Python's cycle collector from running, which would look through all objects several times during one compilation."""
     was_on = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_on:

@@ -55,7 +55,7 @@ class _Checks:
 
     def refresh(self, values: dict[str, Any], change: int) -> None:
         """Count a context that wants checks in or out, and tell the traces if anything changed."""
-        with self.lock:
+        with self.lock.held:
             self.contexts += change
             on = self.contexts > 0 or any(values[name] for name in _CHECKS)
             if on != self.on:
@@ -145,14 +145,14 @@ class Config:
             _check_setting(name, value)
             if name in _PROCESS_WIDE:
                 raise ArgumentError(f"fad.config.{name} holds for the whole process: set it by fad.config.update")
-        token = _overrides.set({**_overrides.get(), **settings})
-        asks = any(settings.get(name) for name in _CHECKS)
+        before, asks = _overrides.get(), any(settings.get(name) for name in _CHECKS)
         if asks:
             self._checks.refresh(self._values, 1)
         try:
+            _overrides.set({**before, **settings})
             yield
         finally:
-            _overrides.reset(token)
+            _overrides.set(before)
             if asks:
                 self._checks.refresh(self._values, -1)
 

@@ -151,7 +151,7 @@ class Program:
             return self._cache[key]
         except KeyError:
             pass
-        with self._lock:
+        with self._lock.held:
             if key not in self._cache:
                 self._cache[key] = make()
             return self._cache[key]
@@ -225,11 +225,11 @@ def _bind_again(equation: Equation, values: list[Any]) -> Any:
     source, outer = equation.source, REPLAYED.get()
     if outer is not None and outer.backward and source is not None:
         source = source.reversed(outer.backward)  # what a backward pass computes again belongs to it
-    token = REPLAYED.set(source)
     try:
+        REPLAYED.set(source)
         return equation.primitive.bind(*values, **equation.params)
     finally:
-        REPLAYED.reset(token)
+        REPLAYED.set(outer)
 
 
 def has_effect(equation: Equation) -> bool:

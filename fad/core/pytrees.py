@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fad.core.errors import TreeError
+from fad.core.interruptions import uninterrupted
 
 if TYPE_CHECKING:
     import optree
@@ -18,7 +19,8 @@ else:
         """optree, imported when the first tree is met: that takes as long as a quarter of fad. Found names are kept."""
 
         def __getattr__(self, name: str) -> Any:
-            value = self.__dict__[name] = getattr(importlib.import_module("optree"), name)
+            with uninterrupted():  # C code that was half loaded cannot be loaded again
+                value = self.__dict__[name] = getattr(importlib.import_module("optree"), name)
             return value
 
     optree = _OnFirstUse()

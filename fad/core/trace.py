@@ -404,8 +404,9 @@ CURRENT: ContextVar[Trace] = ContextVar("fad_current_trace", default=EVAL)
 @contextmanager
 def set_trace(trace: Trace) -> Iterator[Trace]:
     """Make ``trace`` the current one inside a ``with`` block."""
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         yield trace
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)

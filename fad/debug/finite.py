@@ -96,8 +96,9 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
         source = source.reversed(primitive.name)
 
     def checked(cotangent: Any, *values: Any) -> Any:
-        token = REPLAYED.set(source)
+        before = REPLAYED.get()
         try:
+            REPLAYED.set(source)
             found = pullback(cotangent, *values)
             given = cotangent if isinstance(cotangent, list) else [cotangent]
             if primitive.higher_order:
@@ -108,7 +109,7 @@ def _checked_pullback(primitive: Any, pullback: Callable[..., Any], source: Sour
                 [c for c in given if c is not None],
             )
         finally:
-            REPLAYED.reset(token)
+            REPLAYED.set(before)
         return found
 
     return checked

@@ -90,11 +90,12 @@ def print_tape(f: Callable[..., Any]) -> Callable[..., Any]:
         trace = _NotingTrace(CURRENT.get(), f)
         inputs = [trace.input(o) if is_inexact(dtype_of(o)) else o for o in operands]
         call_args, call_kwargs = unflatten(treedef, inputs)
-        token = CURRENT.set(trace)
+        before = CURRENT.get()
         try:
+            CURRENT.set(trace)
             outs, out_tree = result_operands("print_tape", f, f(*call_args, **call_kwargs))
         finally:
-            CURRENT.reset(token)
+            CURRENT.set(before)
             trace.live = False
         builtins.print(_tape_text(trace, function_name(f), [(describe(k), i) for k, i in enumerate(inputs)], outs))
         return wrap_tree(out_tree, [trace.split(o)[0] for o in outs])

@@ -351,11 +351,11 @@ class Primitive:
                 f"{self.name}: the jvp rule applies {self.name} itself to tangents, so the vjp rule cannot be made from it by transposition. "
                 "Give both rules, jvp= and vjp=."
             )
-        token = _TRANSPOSING.set((*running, self.name))
         try:
+            _TRANSPOSING.set((*running, self.name))
             yield
         finally:
-            _TRANSPOSING.reset(token)
+            _TRANSPOSING.set(running)
 
     def _run_batch(self, size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         if callable(self._batch):

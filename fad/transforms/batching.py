@@ -89,13 +89,14 @@ def batch_flat(
 ) -> tuple[list[Any], list[bool]]:
     """Run a function of flat lists on a batch; mapped axes are at position 0 on the way in and out."""
     trace = BatchTrace(CURRENT.get(), size, axis_name, owner or function)
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         outs = function(*[BatchTracer(trace, v) if m else v for v, m in zip(values, mapped, strict=True)])
     except ValueError as error:
         raise_cause(error)
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         trace.live = False
     pairs = [trace.split(o) for o in outs]
     return [v for v, _ in pairs], [m for _, m in pairs]

@@ -134,7 +134,7 @@ class JittedFunction:
         """What is staged for a signature; it becomes the last to be dropped."""
         entry = self._cache.get(key)
         if entry is not None and len(self._cache) > _SIGNATURES_KEPT // 2:
-            with self._lock:
+            with self._lock.held:
                 if key in self._cache:
                     self._cache.move_to_end(key)
         return entry
@@ -151,7 +151,7 @@ class JittedFunction:
     def _stage(
         self, key: Any, treedef: Any, operands: Sequence[Any], static: Any
     ) -> tuple[Program, Sequence[Any], Any]:
-        with self._lock:
+        with self._lock.held:
             if key in self._cache:
                 return (self._cache[key][0], (), self._cache[key][1])
             avals = [aval_of(o) for o in operands]
@@ -258,7 +258,7 @@ class JittedFunction:
 
     def clear(self) -> None:
         """Forget every staged Program."""
-        with self._lock:
+        with self._lock.held:
             self._cache.clear()
             self._shortcuts = ()
 

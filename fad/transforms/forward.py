@@ -96,13 +96,14 @@ def jvp_flat(
     With ``instantiate``, tangents of results that have none are zeros, else ``None``.
     """
     trace = (DeviceJVPTrace if "cupy" in sys.modules else JVPTrace)(CURRENT.get(), owner or function)
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         outs = function(*[p if t is None else JVPTracer(trace, p, t) for p, t in zip(primals, tangents, strict=True)])
     except ValueError as error:
         raise_cause(error)
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         trace.live = False
     pairs = [trace.split(o) for o in outs]
     out_primals = [p for p, _ in pairs]

@@ -251,13 +251,14 @@ def _traced_call(
     transform: str, trace: VJPTrace, fun: Callable[..., Any], args: Sequence[Any], kwargs: Any, has_aux: bool
 ) -> tuple[Any, Any]:
     """Run the function under the trace; auxiliary results leave it without derivatives."""
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         out = fun(*args, **kwargs)
     except ValueError as error:
         raise_cause(error)
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         trace.live = False
     if not has_aux:
         return out, None
@@ -499,15 +500,16 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     record = RecordTrace(CURRENT.get(), fun)
     places = [lies_on_device(o) for o in operands]
     tangents = [record.input(a) for a in avals]
-    token = CURRENT.set(record)
+    before = CURRENT.get()
     try:
+        CURRENT.set(record)
         out, out_tangents, *aux = jvp_with(fun, treedef, operands, tangents, has_aux)
         out_tree = flatten(out)[1]
         program, captured = record.program(
             tangents, [as_operand(t) for t in flatten(out_tangents)[0]], f"linear_{function_name(fun)}"
         )
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         record.live = False
 
     def pushforward(*given: Any) -> Any:

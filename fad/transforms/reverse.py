@@ -377,11 +377,12 @@ class Pullback:
         if CURRENT.get().base is EVAL:
             return self._flat(cotangents, consume)
         source = user_source()
-        token = REPLAYED.set(source and source.reversed("the result"))
+        before = REPLAYED.get()
         try:
+            REPLAYED.set(source and source.reversed("the result"))
             return self._flat(cotangents, consume)
         finally:
-            REPLAYED.reset(token)
+            REPLAYED.set(before)
 
     def _flat(self, cotangents: Sequence[Any], consume: bool) -> list[Any]:
         for array in self.watched.values():
@@ -429,11 +430,12 @@ def vjp_flat(
     """Results of a function of flat lists, and its pullback."""
     trace = new_tape(owner or function)
     tracers = trace.inputs(primals)
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         outs = function(*tracers)
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         trace.live = False
     pairs = [trace.split(o) for o in outs]
     return [p for p, _ in pairs], Pullback(trace, [i for _, i in pairs], primals)

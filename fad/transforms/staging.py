@@ -179,8 +179,9 @@ def stage(
     """
     trace = StageTrace(None, owner or function, CURRENT.get(), purpose)
     inputs = [trace.input(a) for a in avals]
-    token = CURRENT.set(trace)
+    before = CURRENT.get()
     try:
+        CURRENT.set(trace)
         outs = function(*inputs)
         return trace.program(inputs, outs, name or getattr(owner or function, "__name__", "program"))
     except FadError as error:
@@ -190,7 +191,7 @@ def stage(
     except ValueError as error:
         raise_cause(error)
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(before)
         trace.live = False
 
 

@@ -164,7 +164,7 @@ def test_locks_of_other_threads_are_free_in_the_child():
     lock, held, done = Lock(), threading.Event(), threading.Event()
 
     def hold():
-        with lock:
+        with lock.held:
             held.set()
             done.wait(30)
 
@@ -174,7 +174,7 @@ def test_locks_of_other_threads_are_free_in_the_child():
 
     def work():
         def twice():
-            with lock, lock:
+            with lock.held, lock.held:
                 pass
 
         threads = [threading.Thread(target=twice) for _ in range(8)]

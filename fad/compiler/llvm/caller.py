@@ -25,6 +25,7 @@ from fad.compiler.llvm.symbols import link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, canonical_dtype, is_bfloat16
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["is_checked", "layout_is_known", "make_caller"]
 
@@ -91,6 +92,7 @@ def layout_is_known() -> bool:
 
 
 @lru_cache(maxsize=1)
+@uninterrupted()
 def _native_function() -> int | None:
     """The address of the compiled caller, ``None`` where objects have an unknown layout."""
     if not layout_is_known():

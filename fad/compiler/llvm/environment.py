@@ -14,6 +14,7 @@ import numpy as np
 import fad.compiler
 import fad.core
 import fad.primitives
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["cache_key", "environment_digest"]
 
@@ -34,6 +35,7 @@ def _sources() -> str:
 
 
 @cache
+@uninterrupted()
 def environment_digest() -> str:
     """A digest of everything that code depends on except what it computes."""
     parts = (

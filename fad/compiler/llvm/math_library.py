@@ -45,6 +45,7 @@ from fad.compiler.llvm import (
     math_trigonometric,
 )
 from fad.compiler.llvm.math_text import BodyFunction, Calls, define
+from fad.core.interruptions import uninterrupted
 
 __all__ = [
     "BRIEF",
@@ -96,6 +97,7 @@ class Target(NamedTuple):
 
 
 @cache
+@uninterrupted()
 def host_target() -> Target:
     """Describe the CPU this process runs on, with the vector width that LLVM's vectoriser prefers on it."""
     features = binding.get_host_cpu_features()

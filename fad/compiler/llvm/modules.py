@@ -14,6 +14,7 @@ from fad.compiler.llvm.emission import I64
 from fad.compiler.llvm.math_library import BRIEF, FUNCTIONS, definitions, host_target
 from fad.compiler.nested import nested_programs
 from fad.compiler.size_classes import LONG, is_small, least_size
+from fad.core.interruptions import uninterrupted
 from fad.core.program import Program
 
 __all__ = ["add_guards", "expected_symbols", "likely_symbols", "new_module"]
@@ -22,6 +23,7 @@ _DTYPES = {"float32": "f32", "float64": "f64"}
 
 
 @cache
+@uninterrupted()
 def _triple() -> str:
     return binding.get_default_triple()  # which waits until no other thread is in LLVM
 

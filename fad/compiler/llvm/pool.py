@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fad.compiler.llvm.pool_text import pool_source
 from fad.compiler.llvm.together_text import together_source
 from fad.core.config import config
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["GRAIN", "limited_threads", "source", "start_pool", "thread_count"]
 
@@ -66,10 +67,11 @@ def _set_limit(limit: int) -> None:
     """Let so many threads work, and make the workers that are missing."""
     create = getattr(ctypes.CDLL(None), "pthread_create", None) if os.name == "posix" else None
     while create is not None and _started["workers"] < limit - 1:
-        handle = ctypes.c_void_p()
-        _started["workers"] += 1
-        number = ctypes.c_void_p(_started["workers"])
-        create(ctypes.byref(handle), None, ctypes.c_void_p(_started["worker"]), number)
+        with uninterrupted():  # what is counted is made
+            handle = ctypes.c_void_p()
+            _started["workers"] += 1
+            number = ctypes.c_void_p(_started["workers"])
+            create(ctypes.byref(handle), None, ctypes.c_void_p(_started["worker"]), number)
     ctypes.CFUNCTYPE(None, ctypes.c_int64)(_started["set_limit"])(limit)
 
 
@@ -83,8 +85,8 @@ def limited_threads() -> Iterator[None]:
     if not _started or asked == config.process_wide("threads"):
         yield
         return
-    _set_limit(thread_count(asked))
     try:
+        _set_limit(thread_count(asked))
         yield
     finally:
         _take_over_setting()

@@ -18,6 +18,7 @@ from fad.compiler.llvm.huge_pages import huge_pages_text
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.symbols import link_helper
 from fad.core.config import config
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["LEAST", "LEAST_KEPT", "MOST", "SLOTS", "large_memory"]
 
@@ -218,6 +219,7 @@ class _Handler(ctypes.Structure):
 
 
 @lru_cache(maxsize=1)
+@uninterrupted()
 def large_memory(set_handler: int) -> Any:
     """What makes NumPy take memory from here: a capsule for the function at an address; ``None`` where it does not work."""
     if os.name != "posix":

@@ -15,6 +15,7 @@ from fad.compiler.llvm.parallel import DISPATCH
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
 from fad.compiler.llvm.symbols import compile_ahead, link_ahead
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["use_spare_time"]
 
@@ -26,9 +27,10 @@ _LOW = 19
 def use_spare_time() -> None:
     """Compile or link it in a thread of its own, once per process; where only one thread may work, there is no spare time."""
     if not _begun.is_set():
-        _begun.set()
-        if thread_count() > 1 and is_side_by_side():
-            threading.Thread(target=copy_context().run, args=(_prepare_pool,), name="fad-spare-time").start()
+        with uninterrupted():  # an event has a lock, and so has a thread that starts
+            _begun.set()
+            if thread_count() > 1 and is_side_by_side():
+                threading.Thread(target=copy_context().run, args=(_prepare_pool,), name="fad-spare-time").start()
 
 
 def _prepare_pool() -> None:

@@ -25,7 +25,8 @@ from fad.compiler.llvm.library_calls import library_address
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.pool import start_pool
-from fad.compiler.llvm.workers import Workers, compile_for
+from fad.compiler.llvm.workers import Workers, awaited, compile_for
+from fad.core.interruptions import interrupt_here
 from fad.core.locks import ForkingLock
 
 __all__ = [
@@ -62,7 +63,7 @@ class _Coming(NamedTuple):
     workers: Workers | None
 
     def code(self) -> bytes:
-        return self.future.result() if self.workers is None else self.workers.result(self.future)
+        return awaited(self.future) if self.workers is None else self.workers.result(self.future)
 
 
 _coming: dict[str, _Coming] = {}
@@ -80,6 +81,7 @@ def link(objects: Iterable[tuple[Sequence[str], bytes]], symbols: Iterable[str],
         if name not in _provided:
             for symbol in symbols:
                 _provide(symbol)
+                interrupt_here()
             new = [(names, code) for names, code in objects if not _provided.issuperset(names)]
             engine().add([code for _, code in new])
             for names, code in new:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, engine
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
+from fad.core.interruptions import interrupt_here
 
-__all__ = ["Workers", "compile_for"]
+__all__ = ["Workers", "awaited", "compile_for"]
 
 _MOST = 8
 _UNOPTIMISED = 0.2
@@ -25,6 +26,8 @@ _TOGETHER = 8
 """So many kernels are one module at most; each module costs LLVM 2 ms, as much as a kernel of a kilobyte."""
 _INTERVAL = 0.0002
 """Seconds after which the thread that writes lets another one go on: those that compile need Python for a moment between LLVM's steps."""
+_PATIENCE = 0.1
+"""Seconds after which who waits for another thread looks whether an interruption came."""
 
 
 class _Piece(NamedTuple):
@@ -49,8 +52,9 @@ class _Piece(NamedTuple):
 class Workers:
     """Threads for one compilation, inside ``with``; they are gone at its end.
 
-    The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile. It compiles
-    as well while it waits for a piece; with one thread all is compiled then. Kernels that wait at the same time may share an object file.
+    The thread that opens them holds :data:`~fad.compiler.llvm.linking.LLVM_LOCK` on their behalf, so a process does not fork meanwhile, and interruptions
+    come only before a piece is started, or while one is waited for. It compiles as well while it waits for a piece; with one thread all is compiled then.
+    Kernels that wait at the same time may share an object file.
 
     Parameters
     ----------
@@ -126,6 +130,7 @@ class Workers:
 
     def start(self, source: Source, keep: Callable[[bytes], None] | None = None, alone: bool = False) -> Future[bytes]:
         """The same, but gives the future object file."""
+        interrupt_here()
         self._engine.compiled += 1
         piece = _Piece(source, Future(), keep, alone)
         with self._lock:
@@ -138,8 +143,8 @@ class Workers:
     def result(self, future: Future[bytes]) -> bytes:
         """What a future holds in the end; until it does, this thread compiles what waits."""
         while not future.done() and self._next():
-            pass
-        return future.result()
+            interrupt_here()
+        return awaited(future)
 
     def _taken(self) -> list[_Piece]:
         """The piece that takes longest, so that no thread is left alone with it at the end, and kernels that are compiled with it.
@@ -166,6 +171,15 @@ class Workers:
         """Compile what is taken together."""
         sources, keep = [p.source for p in pieces], pieces[0].keep or (lambda code: None)
         compile_for([p.future for p in pieces], lambda: self._engine.compile_held(*sources), keep)
+
+
+def awaited(future: Future[bytes]) -> bytes:
+    """What a future holds in the end; until it does, this thread may be interrupted."""
+    while not future.done():
+        with suppress(TimeoutError):
+            future.result(_PATIENCE)
+        interrupt_here()
+    return future.result()
 
 
 def compile_for(futures: Sequence[Future[bytes]], make: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
