@@ -78,24 +78,26 @@ def slice_axis(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
 
 
 def _pad_shape(x: ShapedArray, *, widths: tuple[tuple[int, int, int], ...]) -> ShapedArray:
-    if len(widths) != x.ndim or any(inner < 0 for _, _, inner in widths):
+    return ShapedArray(_padded(x.shape, widths), x.dtype)
+
+
+def _padded(sizes: tuple[int, ...], widths: tuple[tuple[int, int, int], ...]) -> tuple[int, ...]:
+    if len(widths) != len(sizes) or any(inner < 0 for _, _, inner in widths):
         raise ShapeError(
-            f"padding {widths} does not fit an array of shape {x.shape}: (low, high, interior) for each axis, interior >= 0"
+            f"padding {widths} does not fit an array of shape {sizes}: (low, high, interior) for each axis, interior >= 0"
         )
-    shape = tuple(
-        low + high + max(n + (n - 1) * inner, 0) for n, (low, high, inner) in zip(x.shape, widths, strict=True)
-    )
+    shape = tuple(low + high + max(n + (n - 1) * inner, 0) for n, (low, high, inner) in zip(sizes, widths, strict=True))
     if any(n < 0 for n in shape):
-        raise ShapeError(f"padding {widths} takes more away from an array of shape {x.shape} than it has")
-    return ShapedArray(shape, x.dtype)
+        raise ShapeError(f"padding {widths} takes more away from an array of shape {sizes} than it has")
+    return shape
 
 
-def _pad_impl(xp: Any, x: Any, *, widths: tuple[tuple[int, int, int], ...]) -> Any:
-    x = xp.asarray(x)
-    shape = _pad_shape(ShapedArray(x.shape, x.dtype), widths=widths).shape
-    out = xp.zeros(shape, x.dtype)
+def padded_places(
+    sizes: tuple[int, ...], shape: tuple[int, ...], widths: tuple[tuple[int, int, int], ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where the elements of an array lie in the padded one of the given shape, and which of them do."""
     into, taken = [], []
-    for n, m, (low, _, inner) in zip(x.shape, shape, widths, strict=True):
+    for n, m, (low, _, inner) in zip(sizes, shape, widths, strict=True):
         step = inner + 1
         first = max(0, -(low // step)) if low < 0 else 0
         last = min(n, -(-(m - low) // step)) if m > low else first
@@ -104,7 +106,14 @@ def _pad_impl(xp: Any, x: Any, *, widths: tuple[tuple[int, int, int], ...]) -> A
             slice(low + first * step, low + (last - 1) * step + 1 if last > first else low + first * step, step)
         )
         taken.append(slice(first, last))
-    out[tuple(into)] = x[tuple(taken)]
+    return tuple(into), tuple(taken)
+
+
+def _pad_impl(xp: Any, x: Any, *, widths: tuple[tuple[int, int, int], ...]) -> Any:
+    x = xp.asarray(x)
+    out = xp.zeros(_padded(x.shape, widths), x.dtype)
+    into, taken = padded_places(x.shape, out.shape, widths)
+    out[into] = x[taken]
     return out
 
 

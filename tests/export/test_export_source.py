@@ -27,7 +27,8 @@ def check_exported(function, *args):
     wanted = function(*args)
     assert tree.structure(found) == tree.structure(tree.map(np.asarray, wanted))
     for a, b in zip(tree.leaves(found), tree.leaves(wanted)):
-        np.testing.assert_allclose(np.asarray(a).astype(np.asarray(b).dtype), np.asarray(b), rtol=1e-12, atol=1e-12)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-12, atol=1e-12)
     return source
 
 
@@ -65,13 +66,47 @@ def test_results_keep_their_structure():
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "complex64"])
 def test_numbers_of_every_dtype(dtype):
-    x = np.asarray(fnp.asarray([0.5, -2.0], dtype))
+    x = fnp.asarray([0.5, -2.0], dtype)
 
     def function(x):
         limits = np.array([-np.inf, np.nan])
         return fnp.sin(x) / 2, fnp.where(fnp.real(x) > 0, x, -fnp.inf), x * -0.25, limits, limits + 2j
 
     check_exported(function, x)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "bfloat16", "float16", "float32", "complex64"])
+def test_results_have_the_dtypes_of_the_program(dtype):
+    x = fnp.asarray([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]]).astype(dtype)
+
+    def function(x):
+        products = x @ x.T, fnp.einsum("ij,ij->i", x, x), fnp.linalg.norm(x)
+        return products, x.sum(), fnp.cumsum(x, axis=1), x**2, fnp.packbits(x != 0), fnp.where(x == 1, x, 0), x * 0.1
+
+    check_exported(fad.jit(function), x)
+
+
+def test_elements_are_read_and_written_as_numpy_does():
+    rows, columns = np.array([2, 0, 2]), np.array([[1, -1, 0]])
+
+    def function(x):
+        picked = x[1:, ::2].sum() + x[rows].max() + (x[:, columns] ** 2).sum() + x[-1, 0]
+        y = x.at[rows].add(x[:3]).at[:, columns[0]].mul(2.0).at[rows, columns[0]].set(x[0]).at[rows].max(0.1)
+        return picked + (y**3).sum() + (fnp.pad(x, ((1, 2), (0, 1))) ** 2).sum()
+
+    x = np.linspace(0.5, 1.5, 12).reshape(3, 4)[:, :3]
+    source = check_exported(fad.grad(function), x)
+    assert "def _" not in source
+    for line in ["[1:, ::2] = ", "x0[constant_", "x0[:, constant_", "np.add.at(", "np.multiply.at(", "np.maximum.at("]:
+        assert line in source
+
+
+@pytest.mark.parametrize("mode", ["clip", "drop"])
+def test_indices_outside_that_are_no_errors(mode):
+    with fad.config.using(out_of_bounds=mode):
+        check_exported(
+            lambda x, i: (x[i], x.at[i].add(1.0), x.at[i].set(2.0)), fad.Array(np.ones(3)), np.array([1, 5, -9, 1])
+        )
 
 
 def test_loops_and_branches():

@@ -20,39 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from fad.core.avals import aval_of
+from fad.core.avals import aval_of, dtype_named, is_bfloat16
 from fad.core.errors import FadError
 from fad.core.program import Atom, Equation, Program, Var
 from fad.core.pytrees import flatten
+from fad.export.equations import equation_lines
 from fad.transforms.arguments import argument_paths, as_function, function_name, leaf_operands
 from fad.transforms.checkpointing import inlined
 from fad.transforms.programs import stage_function
 
 __all__ = ["export_source"]
-
-_INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "equal": "==", "not_equal": "!=", "less": "<",
-    "less_equal": "<=", "greater": ">", "greater_equal": ">=", "floor_divide": "//", "remainder": "%", "bitwise_and": "&",
-    "bitwise_or": "|", "bitwise_xor": "^",
-}  # fmt: skip
-_CALLS = {
-    "reshape": "np.reshape({0}, {shape})",
-    "transpose": "np.transpose({0}, {axes})",
-    "broadcast_to": "np.broadcast_to({0}, {shape})",
-    "reduce_sum": "np.sum({0}, axis={axes})",
-    "reduce_max": "np.max({0}, axis={axes})",
-    "reduce_min": "np.min({0}, axis={axes})",
-    "concatenate": "np.concatenate([{all}], axis={axis})",
-    "select": "np.where({0}, {1}, {2})",
-    "flip": "np.flip({0}, {axes})",
-    "negative": "-{0}",
-    "stop_gradient": "{0}",
-    "checkpoint_name": "{0}",
-    "weaken": "{0}",
-    "full": "np.full({shape}, {value}, dtype={dtype})",
-    "iota": "np.arange({size}, dtype={dtype})",
-    "integer_power": "{0} ** {exponent}",
-}
 
 
 class _Writer:
@@ -75,8 +52,9 @@ class _Writer:
         for equation in program.equations:
             for var in equation.outputs:
                 names[var] = _fresh(taken)
-            lines += self.lines(equation, lambda v: self.operand(v, names), [names[v] for v in equation.outputs])
-        results = ", ".join(self.operand(v, names) for v in program.outputs)
+            half = not equation.primitive.higher_order and any(is_bfloat16(v.aval.dtype) for v in equation.inputs)
+            lines += self.lines(equation, partial(self.operand, names, half), [names[v] for v in equation.outputs])
+        results = ", ".join(self.operand(names, False, v) for v in program.outputs)
         return [indent + line for line in [*lines, f"return [{results}]"]]
 
     def constant(self, value: Any) -> str:
@@ -89,17 +67,9 @@ class _Writer:
         """Lines for one equation."""
         primitive, params = equation.primitive, equation.params
         args = [name(v) for v in equation.inputs]
-        if primitive.name in _NESTED:
-            return _NESTED[primitive.name](self, params, args, outputs)
-        if primitive.name == "convert" and (equation.inputs[0].aval.dtype.kind != "c" or params["dtype"].kind == "c"):
-            return [f"{outputs[0]} = np.asarray({args[0]}).astype({self.literal(params['dtype'])})"]
-        if primitive.name == "dot_general":
-            return _product_lines(self, params, args, outputs, tuple(v.aval.ndim for v in equation.inputs))
-        if primitive.name in _INFIX:
-            return [f"{outputs[0]} = {args[0]} {_INFIX[primitive.name]} {args[1]}"]
-        if primitive.name in _CALLS:
-            shown = {k: self.literal(v) for k, v in params.items()}
-            return [f"{outputs[0]} = " + _CALLS[primitive.name].format(*args, all=", ".join(args), **shown)]
+        written = equation_lines(self, equation, args, outputs)
+        if written is not None:
+            return written
         if isinstance(primitive.impl, str):
             return [f"{outputs[0]} = np.{primitive.impl}({', '.join(args)})"]
         special = inspect.getclosurevars(primitive.impl).nonlocals.get("function")
@@ -109,10 +79,12 @@ class _Writer:
         call = f"{self.helper(primitive)}({', '.join(['np', *args, *[f'{k}={self.literal(v)}' for k, v in params.items()]])})"
         return [f"{', '.join(outputs)}{',' if primitive.multiple_results and len(outputs) == 1 else ''} = {call}"]
 
-    def operand(self, v: Atom, names: dict[Var, str]) -> str:
-        """The name of a variable, or a number that may stand beside an operator."""
+    def operand(self, names: dict[Var, str], half: bool, v: Atom) -> str:
+        """The name of a variable, or a number that may stand beside an operator, and beside bfloat16 if ``half``."""
         if isinstance(v, Var):
             return names[v]
+        if half and v.aval.weak and v.aval.dtype.kind == "f":
+            return self.literal(dtype_named("bfloat16").type(v.value))  # NumPy would give float32
         plain = isinstance(v.value, np.generic) and v.value.dtype in (np.float64, np.int64, np.bool_)
         text = self.literal(v.value.item() if plain else v.value)
         return f"({text})" if text.startswith("-") else text
@@ -129,7 +101,7 @@ class _Writer:
         if isinstance(value, float | complex):
             return _number(value)
         if isinstance(value, tuple):
-            return "(" + "".join(f"{self.literal(v)}, " for v in value).rstrip(" ") + ")"
+            return "(" + ", ".join(map(self.literal, value)) + ("," if len(value) == 1 else "") + ")"
         if isinstance(value, type):
             return f"np.{value.__name__}" if value.__module__ == "numpy" else self.imported(value)
         if isinstance(value, frozenset | set | list):
@@ -361,82 +333,7 @@ class _Substitute(ast.NodeTransformer):
         return self.generic_visit(choice)
 
 
-# --- operations that hold Programs --------------------------------------------------------------------------------------------------------
-
-
-def _unpacked(names: list[str]) -> str:
-    return "[" + ", ".join(names) + "]"
-
-
-def _call_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
-    program = params.get("program") or params["function"]
-    return [f"{_unpacked(outputs)} = {writer.nested(program)}({', '.join(args)})"]
-
-
-def _scan_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
-    program, fixed, carry = params["program"], params["constants"], params["carry"]
-    step = writer.nested(program)
-    xs, state, ys = args[fixed + carry :], outputs[:carry], outputs[carry:]
-    length = params["length"] if isinstance(params["length"], int) else f"len({xs[0]})"
-    order = f"range({length})" + ("[::-1]" if params["reverse"] else "")
-    lines = [f"{s} = {a}" for s, a in zip(state, args[fixed : fixed + carry], strict=True)]
-    for y, aval in zip(ys, program.out_avals[carry:], strict=True):
-        sizes = "".join(f", {n}" for n in aval.shape)
-        lines.append(f"{y} = np.empty(({length}{sizes},), dtype={writer.literal(aval.dtype)})")
-    targets = [*state, *[f"{y}[turn]" for y in ys]]
-    call = f"{step}({', '.join([*args[:fixed], *state, *[f'{x}[turn]' for x in xs]])})"
-    return [*lines, f"for turn in {order}:", f"    {_unpacked(targets)} = {call}"]
-
-
-def _while_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
-    first, second = params["cond_constants"], params["body_constants"]
-    condition, body = writer.nested(params["cond"]), writer.nested(params["body"])
-    start, carry = args[first + second :], len(args) - first - second
-    state, stacks = outputs[:carry], outputs[carry:]
-    lines = [f"{s} = {a}" for s, a in zip(state, start, strict=True)] + [f"{s} = []" for s in stacks]
-    lines.append(f"while {condition}({', '.join([*args[:first], *state])})[0]:")
-    lines += [f"    {stack}.append({s})" for stack, s in zip(stacks, state, strict=False)]
-    lines.append(f"    {_unpacked(state)} = {body}({', '.join([*args[first : first + second], *state])})")
-    for stack, aval in zip(stacks, params["body"].out_avals, strict=False):
-        lines.append(
-            f"{stack} = np.reshape(np.asarray({stack}, dtype={writer.literal(aval.dtype)}), (-1, {''.join(f'{n}, ' for n in aval.shape)}))"
-        )
-    return lines
-
-
-def _cond_lines(writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str]) -> list[str]:
-    branches = ", ".join(writer.nested(b) for b in params["branches"])
-    return [f"{_unpacked(outputs)} = [{branches}][int({args[0]})]({', '.join(args[1:])})"]
-
-
-def _product_lines(
-    writer: _Writer, params: dict[str, Any], args: list[str], outputs: list[str], ranks: Any
-) -> list[str]:
-    """A contraction as the shortest NumPy expression that says it."""
-    (first, second), (first_batch, second_batch) = params["contract"], params["batch"]
-    if not first_batch:
-        if ranks == (2, 2) and (first, second) == ((1,), (0,)):
-            return [f"{outputs[0]} = {args[0]} @ {args[1]}"]
-        return [f"{outputs[0]} = np.tensordot({args[0]}, {args[1]}, axes=({list(first)}, {list(second)}))"]
-    letters = iter("abcdefghijklmnopqrstuvwxyz")
-    left, right = [next(letters) for _ in range(ranks[0])], [""] * ranks[1]
-    for i, j in [*zip(first, second, strict=True), *zip(first_batch, second_batch, strict=True)]:
-        right[j] = left[i]
-    right = [r or next(letters) for r in right]
-    kept = [left[i] for i in first_batch] + [x for i, x in enumerate(left) if i not in (*first, *first_batch)]
-    kept += [x for j, x in enumerate(right) if j not in (*second, *second_batch)]
-    text = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
-    return [f"{outputs[0]} = np.einsum({text!r}, {args[0]}, {args[1]}, optimize=True)"]
-
-
-_NESTED: dict[str, Callable[..., list[str]]] = {
-    "call": _call_lines,
-    "checkpoint": _call_lines,
-    "custom_call": _call_lines,
-    "scan": _scan_lines,
-    "while": _while_lines,
-    "cond": _cond_lines,
-}
+# --- the function -------------------------------------------------------------------------------------------------------------------------
 
 
 def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, **kwargs: Any) -> str:
@@ -505,7 +402,8 @@ def export_source(fun: Callable[..., Any], *args: Any, name: str | None = None, 
 def _constant_source(writer: _Writer, name: str, value: Any) -> str:
     host = np.asarray(value)
     numbers = ", ".join(_number(v.item()) for v in host.ravel())
-    return f"{name} = np.reshape(np.array([{numbers}], dtype={writer.literal(host.dtype)}), {host.shape})"
+    flat = f"np.array([{numbers}], dtype={writer.literal(host.dtype)})"
+    return f"{name} = {flat}" if host.ndim == 1 else f"{name} = np.reshape({flat}, {host.shape})"
 
 
 def _tree_source(treedef: Any, returned: str) -> str:
