@@ -26,6 +26,7 @@ Rules
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -81,6 +82,7 @@ class Primitive:
     declared_outside = False
 
     __slots__ = (
+        "_declared_in",
         "batch",
         "collective",
         "doc",
@@ -142,12 +144,19 @@ class Primitive:
         self.vjp_selected = vjp_selected or (None if vjp is None else self._selected)
         self.host_impl = self.impl_for(np)
         if register:
-            if name in REGISTRY:
+            self._declared_in = _running_module()
+            if name in REGISTRY and REGISTRY[name].is_loaded:
                 raise FadError(f"a primitive named {name!r} exists already")
             REGISTRY[name] = self
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the module that declares it is there; it is not where its import was interrupted, and may be repeated."""
+        module = sys.modules.get(self._declared_in["__name__"])
+        return module is not None and vars(module) is self._declared_in
 
     @property
     def samples(self) -> list[Case]:
@@ -270,6 +279,14 @@ class FixedPrimitive:
     ):
         self.general, self.params, self.host_impl = general, params, host_impl
         self.pull_first, self.pull_second, self.pull_both = pull_first, pull_second, pull_both
+
+
+def _running_module() -> dict[str, Any]:
+    """The names of the module whose code is running."""
+    frame: Any = sys._getframe(1)
+    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals
 
 
 def _lookup(name: str) -> Primitive:

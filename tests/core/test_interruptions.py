@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from fad.compiler import execution
 from fad.core import interruptions
 from fad.core.interruptions import interrupt_here, uninterrupted
 from fad.core.locks import ForkingLock, Lock
+from fad.core.primitive import REGISTRY, Primitive
 from fad.core.trace import CURRENT, EVAL
 from fad.transforms import batching, forward, gradients, reverse, staging
 
@@ -263,3 +266,36 @@ def test_an_interrupted_compilation_leaves_python_collecting(monkeypatch):
     with pytest.raises(KeyboardInterrupt), execution._without_collection():
         pytest.fail("the block was entered")
     assert gc.isenabled()
+
+
+_IMPORT = """
+import fad
+from fad.core.primitive import REGISTRY, Primitive
+
+declare = Primitive.__init__
+
+def interrupted(self, name, **rules):
+    declare(self, name, **rules)
+    if name == "cholesky":
+        raise KeyboardInterrupt
+
+Primitive.__init__ = interrupted
+try:
+    fad.numpy.linalg
+except KeyboardInterrupt:
+    Primitive.__init__ = declare
+assert not REGISTRY["cholesky"].is_loaded
+print(fad.numpy.linalg.cholesky([[4.0]]), REGISTRY["cholesky"].is_loaded)
+"""
+
+
+def test_an_interrupted_import_can_be_repeated():
+    done = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[[2.]] True\n", "")
+
+
+def test_an_operation_is_declared_once():
+    known = REGISTRY["sin"]
+    rules = {"impl": known.impl, "shape": known.shape, "jvp": known.jvp, "vjp": known.vjp}
+    with pytest.raises(fad.errors.FadError, match="'sin' exists already"):
+        Primitive("sin", batch=known.batch, kernel=known.kernel, samples=[], **rules)
