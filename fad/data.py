@@ -135,7 +135,12 @@ class _Source:
         epoch, number = start
         while epochs is None or epoch < epochs:
             yield epoch, number
-            epoch, number = (epoch, number + 1) if number + 1 < self.per_epoch else (epoch + 1, 0)
+            epoch, number = self.following((epoch, number))
+
+    def following(self, position: Position) -> Position:
+        """The position after one."""
+        epoch, number = position
+        return (epoch, number + 1) if number + 1 < self.per_epoch else (epoch + 1, 0)
 
 
 def _produce(source: _Source, positions: Iterator[Position], made: queue.Queue[Any], stop: threading.Event) -> None:
@@ -221,20 +226,28 @@ class Batches:
     def __next__(self) -> Any:
         if self._finished:
             raise StopIteration
-        if self._prefetch == 0:
-            position = next(self._source.positions(self._next, self._epochs), None)
-            batch = None if position is None else self._source.make(position)
-        else:
-            error, position, batch = self._received()
-            if error is not None:
-                self.close()
-                raise error
-        if position is None:
-            self.close()
-            raise StopIteration
-        epoch, number = position
-        self._next = (epoch, number + 1) if number + 1 < self.per_epoch else (epoch + 1, 0)
-        return batch
+        try:
+            error, position, batch = self._made_now() if self._prefetch == 0 else self._received()
+            following = self._next if position is None else self._source.following(position)
+        except BaseException:
+            self._begin_anew()
+            raise
+        if error is None and position is not None:
+            self._next = following
+            return batch
+        self.close()
+        raise StopIteration if error is None else error
+
+    def _made_now(self) -> Any:
+        position = next(self._source.positions(self._next, self._epochs), None)
+        return None, position, None if position is None else self._source.make(position)
+
+    def _begin_anew(self) -> None:
+        """Have batches made again from the next one on: an interruption may have come after one was taken, and before it was given."""
+        self._stop.set()
+        self._made = None
+        self._stop = threading.Event()
+        weakref.finalize(self, self._stop.set)
 
     def _received(self) -> Any:
         if self._made is None:

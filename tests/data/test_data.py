@@ -140,6 +140,24 @@ def test_with_closes():
     assert wait_for_threads(0)
 
 
+def test_an_interruption_loses_no_batch():
+    iterator = fad.data.batches(KEY, np.arange(10), 2, shuffle=False)
+    found = [next(iterator).tolist()]
+    received = iterator._made.get
+
+    def interrupted():
+        received()
+        raise KeyboardInterrupt
+
+    thread = next(t for t in threading.enumerate() if t.name == "fad.data.batches")
+    iterator._made.get = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        next(iterator)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert found + [batch.tolist() for batch in iterator] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+
+
 def test_an_error_in_the_background_reaches_the_reader():
     def broken(key, batch):
         raise RuntimeError("no such picture")
