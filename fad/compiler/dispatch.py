@@ -13,7 +13,7 @@ from typing import Any
 from fad.compiler.outcomes import NativeFailure
 from fad.core.config import config
 from fad.core.errors import FadError
-from fad.core.interruptions import uninterrupted
+from fad.core.interruptions import is_interruption, uninterrupted
 from fad.core.program import Program, evaluate, has_effect
 
 __all__ = [
@@ -63,6 +63,8 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
     except (FadError, MemoryError):  # results are allocated while code is compiled
         raise
     except Exception as error:
+        if is_interruption(error):
+            raise
         _warn(
             f"compiling {program.name} failed with {type(error).__name__}: {error}; please report this as a bug of fad"
         )

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from threading import get_ident, main_thread
 from typing import Any
 
-__all__ = ["allow_interruptions", "hold_interruptions", "interrupt_here", "uninterrupted"]
+__all__ = ["allow_interruptions", "hold_interruptions", "interrupt_here", "is_interruption", "uninterrupted"]
+
+_MARK = "_is_fads_interruption"
 
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 """Signals whose handlers are likely to raise something. They are looked at so often that what :mod:`signal` adds to ``_signal`` would take noticeable time."""
@@ -73,6 +75,11 @@ def interrupt_here() -> None:
             _take_over()
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether a signal's handler raised an exception, and not what was interrupted."""
+    return getattr(error, _MARK, False)
+
+
 def _note(number: int, frame: Any) -> None:
     if _depth:
         _noted[number] = _handlers[number]
@@ -108,6 +115,9 @@ def _handle() -> None:
         number, handler = _noted.popitem()
         try:
             handler(number, sys._getframe())
+        except BaseException as error:
+            setattr(error, _MARK, True)
+            raise
         finally:
             _handle()
 

@@ -14,6 +14,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler import execution
+from fad.compiler.llvm.linking import engine
 from fad.core import interruptions
 from fad.core.interruptions import interrupt_here, uninterrupted
 from fad.core.locks import ForkingLock, Lock
@@ -119,6 +120,32 @@ def test_other_signals_that_raise_something_wait_too(handled):
         signal.signal(signal.SIGALRM, before)
     assert reached == ["end"]
     assert handled == [signal.SIGINT]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no alarms")
+def test_a_time_limit_ends_a_first_call_as_what_it_is(monkeypatch):
+    """Other exceptions are bugs of the compiler, and what it could not compile is evaluated operation by operation."""
+
+    def raise_timeout(number, frame):
+        raise TimeoutError
+
+    compile_held = engine().compile_held
+
+    def slow(*sources):
+        signal.raise_signal(signal.SIGALRM)
+        return compile_held(*sources)
+
+    f = fad.jit(lambda x: fnp.tanh(x * 0.41) + 1.7)
+    before = signal.signal(signal.SIGALRM, raise_timeout)
+    try:
+        with fad.config.using(threads=1, disk_cache=False), monkeypatch.context() as patch, pytest.raises(TimeoutError):
+            patch.setattr(engine(), "compile_held", slow)
+            f(np.ones(7))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    compiled = engine().compiled
+    np.testing.assert_allclose(f(np.ones(7)), np.tanh(0.41) + 1.7)
+    assert engine().compiled > compiled
 
 
 def test_a_signal_while_handlers_are_exchanged_leaves_those_that_were(monkeypatch):

@@ -51,6 +51,7 @@ from fad.compiler.neighbours import Neighbours
 from fad.compiler.nested import nested_constants
 from fad.compiler.read_parts import with_part
 from fad.compiler.size_classes import LONG, is_small, least_size
+from fad.core.interruptions import interrupt_here
 from fad.core.program import Atom, Program, Var
 
 __all__ = ["OPAQUE", "Lowering", "compile_segment", "lower_segment"]
@@ -278,6 +279,7 @@ class Lowering:
         return plan
 
     def _write_step(self, plan: Plan, number: int, outputs: dict[Var, Memory]) -> None:
+        interrupt_here()
         step = plan.steps[number]
         self.starts.append(self.memory.now)
         reading = None if self.clock is None else self.clock.start(self, len(self.starts) - 1)

@@ -11,6 +11,7 @@ from fad.compiler.access import REDUCTIONS
 from fad.compiler.llvm.elements import Registers
 from fad.compiler.llvm.reductions import combine, constant_identity
 from fad.compiler.llvm.scalar import Value
+from fad.core.interruptions import interrupt_here
 from fad.core.program import Equation
 
 __all__ = ["write_straight"]
@@ -20,6 +21,7 @@ def write_straight(lowering: Any, equations: Sequence[Equation]) -> None:
     """Write the equations at the lowering's current position."""
     elements = lowering.elements
     for equation in equations:
+        interrupt_here()
         (out,) = equation.outputs
         indices = list(product(*[range(n) for n in out.aval.shape]))
         if equation.primitive.kernel in REDUCTIONS:
