@@ -86,14 +86,21 @@ class BatchNorm(Layer):
         mean = fnp.mean(x, axis=axes)
         if self.axis_name is not None:
             mean = pmean(mean, self.axis_name)
-        centred = x - mean
-        var = fnp.mean(centred * centred, axis=axes)
+        # The variance is the mean square less (mean - constant)^2 whatever constant is subtracted from x. So it may be the mean with derivative 0: what the
+        # elements would pass on to their mean cancels, and the mean's derivative needs no further sum over the batch.
+        constant = stop_gradient(mean)
+        centred, shift = x - constant, constant - mean
+        square = fnp.mean(centred * centred, axis=axes)
         if self.axis_name is not None:
-            var = pmean(var, self.axis_name)
+            square = pmean(square, self.axis_name)
+        var = square - shift * shift
         factor = 1 / fnp.sqrt(var + self.eps)
-        y = centred * (factor * weight if self.affine else factor)
+        if self.affine:
+            factor = factor * weight
+        offset = shift * factor
+        y = centred * factor + (offset + bias if self.affine else offset)
         new = self._updated(state, mean, var, math.prod(x.shape[:-1]))
-        return (y + bias if self.affine else y), new
+        return y, new
 
     def _updated(self, state: Any, mean: Array, var: Array, count: int) -> Params:
         total: Any = count if self.axis_name is None else psum(count, self.axis_name)

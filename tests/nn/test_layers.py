@@ -391,6 +391,50 @@ def test_statistics_shared_over_a_mapped_axis():
         np.testing.assert_allclose(mapped[1][name], np.broadcast_to(new[name], (3, 2)), rtol=1e-12)
 
 
+def _textbook_batch_norm(params, x, eps=1e-5):
+    centred = x - x.mean(axis=(0, 1))
+    return centred / fnp.sqrt((centred**2).mean(axis=(0, 1)) + eps) * params["weight"] + params["bias"]
+
+
+@pytest.mark.parametrize("axis_name", [None, "devices"])
+def test_derivatives_of_batch_norm_are_those_of_the_textbook_at_any_order(axis_name):
+    layer, x, direction = nn.BatchNorm(2, axis_name=axis_name), draw(3, 4, 2), draw(4, 3, 2).reshape(3, 4, 2)
+    state, params = layer.init_state(), {"weight": draw(2), "bias": fnp.flip(draw(2))}
+
+    def ours(params, x):
+        def apply(v):
+            return layer(params, v, state=state, train=True)[0]
+
+        return apply(x) if axis_name is None else fad.vmap(apply, axis_name=axis_name)(x)
+
+    def derivatives(apply):
+        def loss(params, x):
+            return fnp.sum(fnp.sin(apply(params, x)) * direction)
+
+        gradient = fad.grad(loss, argnums=(0, 1))
+        second = fad.jvp(lambda x: gradient(params, x), (x,), (direction,))[1]
+        third = fad.grad(lambda x: fnp.sum(fad.hvp(loss, (params, x), (params, direction))[1] ** 2))(x)
+        return gradient(params, x), second, third
+
+    expected = derivatives(_textbook_batch_norm)
+    for found in (derivatives(ours), fad.jit(lambda: derivatives(ours))()):
+        for a, b in zip(fad.tree.leaves(found), fad.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_the_gradient_of_batch_norm_sums_over_the_batch_twice_forward_and_twice_backward():
+    layer, x = nn.BatchNorm(2), draw(6, 5, 2)
+    state, params = layer.init_state(), layer.init(KEY)
+    weights = draw(6, 5, 2)
+
+    def loss(params, x):
+        return fnp.sum(layer(params, x, state=state, train=True)[0] * weights)
+
+    program = fad.make_program(fad.grad(loss, argnums=(0, 1)))(params, x)
+    sums = [e for e in program.equations if e.primitive.name == "reduce_sum" and e.outputs[0].aval.shape == (2,)]
+    assert len(sums) == 4
+
+
 def test_initialisers():
     shape = (3, 3, 40, 60)
     fans = {"fan_in": 9 * 40, "fan_out": 9 * 60, "fan_avg": 9 * 50}
