@@ -15,7 +15,8 @@ from fad.core.errors import ConcretizationError, FadError, LeakedTracerError, No
 
 __all__ = ["asked_at", "is_users", "place_error", "place_staged", "user_frame", "value_text"]
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# As code objects have it, which may be relative, as in a zip archive.
+_PACKAGE = os.path.dirname(os.path.dirname((lambda: None).__code__.co_filename)) + os.sep
 _PASSED_THROUGH = re.compile(
     r"[\\/]optree[\\/]|-packages[\\/](numba|numpy)[\\/]|[\\/]functools\.py$|^<__array_function__"
 )

@@ -217,6 +217,15 @@ def test_a_file_in_the_place_of_the_folder(cache):
     assert Path(cache.folder).read_text() == "not a folder"
 
 
+def test_a_warning_that_is_an_error_to_the_user_is_itself(fresh):
+    fresh.write_text("not a folder")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DiskCacheWarning, match="not a folder"):
+            run()
+        run()  # one warning is enough
+
+
 @posix
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_a_folder_that_others_may_write_to_is_refused(cache, mode):

@@ -1,6 +1,10 @@
 """Errors about traced values name the value, the line that made it, the line that asks for it and the ways out, in under 15 lines."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +14,21 @@ import fad.numpy as fnp
 from fad.core.errors import ConcretizationError, LeakedTracerError
 
 HERE = "test_tracer_errors.py"
+PROGRAM = """
+import sys
+sys.path.insert(0, "archive.zip")
+import fad
+print(fad.__file__)
+
+def branch(x):
+    y = x * 2.0
+    return y if y > 0 else x
+
+try:
+    fad.jit(branch)(1.0)
+except fad.errors.ConcretizationError as error:
+    print(error)
+"""
 
 
 def branch(x):
@@ -66,6 +85,15 @@ def test_branching(transform):
     if transform is not fad.vmap:
         assert "the result of greater at " in text
         assert line(branch, 2) in text
+
+
+def test_fad_in_an_archive_knows_its_own_lines(tmp_path):
+    shutil.make_archive(str(tmp_path / "archive"), "zip", Path(fad.__file__).parents[1], "fad")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    file, text = done.stdout.split("\n", 1)
+    assert "archive.zip" in file
+    assert f"It is needed at {tmp_path / 'program.py'}:9 (branch):  return y if y > 0 else x" in text
 
 
 def test_branching_inside_a_loop_names_the_loop():
