@@ -60,7 +60,11 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
 
     try:
         return compile_program(program, infs, runs_next, _way_of)
-    except (FadError, MemoryError, Warning):  # results are allocated while code is compiled; a warning may be an error to the user
+    except (
+        FadError,
+        MemoryError,
+        Warning,
+    ):  # results are allocated while code is compiled; a warning may be an error to the user
         raise
     except Exception as error:
         if is_interruption(error):

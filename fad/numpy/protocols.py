@@ -34,6 +34,9 @@ _NAMESPACES = {
     "numpy.lib.stride_tricks": "fad.numpy",
     "numpy.linalg": "fad.numpy.linalg",
 }
+_CONVERSIONS = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
+"""They make NumPy arrays of concrete values, as ``np.asarray`` does: SciPy's solvers rely on it."""
+_HOST = (np.ndarray, np.generic)
 _WRITERS = frozenset({"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"})
 
 
@@ -121,6 +124,9 @@ def _unknown_ufunc(ufunc: np.ufunc, method: str, inputs: Any, keywords: Any) -> 
 
 
 def _array_function(self: Any, function: Any, types: Any, args: Any, keywords: Any) -> Any:
+    if function in _CONVERSIONS and all(type(a) is not Array or isinstance(a._buffer, _HOST) for a in args):
+        if not any(issubclass(kind, Tracer) for kind in types):
+            return function(*_host(args))
     own = _functions.get(function) or _found_on_use(function)
     if own is not None:
         return _answer(function, own, args, keywords)
