@@ -8,22 +8,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import llvmlite.binding as binding
 import numpy as np
 import pytest
 
 import fad
 from fad.compiler.llvm.linking import Source, engine
 from fad.compiler.llvm.placement_text import placement_source
+from fad.compiler.llvm.pool import source as pool_source
 from fad.compiler.llvm.symbols import link_helper
 
-_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+_CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread choose its cores"),
-    pytest.mark.skipif(len(_CORES) < 2, reason="with one core there is no other one"),
-]
+needs_cores = pytest.mark.skipif(
+    len(_CORES) < 2, reason="only Linux lets a thread choose its cores, and with one core there is no other one"
+)
 
 _AWAKE, _ASLEEP, _WOKEN, _MOVED = range(4)
 _FUNCTIONS = {"clear_core": 0, "note_core": 1, "keep_off": 1}
@@ -109,6 +110,7 @@ class Sleeper:
         self._thread.join()
 
 
+@needs_cores
 @pytest.mark.parametrize(("there", "state"), [(True, _ASLEEP), (True, _AWAKE), (True, _WOKEN), (False, _WOKEN)])
 def test_a_worker_on_the_callers_core_or_behind_it_is_sent_away_until_it_runs(linked, on_first_core, there, state):
     with Sleeper() as sleeper:
@@ -123,6 +125,7 @@ def test_a_worker_on_the_callers_core_or_behind_it_is_sent_away_until_it_runs(li
         assert sleeper.cores() == set(_CORES)
 
 
+@needs_cores
 @pytest.mark.parametrize(("before", "after"), [(_ASLEEP, _WOKEN), (_AWAKE, _AWAKE)])
 def test_a_worker_on_another_core_stays_as_it_is(linked, on_first_core, before, after):
     with Sleeper() as sleeper:
@@ -133,6 +136,7 @@ def test_a_worker_on_another_core_stays_as_it_is(linked, on_first_core, before, 
         assert sleeper.cores() == set(_CORES)
 
 
+@needs_cores
 def test_a_worker_that_may_use_no_other_core_stays(linked, on_first_core):
     with Sleeper() as sleeper:
         os.sched_setaffinity(sleeper.number, {on_first_core})
@@ -143,6 +147,7 @@ def test_a_worker_that_may_use_no_other_core_stays(linked, on_first_core):
         assert sleeper.cores() == {on_first_core}
 
 
+@needs_cores
 def test_a_worker_that_finds_itself_on_the_callers_core_leaves(linked, on_first_core):
     get_core = ctypes.CDLL(None).sched_getcpu
     linked.clear_core()  # the core of who asks is noted, with no worker to move
@@ -162,24 +167,49 @@ def test_a_worker_that_finds_itself_on_the_callers_core_leaves(linked, on_first_
     assert seen == [(on_first_core, {on_first_core}), (False, set(_CORES))]
 
 
-def _cores_of_all_threads() -> list[set[int]]:
-    return [os.sched_getaffinity(int(name)) for name in os.listdir("/proc/self/task")]
+def _own_threads() -> dict[int, float]:
+    """The threads of this process, and the nanoseconds that each has run, see proc_pid_schedstat."""
+    found = {}
+    for name in os.listdir("/proc/self/task"):
+        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/self/task/{name}/schedstat") as file:
+            found[int(name)] = float(file.read().split()[0])
+    return found
 
 
+def _workers(f: Callable[[], object]) -> list[int]:
+    """The threads that work while a function is called, apart from this one."""
+    time.sleep(0.3)  # threads of NumPy's BLAS wait awake for some time
+    for _ in range(100):
+        before = _own_threads()
+        for _ in range(5):
+            f()
+            time.sleep(0.001)
+        found = [n for n, run in _own_threads().items() if n in before and run > before[n]]
+        python = {thread.native_id for thread in threading.enumerate()}
+        if workers := [n for n in found if n not in python]:
+            return workers
+    raise AssertionError("no thread helps")
+
+
+def _parallel_call() -> Callable[[], object]:
+    f, x = fad.jit(lambda x: fad.numpy.exp(fad.numpy.tanh(x))), np.linspace(-1.0, 1.0, 400_000)
+    np.testing.assert_allclose(f(x), np.exp(np.tanh(x)), rtol=1e-15)
+    return lambda: f(x)
+
+
+@needs_cores
 def test_workers_have_all_cores_again_after_work():
     with fad.config.using(threads=2):
-        f = fad.jit(lambda x: fad.numpy.exp(fad.numpy.tanh(x)))
-        x = np.linspace(-1.0, 1.0, 400_000)
-        f(x)
+        call = _parallel_call()
+        workers = _workers(call)
         for _ in range(20):
             time.sleep(0.001)  # longer than a worker stays awake
-            result = f(x)
-    np.testing.assert_allclose(result, np.exp(np.tanh(x)), rtol=1e-15)
+            call()
     # A worker that was sent away but came too late to help has its cores back once it runs.
     limit = time.monotonic() + 30.0
-    while any(cores != set(_CORES) for cores in _cores_of_all_threads()) and time.monotonic() < limit:
+    while any(os.sched_getaffinity(n) != set(_CORES) for n in workers) and time.monotonic() < limit:
         time.sleep(0.01)
-    assert all(cores == set(_CORES) for cores in _cores_of_all_threads())
+    assert all(os.sched_getaffinity(n) == set(_CORES) for n in workers)
 
 
 def _core_of(number: int) -> int:
@@ -188,23 +218,30 @@ def _core_of(number: int) -> int:
         return int(file.read().rpartition(")")[2].split()[36])
 
 
+@needs_cores
 def test_a_worker_left_on_the_callers_core_runs_elsewhere(on_first_core):
     with fad.config.using(threads=2):
-        f = fad.jit(lambda x: fad.numpy.exp(fad.numpy.tanh(x)))
-        x = np.linspace(-1.0, 1.0, 400_000)
-        f(x)
-        others = [int(name) for name in os.listdir("/proc/self/task") if int(name) != threading.get_native_id()]
+        call = _parallel_call()
+        workers = _workers(call)
         elsewhere = 0
         for _ in range(10):
-            for number in others:
+            for number in workers:
                 os.sched_setaffinity(number, {on_first_core})
-            for _ in range(5):
-                f(x)
+            while any(_core_of(number) != on_first_core for number in workers):
+                call()
                 time.sleep(0.02)
-            assert {_core_of(number) for number in others} == {on_first_core}
-            for number in others:
+            for number in workers:
                 os.sched_setaffinity(number, _CORES)
-            f(x)
+            call()
             time.sleep(0.02)
-            elsewhere += any(_core_of(number) != on_first_core for number in others)
+            elsewhere += all(_core_of(number) != on_first_core for number in workers)
     assert elsewhere >= 8
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_the_pool_is_whole_on_every_system(monkeypatch, system):
+    monkeypatch.setattr(sys, "platform", system)
+    module = binding.parse_assembly(pool_source())
+    module.verify()
+    assert "sched_getcpu" in [f.name for f in module.functions] or system != "linux"
+    assert {"fad_pool_start", "fad_pool_worker", "fad_pool_dispatch"} <= {f.name for f in module.functions}
