@@ -92,21 +92,24 @@ class NativeSegment:
         taken = dict(self.code.reused)
         # Whoever calls with arrays that may be overwritten uses the native caller; here results take the memory of copies.
         held = [h.copy() if k in taken.values() else h for k, h in enumerate(held)]
-        results, arena = self._new_memory()
+        try:
+            fetched = self.fetched.pop()
+        except IndexError:
+            fetched = None
+        results, arena = self._new_memory(fetched)
         outs = [held[taken[k]] if k in taken else new for k, new in enumerate(results)]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
+        del fetched  # which waits for the thread that touches this memory
         use_spare_time()
         return outs
 
-    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
+    def _new_memory(self, fetched: FetchedArrays | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Arrays for the results, and bytes for temporary arrays."""
         count = self.arena_size + ALIGNMENT
-        try:
-            fetched = self.fetched.pop()
-        except IndexError:
+        if fetched is None:
             return [np.empty(*t) for t in self.out_types], np.empty(count, np.uint8)
         return fetched.take(), fetched.like_them(count)
 

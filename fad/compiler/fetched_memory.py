@@ -1,7 +1,8 @@
 """Memory of large results, which a thread fetches from the system while the code that will write them is made.
 
 The system gives and clears pages when they are first touched, which may take longer than a loop takes to write them. The first run of a function
-would wait for that; while its code is compiled, or read from disk, not all cores are busy.
+would wait for that; while its code is compiled, or read from disk, not all cores are busy. The thread is native code, see
+:mod:`fad.compiler.llvm.fetching_text`, and needs nothing of Python's.
 
 A virtual machine may give free memory back. Then its host must provide each huge page anew, bit by bit, which takes ten times as long or more. Pieces
 that are smaller are not given back, so small pages come quickly there.
@@ -9,30 +10,26 @@ that are smaller are not given back, so small pages come quickly there.
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import mmap
 import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
+from fad.compiler.llvm.fetching_text import FETCH, FIRST, IS_SLOW, LIMIT, NO_HUGE_PAGES, STOP
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.result_memory import LEAST
+from fad.compiler.llvm.symbols import compiled_address
 from fad.core.avals import ShapedArray
 
 __all__ = ["FetchedArrays", "fetched_arrays"]
 
-_HUGE = 2 << 20
-"""Bytes of a huge page, which comes as a whole: between two of them is a look at whether the run begins."""
 _SLOW = 0.002
 """A huge page that takes so many seconds of processor time came from the host: to clear it takes a sixth of that, and small pages in its place less than half."""
-_NO_HUGE_PAGES = 15
-"""Linux's ``MADV_NOHUGEPAGE``."""
 
 
 class FetchedArrays:
@@ -42,66 +39,57 @@ class FetchedArrays:
     ----------
     types : sequence of (shape, dtype)
         Their types.
+    function : int
+        The address of what the thread does.
     """
 
-    def __init__(self, types: Sequence[tuple[tuple[int, ...], np.dtype]]):
+    def __init__(self, types: Sequence[tuple[tuple[int, ...], np.dtype]], function: int):
         self._arrays = [np.empty(*t) for t in types]
-        self._comes_slowly = self._is_wanted = False
-        self._process, self._ends = os.getpid(), threading.Lock()
-        self._ends.acquire()
-        # A Thread would be waited for until it begins, for half a millisecond.
-        _thread.start_new_thread(self._fetch, ())
-
-    def _fetch(self) -> None:
-        try:
-            self._touch()
-        finally:
-            self._ends.release()
-
-    def _touch(self) -> None:
-        """Write to each page up to the last end of a huge one, in pieces so large that NumPy lets other threads have the interpreter meanwhile."""
-        missing = [a.reshape(-1).view(np.uint8) for a in self._arrays if a.nbytes >= LEAST]
-        while missing and not self._is_wanted:
-            memory = missing.pop(0)
-            end = _HUGE + -memory.ctypes.data % _HUGE
-            if end + _HUGE <= len(memory):
-                missing.insert(0, memory[end:])
-            begin = time.thread_time()
-            memory[: end : mmap.PAGESIZE] = 0
-            if not self._comes_slowly and time.thread_time() - begin > _SLOW:
-                self._comes_slowly = True
-                for rest in missing:
-                    _leave_huge_pages_out(rest)
+        large = [a for a in self._arrays if a.nbytes >= LEAST]
+        self._request = (ctypes.c_int64 * (FIRST + 2 * len(large) + 1))()
+        self._request[LIMIT] = int(_SLOW * 1e9)
+        self._request[FIRST:-1] = [n for a in large for n in (a.ctypes.data, a.nbytes)]
+        thread = ctypes.c_void_p()
+        # First, so that memory is not given back before a thread has ended, whatever happens.
+        weakref.finalize(self, _end, large, self._request, thread, os.getpid())
+        _library().pthread_create(ctypes.byref(thread), None, ctypes.c_void_p(function), self._request)
 
     def take(self) -> list[np.ndarray]:
-        """The arrays, which nobody else touches from now on."""
-        self._is_wanted = True
-        if self._process == os.getpid():  # a forked child has no such thread
-            self._ends.acquire()
+        """The arrays, to be written. Keep this object alive until they are: at its end it waits for the thread, which may still touch what others write."""
+        self._request[STOP] = 1
         return self._arrays
 
     def like_them(self, count: int) -> np.ndarray:
         """So many other bytes, in small pages if huge ones came slowly. Ask for them after the arrays."""
         memory = np.empty(count, np.uint8)
-        if self._comes_slowly and count >= LEAST:
+        if self._request[IS_SLOW] and count >= LEAST:
             _leave_huge_pages_out(memory)
         return memory
 
 
+def _end(arrays: Sequence[np.ndarray], request: ctypes.Array, thread: ctypes.c_void_p, process: int) -> None:
+    """Wait until a thread, if it could be started, touches its arrays no more; a forked child has no such thread."""
+    request[STOP] = 1
+    if thread and process == os.getpid():
+        _library().pthread_join(thread, None)
+
+
 def fetched_arrays(avals: Sequence[ShapedArray]) -> FetchedArrays | None:
     """Arrays of these types; ``None`` where none is large, a size is known only at run time, or only one thread may work."""
-    if not all(a.is_sized for a in avals) or all(a.nbytes < LEAST for a in avals):
+    if os.name != "posix" or not all(a.is_sized for a in avals) or all(a.nbytes < LEAST for a in avals):
         return None
-    return FetchedArrays([(a.shape, a.dtype) for a in avals]) if thread_count() > 1 else None
+    function = compiled_address(FETCH) if thread_count() > 1 else None
+    return None if function is None else FetchedArrays([(a.shape, a.dtype) for a in avals], function)
 
 
 @cache
-def _madvise() -> Callable[..., int] | None:
-    return ctypes.CDLL(None).madvise if sys.platform == "linux" else None
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def _leave_huge_pages_out(memory: np.ndarray) -> None:
     """Have small pages where bytes have none yet."""
-    advise, start = _madvise(), memory.ctypes.data & -mmap.PAGESIZE
-    if advise is not None:
-        advise(ctypes.c_void_p(start), ctypes.c_size_t(memory.ctypes.data + len(memory) - start), _NO_HUGE_PAGES)
+    if sys.platform == "linux":
+        start = memory.ctypes.data & -mmap.PAGESIZE
+        length = memory.ctypes.data + len(memory) - start
+        _library().madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), NO_HUGE_PAGES)

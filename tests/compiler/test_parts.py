@@ -238,7 +238,7 @@ def test_a_helper_that_was_compiled_ahead_is_not_compiled_again(monkeypatch):
 
 def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
     threads = []
-    monkeypatch.setattr(spare_time, "_prepare_pool", lambda: threads.append(threading.current_thread().name))
+    monkeypatch.setattr(spare_time, "_prepare", lambda: threads.append(threading.current_thread().name))
     for count, expected in ((1, []), (2, ["fad-spare-time"])):
         monkeypatch.setattr(spare_time, "_begun", threading.Event())
         with fad.config.using(threads=count):

@@ -1,17 +1,23 @@
 """Memory of large results that is used again: never while anybody can see it, and no more of it than is said."""
 
+import ctypes
 import gc
+import mmap
 import os
 import signal
 import sys
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
 
 import fad
 import fad.numpy as fnp
-from fad.compiler.fetched_memory import FetchedArrays
+from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
+from fad.compiler.llvm import symbols
+from fad.compiler.llvm.fetching_text import FETCH, IS_SLOW
 from fad.compiler.llvm.result_memory import LEAST, LEAST_KEPT, MOST, SLOTS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have the allocator that this needs")
@@ -219,29 +225,79 @@ def test_memory_is_on_its_way_while_code_is_made(monkeypatch):
     assert not taken
 
 
-def test_fetched_arrays_are_left_alone_once_they_are_taken():
+@pytest.fixture(name="fetch")
+def fixture_fetch():
+    """The address of what fetches memory."""
+    symbols.compile_ahead(FETCH)
+    return symbols.compiled_address(FETCH)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0003, 0.002])
+def test_fetched_arrays_are_left_alone_once_they_are_taken(fetch, pause):
+    """Those who write them do not wait for the thread."""
     types = [
         ((COUNT,), np.dtype(np.float64)),
         ((3, 0), np.dtype(np.int64)),
         ((), np.dtype(bool)),
         ((MOST // 4,), np.dtype(np.float32)),
     ]
-    for _ in range(20):
-        found = FetchedArrays(types).take()
+    for _ in range(10):
+        fetched = FetchedArrays(types, fetch)
+        time.sleep(pause)
+        found = fetched.take()
         assert [(a.shape, a.dtype) for a in found] == types
         for a in found:
             a.fill(1)
+        del fetched
         assert all((a == 1).all() for a in found)
 
 
-def test_a_forked_child_does_not_wait_for_the_thread_that_fetches(monkeypatch):
+def resident(array):
+    """Whether pages of an array have memory, as the system tells."""
+    first = array.ctypes.data & -mmap.PAGESIZE
+    count = (array.ctypes.data + array.nbytes - first + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+    pages = (ctypes.c_ubyte * count)()
+    assert not ctypes.CDLL(None).mincore(ctypes.c_void_p(first), ctypes.c_size_t(count * mmap.PAGESIZE), pages)
+    return np.array(pages) & 1 == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mincore tells something else on other systems")
+def test_all_pages_of_large_arrays_are_fetched(fetch):
+    fetched = FetchedArrays([((2 * MOST // 8,), np.dtype(np.float64)), ((COUNT,), np.dtype(np.float64))], fetch)
+    end = time.monotonic() + 60
+    while not all(resident(a).all() for a in fetched._arrays) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert all(resident(a).all() for a in fetched._arrays)
+
+
+def test_arrays_that_nobody_takes_outlive_the_thread(fetch):
+    for _ in range(20):
+        array = weakref.ref(FetchedArrays([((MOST // 8,), np.dtype(np.float64))], fetch)._arrays[0])
+        assert array() is None
+
+
+def test_nothing_is_fetched_as_long_as_nobody_has_compiled_what_does_it(monkeypatch):
+    for name, empty in (("_addresses", {}), ("_coming", {}), ("_provided", symbols._provided - {FETCH})):
+        monkeypatch.setattr(symbols, name, empty)
+    with fad.config.using(disk_cache=False, threads=2):
+        assert fetched_arrays([fad.ShapedArray((COUNT,), "float64")]) is None
+        fad.jit(lambda x: x - 0.1875)(X)
+
+
+def test_a_forked_child_does_not_wait_for_the_thread_that_fetches():
     may_end = threading.Event()
-    monkeypatch.setattr(FetchedArrays, "_touch", lambda self: may_end.wait())
-    fetched = FetchedArrays([((COUNT,), np.dtype(np.float64))])
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def wait(request):
+        may_end.wait()
+
+    fetched = FetchedArrays([((COUNT,), np.dtype(np.float64))], ctypes.cast(wait, ctypes.c_void_p).value)
     child = os.fork()
     if not child:
         signal.alarm(60)
-        os._exit(fetched.take()[0].shape != (COUNT,))
+        (found,) = fetched.take()
+        del fetched
+        os._exit(found.shape != (COUNT,))
     may_end.set()
     assert os.waitpid(child, 0)[1] == 0
     assert fetched.take()[0].shape == (COUNT,)
@@ -262,17 +318,16 @@ def is_without_huge_pages(array, offset):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for huge pages")
-def test_small_pages_take_the_place_of_huge_ones_that_come_slowly(monkeypatch):
+def test_small_pages_take_the_place_of_huge_ones_that_come_slowly(monkeypatch, fetch):
     types = [((MOST // 8,), np.dtype(np.float64)), ((COUNT,), np.dtype(np.float64))]
     for slow, left_out in ((-1.0, True), (1000.0, False)):
         monkeypatch.setattr("fad.compiler.fetched_memory._SLOW", slow)
-        fetched = FetchedArrays(types)
-        with fetched._ends:
-            pass
-        found = fetched.take()
+        fetched = FetchedArrays(types, fetch)
+        while not resident(fetched._arrays[1]).all() or (left_out and not fetched._request[IS_SLOW]):
+            time.sleep(0.001)
+        found, temporary = fetched.take(), fetched.like_them(LEAST)
+        del fetched
         assert [is_without_huge_pages(a, a.nbytes - 1) for a in found] == [left_out] * 2
-        assert not is_without_huge_pages(found[0], 0)
-        temporary = fetched.like_them(LEAST)
         assert is_without_huge_pages(temporary, LEAST - 1) == left_out
         for a in found:
             a.fill(1)

@@ -1,6 +1,7 @@
 """What most processes need sooner or later, compiled or linked while they do something else.
 
-That is the thread pool, which the first large loop needs. It is compiled once per machine, as a rule: later processes find it on disk.
+That is what fetches memory for large results, and the thread pool, which the first large loop needs. They are compiled once per machine, as a rule: later
+processes find them on disk.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import threading
 from contextlib import suppress
 from contextvars import copy_context
 
+from fad.compiler.llvm.fetching_text import FETCH
 from fad.compiler.llvm.parallel import DISPATCH
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.side_by_side import is_side_by_side
-from fad.compiler.llvm.symbols import compile_ahead, link_ahead
+from fad.compiler.llvm.symbols import compile_ahead, compiled_address, link_ahead
 from fad.core.interruptions import uninterrupted
 
 __all__ = ["use_spare_time"]
@@ -25,18 +27,20 @@ _LOW = 19
 
 
 def use_spare_time() -> None:
-    """Compile or link it in a thread of its own, once per process; where only one thread may work, there is no spare time."""
+    """Compile or link them in a thread of its own, once per process; where only one thread may work, there is no spare time."""
     if not _begun.is_set():
         with uninterrupted():  # an event has a lock, and so has a thread that starts
             _begun.set()
             if thread_count() > 1 and is_side_by_side():
-                threading.Thread(target=copy_context().run, args=(_prepare_pool,), name="fad-spare-time").start()
+                threading.Thread(target=copy_context().run, args=(_prepare,), name="fad-spare-time").start()
 
 
-def _prepare_pool() -> None:
-    # Whoever needs it meets the error, if there is one.
+def _prepare() -> None:
+    # Whoever needs one of them meets the error, if there is one.
     with suppress(Exception):
-        if not link_ahead(DISPATCH):
-            if sys.platform == "linux":  # where priorities are those of threads
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
-            compile_ahead(DISPATCH)
+        missing = [symbol for symbol in (FETCH, DISPATCH) if not link_ahead(symbol)]
+        if missing and sys.platform == "linux":  # where priorities are those of threads
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
+        for symbol in missing:
+            compile_ahead(symbol)
+        compiled_address(FETCH)

@@ -21,6 +21,7 @@ import llvmlite.binding as binding
 from fad.compiler.disk_cache import DiskCache, current_cache
 from fad.compiler.llvm.blas_threads import guard_addresses, guard_source
 from fad.compiler.llvm.environment import cache_key
+from fad.compiler.llvm.fetching_text import FETCH, fetching_source
 from fad.compiler.llvm.library_calls import library_address
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
 from fad.compiler.llvm.pool import source as pool_source
@@ -32,6 +33,7 @@ from fad.core.locks import ForkingLock
 __all__ = [
     "by_names",
     "compile_ahead",
+    "compiled_address",
     "link",
     "link_ahead",
     "link_coming",
@@ -54,6 +56,10 @@ _GUARDS = ("_products_enter", "_products_leave", "_lapack_enter", "_lapack_leave
 _provided: set[str] = set()
 _parts: dict[str, bytes] = {}
 """The object files of kernels that are linked, for other segments that have the same ones."""
+
+
+_addresses: dict[str, int] = {}
+"""Of functions that were asked for, which are found without LLVM's lock from then on."""
 
 
 class _Coming(NamedTuple):
@@ -157,6 +163,18 @@ def link_ahead(symbol: str) -> bool:
     return True
 
 
+def compiled_address(symbol: str) -> int | None:
+    """The address of a helper's function, which is linked if it is compiled here or on disk; ``None`` if one would have to wait for it."""
+    helper = _helper(symbol)
+    if symbol in _addresses or helper is None:
+        return _addresses.get(symbol)
+    coming = _coming.get(helper[0])
+    is_ready = _is_kept(helper[0]) if coming is None else coming.future.done()
+    if is_ready or helper[0] in _provided:
+        _addresses[symbol] = link_helper(*helper)
+    return _addresses.get(symbol)
+
+
 def compile_ahead(symbol: str) -> None:
     """Compile the helper that defines a symbol, if it is neither here nor on disk, for who will need it; others compile and link meanwhile."""
     helper = _helper(symbol)
@@ -212,6 +230,8 @@ def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
         return None
     if symbol == "fad_pool_dispatch_many":
         return symbol, lambda: Source(pool_source(together=True), 0)
+    if symbol == FETCH:
+        return symbol, lambda: Source(fetching_source(), 0)
     if symbol.startswith("fad_pool_"):
         return _POOL, lambda: Source(pool_source(), 0)
     if symbol.endswith(_GUARDS):
