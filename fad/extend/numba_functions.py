@@ -450,7 +450,13 @@ class _NumbaOperation(Primitive):
             raise DTypeError(f"{self.name} was compiled by numba for the CPU; it does not take arrays of {xp.__name__}")
         call = self._form.call
         known = self._types([aval_of(a) for a in args], params) if call.fills or call.layout is not None else ()
-        return self._unlisted(call.run(args, known, params))
+        outs = call.run(args, known, params)
+        if len(outs) > 1 and not self._multiple:
+            raise ShapeError(
+                f"{self.name}: the function gives {len(outs)} results where the shape rule says one. For several say multiple_results=True, and "
+                "let shape= give a list of their types."
+            )
+        return self._unlisted(outs)
 
     def _batch_rows(self, size: int, args: Sequence[Any], mapped: Sequence[bool], **params: Any) -> Any:
         """Functions of elements and rows take further leading axes as they are."""

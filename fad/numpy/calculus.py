@@ -168,7 +168,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         )
     if edge_order not in (1, 2):
         raise ArgumentError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
-    results = tuple(wrap(_gradient_along(x, a, s, edge_order)) for a, s in zip(axes, spacings, strict=True))
+    results = tuple(
+        wrap(convert(_gradient_along(x, a, s, edge_order), dtype_of(x))) for a, s in zip(axes, spacings, strict=True)
+    )
     return results[0] if len(results) == 1 else results
 
 
@@ -246,7 +248,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
         else:
             widths = _difference(points, axis_number(axis - ndim, len(shape_of(points)), "trapezoid"))
     upper, lower = _neighbours(values, axis)
-    areas = widths * (upper + lower) / 2.0
+    dtype = result_dtype(weak_operand(values), weak_operand(widths), float)
+    areas = convert(widths * (upper + lower) / 2.0, dtype)
     return wrap(reduce_sum(areas, (axis + len(shape_of(areas)) - ndim,)))
 
 

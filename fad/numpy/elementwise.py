@@ -119,7 +119,7 @@ def angle(z: Any, deg: bool = False) -> Array:
     else:
         x = convert(x, np.dtype(np.int64)) if dtype_of(x).kind == "b" else x
         out = math_functions.arctan2.bind(zero_like(x), x)
-    return wrap(out * (180 / math.pi) if deg else out)
+    return wrap(convert(out * (180 / math.pi), dtype_of(out)) if deg else out)
 
 
 def real_if_close(a: Any, tol: float = 100) -> Array:
@@ -337,14 +337,15 @@ def sinc(x: Any) -> Array:
     Array([1.        , 0.63661977])
     """
     value = operand(x, "sinc")
-    y = convert(value, inexact_dtype(dtype_of(value))) * math.pi
+    dtype = inexact_dtype(dtype_of(value))
+    y = convert(value, dtype) * math.pi
     near = arithmetic.less.bind(arithmetic.absolute.bind(y), 0.1)
     squared = arithmetic.square.bind(choose_bind.bind(near, y, 0.0))
     series: Any = 1.0
     for k in range(6, 0, -1):
         series = 1 - squared / (2 * k * (2 * k + 1)) * series
     away = choose_bind.bind(near, 1.0, y)
-    return wrap(choose_bind.bind(near, series, math_functions.sin.bind(away) / away))
+    return wrap(convert(choose_bind.bind(near, series, math_functions.sin.bind(away) / away), dtype))
 
 
 # --- choices -----------------------------------------------------------------------------------------------------------------------------

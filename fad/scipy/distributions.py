@@ -111,7 +111,7 @@ class Distribution:
 
     def _checked(self, value: Any, at: Any, shapes: Sequence[Any], scale: Any = None) -> Array:
         """NaN where the argument is NaN or the parameters make no sense."""
-        out = select.bind(isnan.bind(at), math.nan, value)
+        out = select.bind(isnan.bind(at), math.nan, convert(value, dtype_of(at)))
         conditions = [] if self.valid is None else [self.valid(*shapes)]
         conditions += [] if scale is None or _is_one(scale) else [greater.bind(scale, 0)]
         for condition in conditions:

@@ -520,7 +520,7 @@ def multigammaln(a: Any, d: int) -> Array:
     total = rules.lgamma.bind(x) + d * (d - 1) / 4 * math.log(math.pi)
     for j in range(1, d):
         total = total + rules.lgamma.bind(x - j / 2)
-    return wrap(total)
+    return wrap(total if dtype_of(total) == dtype_of(x) else convert(total, dtype_of(x)))
 
 
 def _log_softmax(function: str, x: Any, axis: Any) -> Any:

@@ -499,3 +499,10 @@ def test_shapes_that_do_not_fit_are_explained():
         affine(np.ones((2, 3)), np.ones(2), 1.0)
     with pytest.raises(DTypeError, match="one number for each"):
         from_numba(numba.njit(lambda x: (x, x)), name="test_pair")(1.0)
+
+
+def test_several_results_where_the_shape_rule_says_one():
+    twice = from_numba(numba.njit(lambda x: (x, 2.0 * x)), lambda x: x, name="test_twice")
+    for call in (twice, fad.jit(twice), fad.vmap(twice)):
+        with pytest.raises(ShapeError, match=r"test_twice: the function gives 2 results .* multiple_results=True"):
+            call(np.ones((2, 3)))

@@ -359,3 +359,24 @@ def test_batched_and_compiled(name):
     np.testing.assert_allclose(np.asarray(fad.jit(ours)(*args)), eager, rtol=1e-11, atol=1e-15)
     slope = fad.grad(lambda *a: fnp.sum(ours(*a)))
     np.testing.assert_allclose(fad.jit(slope)(*args), slope(*args), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        fnp.sinc,
+        fnp.gradient,
+        fnp.trapezoid,
+        lambda x: fnp.angle(x, True),
+        lambda x: special.multigammaln(x + 1.0, 2),
+        fad.scipy.stats.norm.pdf,
+        fad.scipy.stats.norm.logpdf,
+    ],
+)
+def test_bfloat16_is_kept_without_jit_too(function):
+    x = fnp.asarray([0.25, 0.5, 1.5], "bfloat16")
+    alone, compiled = function(x), fad.jit(function)(x)
+    assert alone.dtype == compiled.dtype == x.dtype
+    exact = np.asarray(function(x.astype("float64")))
+    for found in (alone, compiled):
+        np.testing.assert_allclose(np.asarray(found).astype("float64"), exact, rtol=0.03, atol=1e-3)
