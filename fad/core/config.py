@@ -36,6 +36,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "cache_megabytes": (256, "the most that kept code may take; what was not used for longest goes first"),
 }
 
+_CHOICES = {"out_of_bounds": ("raise", "clip", "drop")}
+
 _NO_OVERRIDES: dict[str, Any] = {}
 _overrides: ContextVar[dict[str, Any]] = ContextVar("fad_config_overrides", default=_NO_OVERRIDES)
 
@@ -106,7 +108,7 @@ class Config:
         Raises
         ------
         ArgumentError
-            If there is no such setting, or the value has another type.
+            If there is no such setting, or it does not take the value.
 
         Examples
         --------
@@ -133,7 +135,7 @@ class Config:
         Raises
         ------
         ArgumentError
-            If there is no such setting, a value has another type, or the setting cannot differ between threads.
+            If there is no such setting, it does not take the value, or it cannot differ between threads.
 
         Examples
         --------
@@ -195,6 +197,10 @@ def _check_setting(name: str, value: Any) -> None:
     default = _SETTINGS[name][0]
     if type(value) is not type(default):
         raise ArgumentError(f"fad.config.{name} takes a {type(default).__name__}, got {value!r}")
+    if value not in _CHOICES.get(name, (value,)):
+        raise ArgumentError(f"fad.config.{name} takes one of {', '.join(map(repr, _CHOICES[name]))}, got {value!r}")
+    if type(value) is int and value < 0:
+        raise ArgumentError(f"fad.config.{name} takes a number that is not negative, got {value}")
 
 
 def _reader(name: str) -> property:

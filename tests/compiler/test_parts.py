@@ -250,6 +250,18 @@ def test_a_process_compiles_ahead_once_and_not_with_one_thread(monkeypatch):
         assert threads == (expected if side_by_side.is_side_by_side() else [])
 
 
+def test_where_no_thread_can_start_there_is_no_spare_time(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(spare_time, "_begun", threading.Event())
+    with fad.config.using(threads=2):
+        spare_time.use_spare_time()
+    assert spare_time._begun.is_set()
+    assert float(fad.jit(lambda x: x * 3.0625)(2.0)) == 6.125
+
+
 def test_what_was_compiled_ahead_is_not_compiled_for_a_segment_again(monkeypatch):
     monkeypatch.setattr(symbols, "_provided", set())
     monkeypatch.setattr(symbols, "_coming", {})

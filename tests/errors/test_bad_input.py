@@ -298,6 +298,16 @@ ARGUMENTS = {
     ),
     "out_axes too large": (lambda: fad.vmap(lambda a: a, out_axes=3)(X), e.ShapeError, ["out_axes=3 does not fit"]),
     "unknown setting": (lambda: fad.config.update("nope", 1), e.ArgumentError, ["no setting 'nope'", "check_nans"]),
+    "unknown choice of a setting": (
+        lambda: fad.config.using(out_of_bounds="wrap").__enter__(),
+        e.ArgumentError,
+        ["out_of_bounds takes one of 'raise', 'clip', 'drop', got 'wrap'"],
+    ),
+    "negative setting": (
+        lambda: fad.config.update("threads", -1),
+        e.ArgumentError,
+        ["threads takes a number that is not neg"],
+    ),
     "setting of another type": (lambda: fad.config.update("check_nans", 1), e.ArgumentError, ["takes a bool, got 1"]),
     "chunk_size": (
         lambda: fad.jacobian(fnp.sin, chunk_size=0)(X),

@@ -29,7 +29,8 @@ _LOW = 19
 def use_spare_time() -> None:
     """Compile or link them in a thread of its own, once per process; where only one thread may work, there is no spare time."""
     if not _begun.is_set():
-        with uninterrupted():  # an event has a lock, and so has a thread that starts
+        # An event has a lock, and so has a thread that starts. There may be no more threads: then who needs it compiles it.
+        with uninterrupted(), suppress(RuntimeError):
             _begun.set()
             if thread_count() > 1 and is_side_by_side():
                 threading.Thread(target=copy_context().run, args=(_prepare,), name="fad-spare-time").start()
