@@ -1,9 +1,10 @@
-"""Workers of the thread pool run on another core than the thread that asked for the work."""
+"""Workers of the thread pool: how many, and that they run on another core than the thread that asked for the work."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -236,6 +237,24 @@ def test_a_worker_left_on_the_callers_core_runs_elsewhere(on_first_core):
             time.sleep(0.02)
             elsewhere += all(_core_of(number) != on_first_core for number in workers)
     assert elsewhere >= 8
+
+
+_MANY_THREADS = """
+import os
+import numpy as np
+import fad
+f, x = fad.jit(lambda x: fad.numpy.exp(fad.numpy.tanh(x))), np.ones(400_000)
+f(x)
+with fad.config.using(threads=3000):
+    f(x)
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in Linux's /proc")
+def test_no_more_workers_than_a_job_has_chunks():
+    done = subprocess.run([sys.executable, "-c", _MANY_THREADS], capture_output=True, text=True, check=True)
+    assert 2 <= int(done.stdout) < 200
 
 
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])

@@ -64,7 +64,8 @@ def _take_over_setting() -> None:
 
 
 def _set_limit(limit: int) -> None:
-    """Let so many threads work, and make the workers that are missing."""
+    """Let so many threads work, but no more than a job has chunks at most, and make the workers that are missing."""
+    limit = min(limit, _MOST_CHUNKS)
     create = getattr(ctypes.CDLL(None), "pthread_create", None) if os.name == "posix" else None
     while create is not None and _started["workers"] < limit - 1:
         with uninterrupted():  # what is counted is made

@@ -13,6 +13,7 @@ import numpy as np
 
 from fad.compiler.code import Code, header_of
 from fad.compiler.execution import NativeSegment
+from fad.compiler.fetched_memory import FetchedArrays
 from fad.compiler.fusion import is_costly
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.symbols import outside_symbols
@@ -40,15 +41,15 @@ class _TimedSegment(NativeSegment):
         self.kernels = segment.all_kernels()
         self.counters = np.zeros((len(self.kernels) + 1, 2), np.int64)
         self.records = [self.counters]
-        _, self._arena = super()._new_memory()
+        _, self._arena = super()._new_memory(None)
 
     def __call__(self, *args: Any) -> list[np.ndarray]:
         """Run it on buffers."""
         return self._run(args)
 
-    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
+    def _new_memory(self, fetched: FetchedArrays | None) -> tuple[list[np.ndarray], np.ndarray]:
         # The native caller keeps an arena between calls, too; touching new pages would be counted as the kernels' time.
-        return super()._new_memory()[0], self._arena
+        return super()._new_memory(fetched)[0], self._arena
 
 
 @dataclass(frozen=True)
