@@ -17,6 +17,7 @@ import fad
 import fad.numpy as fnp
 from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
 from fad.compiler.llvm import symbols
+from fad.compiler.llvm.caller import new_results
 from fad.compiler.llvm.fetching_text import FETCH, IS_SLOW
 from fad.compiler.llvm.result_memory import LEAST, LEAST_KEPT, MOST, SLOTS
 
@@ -54,6 +55,19 @@ def test_the_memory_of_a_dead_result_is_used_again():
         lambda y: np.from_dlpack(y),
     ],
 )
+def test_profiled_code_writes_results_where_called_code_does():
+    # New pages, which a call seldom has, would be counted as the kernels' time.
+    types = [((LEAST // 8,), np.dtype(np.float64)), ((3,), np.dtype(np.float32))]
+    new_results(types)
+    places = set()
+    for _ in range(5):
+        large, small = new_results(types)
+        assert (large.shape, large.dtype, small.shape, small.dtype) == (*types[0], *types[1])
+        places.add(large.ctypes.data)
+        del large, small
+    assert len(places) == 1
+
+
 def test_memory_that_anybody_sees_is_not_used_again(hold):
     f = function()
     result = f(X)

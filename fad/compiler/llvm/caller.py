@@ -20,14 +20,14 @@ import numpy as np
 
 from fad.compiler.llvm.caller_text import caller_source
 from fad.compiler.llvm.linking import Source
-from fad.compiler.llvm.result_memory import LEAST_KEPT, large_memory
+from fad.compiler.llvm.result_memory import LEAST_KEPT, large_memory, numpy_memory_from
 from fad.compiler.llvm.symbols import link_helper
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, wrap
 from fad.core.avals import ShapedArray, canonical_dtype, is_bfloat16
 from fad.core.interruptions import uninterrupted
 
-__all__ = ["is_checked", "layout_is_known", "make_caller"]
+__all__ = ["is_checked", "layout_is_known", "make_caller", "new_results"]
 
 
 _METH_FASTCALL = 0x0080
@@ -207,3 +207,13 @@ def make_caller(
     create = ctypes.pythonapi.PyCFunction_NewEx
     create.restype, create.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return create(ctypes.addressof(definition), descriptor, None)
+
+
+def new_results(types: Sequence[tuple[tuple[int, ...], np.dtype]]) -> list[np.ndarray]:
+    """New arrays of these types from where the native caller has its large results from, so that they have the memory of dead ones, too."""
+    set_handler = None if _native_function() is None else _numpy_function(_SET_HANDLER)
+    memory = None if set_handler is None else large_memory(set_handler)
+    if memory is None:
+        return [np.empty(*t) for t in types]
+    with numpy_memory_from(memory, set_handler):
+        return [np.empty(*t) for t in types]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +22,7 @@ from fad.compiler.llvm.symbols import link_helper
 from fad.core.config import config
 from fad.core.interruptions import uninterrupted
 
-__all__ = ["LEAST", "LEAST_KEPT", "MOST", "SLOTS", "large_memory"]
+__all__ = ["LEAST", "LEAST_KEPT", "MOST", "SLOTS", "large_memory", "numpy_memory_from"]
 
 LEAST_KEPT = 1 << 20
 """Arrays of fewer bytes are left to the C library, which keeps them itself."""
@@ -237,13 +239,20 @@ def large_memory(set_handler: int) -> Any:
     return capsule if _is_taken(set_handler, capsule) else None
 
 
-def _is_taken(set_handler: int, capsule: Any) -> bool:
-    """Whether NumPy's function does what it should: an array says whose memory it has."""
+@contextmanager
+def numpy_memory_from(capsule: Any, set_handler: int) -> Iterator[None]:
+    """Inside ``with``, NumPy takes memory from there."""
     change = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(set_handler)
     before = change(capsule)
     try:
-        probe = np.empty(1000)
+        yield
     finally:
         change(before)
+
+
+def _is_taken(set_handler: int, capsule: Any) -> bool:
+    """Whether NumPy's function does what it should: an array says whose memory it has."""
+    with numpy_memory_from(capsule, set_handler):
+        probe = np.empty(1000)
     name_of = getattr(np._core.multiarray, "get_handler_name", lambda array: "")
     return name_of(probe) == _NAME.decode() and name_of(np.empty(1000)) != _NAME.decode()

@@ -15,6 +15,7 @@ from fad.compiler.code import Code, header_of
 from fad.compiler.execution import NativeSegment
 from fad.compiler.fetched_memory import FetchedArrays
 from fad.compiler.fusion import is_costly
+from fad.compiler.llvm.caller import new_results
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.symbols import outside_symbols
 from fad.compiler.report.clock import Clock, has_cycle_counter, seconds_per_tick
@@ -48,8 +49,8 @@ class _TimedSegment(NativeSegment):
         return self._run(args)
 
     def _new_memory(self, fetched: FetchedArrays | None) -> tuple[list[np.ndarray], np.ndarray]:
-        # The native caller keeps an arena between calls, too; touching new pages would be counted as the kernels' time.
-        return super()._new_memory(fetched)[0], self._arena
+        # The native caller keeps an arena between calls, too, and has results from there; touching new pages would be counted as the kernels' time.
+        return new_results(self.out_types), self._arena
 
 
 @dataclass(frozen=True)
