@@ -45,16 +45,6 @@ def test_the_memory_of_a_dead_result_is_used_again():
     assert first == address(f(X))
 
 
-@pytest.mark.parametrize(
-    "hold",
-    [
-        lambda y: y,
-        lambda y: np.asarray(y),
-        lambda y: np.asarray(y)[5:10],
-        lambda y: memoryview(np.asarray(y)),
-        lambda y: np.from_dlpack(y),
-    ],
-)
 def test_profiled_code_writes_results_where_called_code_does():
     # New pages, which a call seldom has, would be counted as the kernels' time.
     types = [((LEAST // 8,), np.dtype(np.float64)), ((3,), np.dtype(np.float32))]
@@ -68,6 +58,16 @@ def test_profiled_code_writes_results_where_called_code_does():
     assert len(places) == 1
 
 
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda y: y,
+        lambda y: np.asarray(y),
+        lambda y: np.asarray(y)[5:10],
+        lambda y: memoryview(np.asarray(y)),
+        lambda y: np.from_dlpack(y),
+    ],
+)
 def test_memory_that_anybody_sees_is_not_used_again(hold):
     f = function()
     result = f(X)
