@@ -17,7 +17,7 @@ from fad.core.locks import ForkingLock
 __all__ = ["LLVM_LOCK", "Engine", "Source", "called_symbols", "engine"]
 
 # Not at the end of a hash, whose last digits may be "fad"; some formats put an underscore before each name.
-_NAMES = re.compile(rb"(?<![A-Za-z0-9])fad_[A-Za-z0-9_]+(?=\0)")
+_NAMES = re.compile(rb"fad_(?<![A-Za-z0-9]fad_)[A-Za-z0-9_]+(?=\0)")
 
 # Who compiles takes one more lock while it holds the one below, llvmlite's own. What is registered first is done last before a fork, so who forks takes
 # them in the same order.
