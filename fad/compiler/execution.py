@@ -24,6 +24,7 @@ from fad.compiler.outcomes import FAILED, MISS, NativeFailure
 from fad.compiler.precedence import is_brief
 from fad.compiler.segments import HostStep, split
 from fad.core.config import config
+from fad.core.interruptions import uninterrupted
 from fad.core.program import Atom, Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment", "compile_program"]
@@ -102,7 +103,8 @@ class NativeSegment:
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
-        del fetched  # which waits for the thread that touches this memory
+        with uninterrupted():  # what is raised while an object ends is lost
+            del fetched  # which waits for the thread that touches this memory
         use_spare_time()
         return outs
 

@@ -25,6 +25,7 @@ from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.result_memory import LEAST
 from fad.compiler.llvm.symbols import compiled_address
 from fad.core.avals import ShapedArray
+from fad.core.interruptions import uninterrupted
 
 __all__ = ["FetchedArrays", "fetched_arrays"]
 
@@ -67,6 +68,7 @@ class FetchedArrays:
         return memory
 
 
+@uninterrupted()
 def _end(arrays: Sequence[np.ndarray], request: ctypes.Array, thread: ctypes.c_void_p, process: int) -> None:
     """Wait until a thread, if it could be started, touches its arrays no more; a forked child has no such thread."""
     request[STOP] = 1

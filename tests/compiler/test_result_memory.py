@@ -9,16 +9,18 @@ import sys
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fad
 import fad.numpy as fnp
+from fad.compiler import fetched_memory
 from fad.compiler.fetched_memory import FetchedArrays, fetched_arrays
 from fad.compiler.llvm import symbols
 from fad.compiler.llvm.caller import new_results
-from fad.compiler.llvm.fetching_text import FETCH, IS_SLOW
+from fad.compiler.llvm.fetching_text import FETCH, FIRST, IS_SLOW
 from fad.compiler.llvm.result_memory import LEAST, LEAST_KEPT, MOST, SLOTS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have the allocator that this needs")
@@ -273,6 +275,20 @@ def resident(array):
     pages = (ctypes.c_ubyte * count)()
     assert not ctypes.CDLL(None).mincore(ctypes.c_void_p(first), ctypes.c_size_t(count * mmap.PAGESIZE), pages)
     return np.array(pages) & 1 == 1
+
+
+def test_an_interruption_does_not_keep_anybody_from_waiting_for_the_thread_that_fetches(monkeypatch):
+    """It could touch memory that is given back."""
+    ended = []
+
+    def library():
+        signal.raise_signal(signal.SIGINT)
+        return SimpleNamespace(pthread_join=lambda *thread: ended.append(thread))
+
+    monkeypatch.setattr(fetched_memory, "_library", library)
+    with pytest.raises(KeyboardInterrupt):
+        fetched_memory._end([], (ctypes.c_int64 * (FIRST + 1))(), ctypes.c_void_p(1), os.getpid())
+    assert len(ended) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mincore tells something else on other systems")
