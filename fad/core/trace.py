@@ -114,9 +114,11 @@ class Trace:
         The function under transformation, for messages.
     scattered : bool
         Set once NumPy has put 0-d tracers of this trace into an object array.
+    refused : Exception or None
+        What the last tracer that was asked for an index said.
     """
 
-    __slots__ = ("base", "live", "owner", "parent", "scattered")
+    __slots__ = ("base", "live", "owner", "parent", "refused", "scattered")
 
     follows_data = False
     transform = "a transform"
@@ -124,6 +126,7 @@ class Trace:
     def __init__(self, parent: Trace | None, owner: Any = None):
         self.parent: Any = parent
         self.live = True
+        self.refused: Exception | None = None
         self.owner = owner
         self.base: Trace = parent.base if self.follows_data and parent is not None else self
 
@@ -235,7 +238,11 @@ class Tracer(Array):
         return complex(self._number("complex"))
 
     def __index__(self) -> int:
-        value = self._number("index")
+        try:
+            value = self._number("index")
+        except ConcretizationError as error:
+            self.interpreter.refused = error  # numpy.zeros(n) puts an error of its own in its place
+            raise
         if value.shape or value.dtype.kind not in "iu":
             raise DTypeError(f"only a 0-d integer array can be an index, got {self.aval}")
         return int(value)
@@ -279,14 +286,20 @@ def _made(tracer: Tracer, assigned: str = "") -> str:
     return assigned if assigned and origin == tracer.interpreter.describe() else origin
 
 
-def leaked(what: str, tracer: Tracer, reason: str) -> LeakedTracerError:
-    """The error about a tracer that outlived its transform."""
+_KEPT = (
+    "Return values from the transformed function instead of storing them in lists, globals or attributes (grad, jvp and vjp\n"
+    "take has_aux=True for results besides), or look at them inside with fad.debug.print or fad.debug.breakpoint."
+)
+_ELSEWHERE = (
+    "Use it in the thread that runs the transform, or give the other thread its context: context = contextvars.copy_context() here,\n"
+    "and context.run(function, x) there, one thread at a time."
+)
+
+
+def leaked(what: str, tracer: Tracer, reason: str, remedy: str = _KEPT) -> LeakedTracerError:
+    """The error about a tracer that outlived its transform, or has left its thread."""
     return LeakedTracerError(
-        f"{what} {tracer!r}, {reason}.\n"
-        f"It is used at {asked_at()}\n"
-        f"The value comes from: {_made(tracer)}\n"
-        "Ways out: Return values from the transformed function instead of storing them in lists, globals or attributes (grad, jvp and vjp\n"
-        "take has_aux=True for results besides), or look at them inside with fad.debug.print or fad.debug.breakpoint."
+        f"{what} {tracer!r}, {reason}.\nIt is used at {asked_at()}\nThe value comes from: {_made(tracer)}\nWays out: {remedy}"
     )
 
 
@@ -346,8 +359,10 @@ def _evaluate_other(primitive: Any, args: Any, params: dict[str, Any]) -> Any:
     unwrapped, on_device = [], False
     for arg in args:
         if isinstance(arg, Tracer):
-            state = "finished" if not arg.interpreter.live else "no meaning in this thread"
-            raise leaked(f"{primitive.name} got", arg, f"a value of {arg.interpreter.describe()}, which has {state}")
+            over = not arg.interpreter.live
+            state, remedy = ("finished", _KEPT) if over else ("no meaning in this thread", _ELSEWHERE)
+            came_from = f"a value of {arg.interpreter.describe()}, which has {state}"
+            raise leaked(f"{primitive.name} got", arg, came_from, remedy)
         arg = arg._buffer if type(arg) is Array else arg
         on_device = on_device or is_on_device(arg)
         unwrapped.append(arg)
@@ -390,10 +405,15 @@ def _explained(primitive: Any, args: Any, params: dict[str, Any], error: Excepti
     return error
 
 
-def raise_cause(error: ValueError) -> NoReturn:
-    """Raise the teaching error that NumPy put one of its own in front of, as it does where a traced value is written into a NumPy array."""
-    if isinstance(error.__cause__, FadError):
+def raise_cause(error: Exception, trace: Trace) -> NoReturn:
+    """Raise the teaching error that NumPy put one of its own in front of or in place of.
+
+    It does so where a traced value is written into a NumPy array, and where one is to be a shape.
+    """
+    if isinstance(error, ValueError) and isinstance(error.__cause__, FadError):
         raise error.__cause__ from None
+    if type(error) is TypeError and trace.refused is not None and "Tracer<" in str(error):
+        raise trace.refused from None
     raise error
 
 

@@ -93,8 +93,8 @@ def batch_flat(
     try:
         CURRENT.set(trace)
         outs = function(*[BatchTracer(trace, v) if m else v for v, m in zip(values, mapped, strict=True)])
-    except ValueError as error:
-        raise_cause(error)
+    except (ValueError, TypeError) as error:
+        raise_cause(error, trace)
     finally:
         CURRENT.set(before)
         trace.live = False

@@ -100,8 +100,8 @@ def jvp_flat(
     try:
         CURRENT.set(trace)
         outs = function(*[p if t is None else JVPTracer(trace, p, t) for p, t in zip(primals, tangents, strict=True)])
-    except ValueError as error:
-        raise_cause(error)
+    except (ValueError, TypeError) as error:
+        raise_cause(error, trace)
     finally:
         CURRENT.set(before)
         trace.live = False

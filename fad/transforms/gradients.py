@@ -255,8 +255,8 @@ def _traced_call(
     try:
         CURRENT.set(trace)
         out = fun(*args, **kwargs)
-    except ValueError as error:
-        raise_cause(error)
+    except (ValueError, TypeError) as error:
+        raise_cause(error, trace)
     finally:
         CURRENT.set(before)
         trace.live = False

@@ -188,8 +188,8 @@ def stage(
         if purpose:
             place_error(error, trace.describe())
         raise
-    except ValueError as error:
-        raise_cause(error)
+    except (ValueError, TypeError) as error:
+        raise_cause(error, trace)
     finally:
         CURRENT.set(before)
         trace.live = False

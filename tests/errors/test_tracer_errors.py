@@ -1,9 +1,11 @@
 """Errors about traced values name the value, the line that made it, the line that asks for it and the ways out, in under 15 lines."""
 
+import contextvars
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,44 @@ def test_a_traced_length():
     assert "'m', which is Tracer<int64[]*, staged>" in text
     assert "the result of add" in text
     assert "static_argnums" in text
+
+
+@pytest.mark.parametrize("make", [np.zeros, np.ones, np.empty])
+@pytest.mark.parametrize("transform", [fad.jit, fad.vmap, fad.make_program])
+def test_a_traced_shape_of_numpy(transform, make):
+    def filled(n):
+        m = n + 1
+        return make(m)
+
+    text = message(
+        ConcretizationError, lambda: transform(filled)(np.array([3, 3]) if transform is fad.vmap else np.int64(3))
+    )
+    assert "the concrete value of 'm', which is Tracer<int64[]" in text
+    assert line(filled, 1) in text
+    assert "static_argnums" in text
+
+
+def test_other_type_errors_stay_what_they_are():
+    def mixed(n):
+        with pytest.raises(ConcretizationError):
+            [0][n]
+        return "a" + 1
+
+    with pytest.raises(TypeError, match="can only concatenate str") as caught:
+        fad.jit(mixed)(2)
+    assert type(caught.value) is TypeError
+
+
+@pytest.mark.parametrize("transform", [fad.jit, fad.grad])
+def test_another_thread(transform):
+    def doubled(x, run):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(run, lambda: x * 2.0).result()
+
+    text = message(LeakedTracerError, lambda: transform(lambda x: doubled(x, lambda f: f()))(1.0))
+    assert "which has no meaning in this thread" in text
+    assert "contextvars.copy_context()" in text and "has_aux" not in text
+    assert float(transform(lambda x: doubled(x, contextvars.copy_context().run))(1.0)) == 2.0
 
 
 @pytest.mark.parametrize("transform", [fad.jit, fad.grad, fad.vmap])
