@@ -24,7 +24,6 @@ from fad.compiler.outcomes import FAILED, MISS, NativeFailure
 from fad.compiler.precedence import is_brief
 from fad.compiler.segments import HostStep, split
 from fad.core.config import config
-from fad.core.interruptions import uninterrupted
 from fad.core.program import Atom, Literal, Program, Var
 
 __all__ = ["CompiledProgram", "NativeSegment", "compile_program"]
@@ -93,25 +92,21 @@ class NativeSegment:
         taken = dict(self.code.reused)
         # Whoever calls with arrays that may be overwritten uses the native caller; here results take the memory of copies.
         held = [h.copy() if k in taken.values() else h for k, h in enumerate(held)]
-        try:
-            fetched = self.fetched.pop()
-        except IndexError:
-            fetched = None
-        results, arena = self._new_memory(fetched)
+        results, arena = self._new_memory()
         outs = [held[taken[k]] if k in taken else new for k, new in enumerate(results)]
         addresses = np.array([b.ctypes.data for b in (*held, *self.constants, *outs, *self.records)], np.uint64)
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         if self.code.call(addresses.ctypes.data, self.sizes.ctypes.data, base):
             raise NativeFailure(self.program.name)
-        with uninterrupted():  # what is raised while an object ends is lost
-            del fetched  # which waits for the thread that touches this memory
         use_spare_time()
         return outs
 
-    def _new_memory(self, fetched: FetchedArrays | None) -> tuple[list[np.ndarray], np.ndarray]:
+    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
         """Arrays for the results, and bytes for temporary arrays."""
         count = self.arena_size + ALIGNMENT
-        if fetched is None:
+        try:
+            fetched = self.fetched.pop()
+        except IndexError:
             return [np.empty(*t) for t in self.out_types], np.empty(count, np.uint8)
         return fetched.take(), fetched.like_them(count)
 

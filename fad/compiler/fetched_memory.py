@@ -52,12 +52,13 @@ class FetchedArrays:
         self._request[FIRST:-1] = [n for a in large for n in (a.ctypes.data, a.nbytes)]
         thread = ctypes.c_void_p()
         # First, so that memory is not given back before a thread has ended, whatever happens.
-        weakref.finalize(self, _end, large, self._request, thread, os.getpid())
+        self._end = weakref.finalize(self, _end, large, self._request, thread, os.getpid())
         _library().pthread_create(ctypes.byref(thread), None, ctypes.c_void_p(function), self._request)
 
     def take(self) -> list[np.ndarray]:
-        """The arrays, to be written. Keep this object alive until they are: at its end it waits for the thread, which may still touch what others write."""
-        self._request[STOP] = 1
+        """The arrays, which nobody else touches from now on: a page that comes slowly is waited for, so that those after it are small ones."""
+        with uninterrupted():  # the memory must not be given back before
+            self._end()
         return self._arrays
 
     def like_them(self, count: int) -> np.ndarray:

@@ -250,7 +250,6 @@ def fixture_fetch():
 
 @pytest.mark.parametrize("pause", [0.0, 0.0003, 0.002])
 def test_fetched_arrays_are_left_alone_once_they_are_taken(fetch, pause):
-    """Those who write them do not wait for the thread."""
     types = [
         ((COUNT,), np.dtype(np.float64)),
         ((3, 0), np.dtype(np.int64)),

@@ -1,9 +1,9 @@
 """The function of a thread that touches new memory, so that the system gives it before it is written.
 
 It needs no interpreter: one that Python's threads share would be given to it when the thread that compiles or reads code has to wait for something, and
-that is late. Each page is compared with zero and, if it is zero, written with zero, in one step, so others may write to it at the same time.
+that is late.
 
-A huge page is asked for at first, and if it comes quickly all the others. So who writes while the first one comes slowly gets small ones.
+A huge page is asked for at first, and if it comes quickly all the others. After one that comes slowly the others are small ones.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ touch:
 page:
   %p = phi i64 [ %at, %touch ], [ %next_p, %page ]
   %place = inttoptr i64 %p to ptr
-  %zero = cmpxchg ptr %place, i8 0, i8 0 monotonic monotonic
+  store i8 0, ptr %place
   %next_p = add i64 %p, @PAGE@
   %again = icmp ult i64 %next_p, %border
   br i1 %again, label %page, label %touched
