@@ -13,7 +13,6 @@ import numpy as np
 
 from fad.compiler.code import Code, header_of
 from fad.compiler.execution import NativeSegment
-from fad.compiler.fetched_memory import FetchedArrays
 from fad.compiler.fusion import is_costly
 from fad.compiler.llvm.caller import new_results
 from fad.compiler.llvm.linking import engine
@@ -42,13 +41,13 @@ class _TimedSegment(NativeSegment):
         self.kernels = segment.all_kernels()
         self.counters = np.zeros((len(self.kernels) + 1, 2), np.int64)
         self.records = [self.counters]
-        _, self._arena = super()._new_memory(None)
+        _, self._arena = super()._new_memory()
 
     def __call__(self, *args: Any) -> list[np.ndarray]:
         """Run it on buffers."""
         return self._run(args)
 
-    def _new_memory(self, fetched: FetchedArrays | None) -> tuple[list[np.ndarray], np.ndarray]:
+    def _new_memory(self) -> tuple[list[np.ndarray], np.ndarray]:
         # The native caller keeps an arena between calls, too, and has results from there; touching new pages would be counted as the kernels' time.
         return new_results(self.out_types), self._arena
 
