@@ -62,6 +62,23 @@ def test_chunks_are_one_or_an_even_number_that_covers_all_turns(turns, grains, c
     assert [i for begin, end in chunks for i in range(begin, end)] == list(range(turns))
 
 
+def test_what_chunks_have_of_their_own_begins_with_a_cache_line():
+    fad.jit(fnp.sin)(np.ones(1_000_000))  # the pool is linked with the first loop that may need it
+    addresses = []
+    kernel = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64), ctypes.c_int64, ctypes.c_int64)(
+        lambda words, begin, end: addresses.append(words[1])
+    )
+    dispatch = ctypes.CFUNCTYPE(None)(engine().address("fad_pool_dispatch"))
+    words = (ctypes.c_int64 * 2)()
+    for size in range(40, 400, 24):
+        # One row: the number of the word, bytes, nothing that combines, elements.
+        row = (ctypes.c_int64 * 4)(1, size, 0, size)
+        numbers = [ctypes.c_int64(n) for n in (2, 8, 8 * GRAIN)]
+        dispatch(kernel, words, *numbers, row, ctypes.c_int64(1))
+    assert len(addresses) == 8 * 15
+    assert {a % 64 for a in addresses} == {0}
+
+
 def test_the_gradients_of_examples_are_the_same_by_any_number_of_threads():
     rng = np.random.default_rng(0)
     x, w, b = rng.normal(size=(256, 33)), rng.normal(size=(33, 65)), rng.normal(size=65)
