@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fad
+from fad.compiler.llvm.convolution_places import is_wasteful, joined_axes
 from fad.compiler.llvm.tile_functions import lanes_of
 from tests.compiler.compiled_programs import check_compiled
 from tests.compiler.sized_cases import numbers
@@ -160,3 +161,67 @@ def test_tiles_fill_the_widest_vector_registers_of_the_processor(dtype):
             w,
             tolerance=1e-12 if dtype == "f8" else 1e-5,
         )
+
+
+SHORT_ROWS = [
+    ((1, 1), (1, 1), 1, 1),
+    ((2, 2), (3, 3), 1, 1),
+    ((4, 4), (3, 3), 1, 1),
+    ((5, 3), (2, 3), 1, 2),
+    ((9, 9), (3, 3), 2, 1),
+    ((20, 5), (3, 3), 1, 1),
+    ((5,), (3,), 1, 1),
+    ((17, 2, 3), (2, 2, 1), 1, 1),
+    ((3, 2, 3), (3, 1, 2), 1, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("space", "window", "stride", "dilation"), SHORT_ROWS, ids=str)
+def test_short_rows_share_tiles_with_those_of_other_rows_and_examples(space, window, stride, dilation, padding, dtype):
+    rng = np.random.default_rng(5)
+
+    def all_three(x, w, y, groups):
+        out, pullback = fad.vjp(lambda x, w: fad.nn.conv(x, w, stride, padding, dilation, groups), x, w)
+        return (out, *pullback(y))
+
+    for channels, features, groups in ((5, 19, 1), (6, 4, 2), (9, 9, 9)):
+        compiled = fad.jit(lambda x, w, y, groups=groups: all_three(x, w, y, groups))
+        for examples in (1, 5, 39):
+            x = rng.standard_normal((examples, *space, channels)).astype(dtype)
+            w = rng.standard_normal((*window, channels // groups, features)).astype(dtype)
+            y = rng.standard_normal(fad.nn.conv(x, w, stride, padding, dilation, groups).shape).astype(dtype)
+            wanted = all_three(*[a.astype("f8") for a in (x, w, y)], groups)
+            for found, exact in zip(compiled(x, w, y), wanted, strict=True):
+                size = np.abs(np.asarray(exact)).max(initial=1.0)
+                np.testing.assert_allclose(found, exact, rtol=0, atol=128 * np.finfo(dtype).eps * size)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_infinite_weights_are_found_wherever_they_stand(value, dtype):
+    rng = np.random.default_rng(6)
+    gradient = fad.grad(lambda x, w: fad.nn.conv(x, w, padding="VALID").sum())
+    compiled = fad.jit(gradient)
+    x, finite = np.ones((2, 9, 2), dtype), rng.standard_normal((2, 2, 19)).astype(dtype)
+    for place in range(finite.size):
+        w = finite.copy()
+        w.flat[place] = value
+        with np.errstate(invalid="ignore"):  # some BLAS leave the flag behind
+            wanted = np.asarray(gradient(x, w))
+        found = np.asarray(compiled(x, w))
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(wanted))
+        assert not np.isfinite(wanted).all()
+        assert np.isfinite(wanted).any()
+
+
+def test_which_positions_tiles_run_over():
+    # A row of 8 fills tiles; one of 4 does not, nor do those of some examples beside each other.
+    assert joined_axes((64, 8, 8)) == 1
+    assert joined_axes((64, 4, 4)) == 3
+    assert joined_axes((64, 4)) == 2
+    assert joined_axes((64, 300, 4)) == 2
+    assert joined_axes((64, 4, 300)) == 1
+    assert joined_axes((64, 300, 2, 4)) == 2
+    assert not is_wasteful(8 * 12)

@@ -11,13 +11,12 @@ from fad.compiler.foreign import ForeignKernel
 from fad.compiler.llvm.convolution import (
     convolution_refusal,
     convolution_sharing,
-    input_scratch,
     kernel_scratch,
     result_scratch,
     write_convolve,
-    write_convolve_input,
     write_convolve_kernel,
 )
+from fad.compiler.llvm.convolution_input import input_scratch, write_convolve_input
 from fad.compiler.llvm.cumulative import write_argument, write_cumulative, write_recurrence
 from fad.compiler.llvm.factorizations import (
     cofactors_scratch,

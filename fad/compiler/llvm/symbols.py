@@ -241,7 +241,7 @@ def _helper(symbol: str) -> tuple[str, Callable[[], Source]] | None:
         return None
     if symbol.startswith("fad_sort_"):
         return symbol, lambda: _sort(symbol)
-    if symbol.startswith(("fad_tile_", "fad_pairs_", "fad_copy_", "fad_swap_")):
+    if symbol.startswith(("fad_tile_", "fad_pairs_", "fad_copy_", "fad_swap_", "fad_finite_")):
         return symbol, lambda: _tile(symbol)
     return symbol, lambda: _math(symbol)
 

@@ -6,8 +6,8 @@ that are there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import llvmlite.binding as binding
@@ -23,6 +23,7 @@ __all__ = [
     "MOST_ROWS",
     "VECTORS",
     "copy_function",
+    "finite_function",
     "lanes_of",
     "panel_width",
     "swap_function",
@@ -280,49 +281,127 @@ class _Copy(_Text):
         return module_text(self.module)
 
 
+_SIDE = 4
+"""Squares of so many rows and columns are turned in registers."""
+
+
 class _Swap(_Text):
-    """Copy the columns of a matrix into the rows of a panel. Arguments: panel, source; number of rows, distance of columns, columns."""
+    """Copy the columns of a matrix into the rows of a panel. Arguments: panel, source; number of rows, distance of columns, columns.
+
+    The last squares may have rows in common with those before; fewer rows than they have are copied one element at a time.
+    """
 
     def __init__(self, dtype: np.dtype, name: str):
         super().__init__(dtype, name, [llvm_type(dtype).as_pointer()] * 2 + [I64] * 3)
 
     def write(self) -> str:
         """The module's text."""
-        panel, source, rows, distance, columns = self.function.args
-        entry, outer, inner, after, done = (
-            self.function.append_basic_block(n) for n in ("entry", "row", "column", "after", "done")
-        )
+        rows = self.function.args[2]
+        entry, few, many = (self.function.append_basic_block(n) for n in ("entry", "few", "many"))
         builder = ir.IRBuilder(entry)
-        last = builder.sub(columns, ir.Constant(I64, 1))
-        builder.cbranch(builder.icmp_signed("<", ir.Constant(I64, 0), rows), outer, done)
-        builder.position_at_end(outer)
-        row = builder.phi(I64)
-        target = self._offset(builder, panel, builder.mul(row, ir.Constant(I64, self.width)))
-        start = self._offset(builder, source, row)
-        builder.branch(inner)
-        builder.position_at_end(inner)
-        column = builder.phi(I64)
-        inside = builder.icmp_signed("<", column, columns)
-        position = builder.mul(builder.select(inside, column, last), distance)
-        value = builder.load(self._offset(builder, start, position))
-        value = builder.select(inside, value, ir.Constant(self.element, 0.0))
-        builder.store(value, self._offset(builder, target, column))
-        following = builder.add(column, ir.Constant(I64, 1))
-        self._count(builder, column, following, outer, inner)
-        builder.cbranch(builder.icmp_signed("<", following, ir.Constant(I64, self.width)), inner, after)
-        builder.position_at_end(after)
-        following = builder.add(row, ir.Constant(I64, 1))
-        self._count(builder, row, following, entry, after)
-        builder.cbranch(builder.icmp_signed("<", following, rows), outer, done)
-        ir.IRBuilder(done).ret_void()
+        builder.cbranch(builder.icmp_signed("<", rows, ir.Constant(I64, _SIDE)), few, many)
+        for block, side in ((few, 1), (many, _SIDE)):
+            builder = ir.IRBuilder(block)
+            last = builder.sub(rows, ir.Constant(I64, side))
+            count = builder.sdiv(builder.add(rows, ir.Constant(I64, side - 1)), ir.Constant(I64, side))
+            self._write_loop(builder, count, partial(self._write_squares, side, last))
+            builder.ret_void()
         return module_text(self.module)
 
-    def _count(self, builder: ir.IRBuilder, phi: Any, following: Any, before: Any, block: Any) -> None:
-        phi.add_incoming(ir.Constant(I64, 0), before)
-        phi.add_incoming(following, block)
+    def _write_loop(self, builder: ir.IRBuilder, count: Any, write: Callable[[ir.IRBuilder, Any], None]) -> None:
+        """``write(builder, number)`` for each number below a count."""
+        loop, done = (self.function.append_basic_block(n) for n in ("turn", "done"))
+        before = builder.block
+        builder.cbranch(builder.icmp_signed("<", ir.Constant(I64, 0), count), loop, done)
+        builder.position_at_end(loop)
+        number = builder.phi(I64)
+        write(builder, number)
+        following = builder.add(number, ir.Constant(I64, 1))
+        number.add_incoming(ir.Constant(I64, 0), before)
+        number.add_incoming(following, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+        builder.position_at_end(done)
+
+    def _write_squares(self, side: int, last: Any, builder: ir.IRBuilder, number: Any) -> None:
+        """All squares of some rows."""
+        start = builder.mul(number, ir.Constant(I64, side))
+        row = builder.select(builder.icmp_signed("<", start, last), start, last)
+        self._write_loop(builder, ir.Constant(I64, self.width // side), partial(self._write_square, side, row))
+
+    def _write_square(self, side: int, row: Any, builder: ir.IRBuilder, number: Any) -> None:
+        panel, source, _, distance, columns = self.function.args
+        kind = ir.VectorType(self.element, side)
+        first, last = builder.mul(number, ir.Constant(I64, side)), builder.sub(columns, ir.Constant(I64, 1))
+        source = self._offset(builder, source, row)
+        held = []
+        for k in range(side):
+            column = builder.add(first, ir.Constant(I64, k))
+            inside = builder.icmp_signed("<=", column, last)
+            place = self._offset(builder, source, builder.mul(builder.select(inside, column, last), distance))
+            value = builder.load(builder.bitcast(place, kind.as_pointer()), align=self.size)
+            held.append(builder.select(inside, value, ir.Constant(kind, [0.0] * side)))
+        # Each round puts the elements of two vectors in turn.
+        for _ in range(side.bit_length() - 1):
+            pairs = zip(held[: side // 2], held[side // 2 :], strict=True)
+            held = [self._in_turn(builder, x, y, start) for x, y in pairs for start in (0, side // 2)]
+        for k, value in enumerate(held):
+            place = builder.mul(builder.add(row, ir.Constant(I64, k)), ir.Constant(I64, self.width))
+            target = self._offset(builder, panel, builder.add(place, first))
+            builder.store(value, builder.bitcast(target, kind.as_pointer()), align=self.size)
+
+    def _in_turn(self, builder: ir.IRBuilder, x: Any, y: Any, start: int) -> Any:
+        """Half of the elements of two vectors, one of each in turn."""
+        order = [k for lane in range(start, start + _SIDE // 2) for k in (lane, _SIDE + lane)]
+        return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, _SIDE), order))
 
 
-_KINDS: dict[str, type] = {"tile": _Tile, "pairs": _Pairs, "copy": _Copy, "swap": _Swap}
+class _Finite(_Text):
+    """Whether all elements of an array are finite. Arguments: array, number of elements, address of the answer, 1 or 0."""
+
+    def __init__(self, dtype: np.dtype, name: str):
+        super().__init__(dtype, name, [llvm_type(dtype).as_pointer(), I64, I64.as_pointer()])
+        self.bits = ir.VectorType(ir.IntType(8 * self.size), self.lanes)
+        self.infinity = int(np.array(np.inf, dtype).view(f"i{self.size}"))
+
+    def write(self) -> str:
+        """The module's text."""
+        array, count, answer = self.function.args
+        entry, loop, rest = (self.function.append_basic_block(n) for n in ("entry", "loop", "rest"))
+        builder, lanes, nothing = ir.IRBuilder(entry), ir.Constant(I64, self.lanes), ir.Constant(self.bits, None)
+        left = builder.urem(count, lanes)
+        whole = builder.sub(count, left)
+        builder.cbranch(builder.icmp_signed("<", ir.Constant(I64, 0), whole), loop, rest)
+        builder = ir.IRBuilder(loop)
+        number, before = builder.phi(I64), builder.phi(self.bits)
+        following = builder.add(number, lanes)
+        after = self._larger(builder, before, self._offset(builder, array, number), None)
+        for phi, start, value in ((number, ir.Constant(I64, 0), following), (before, nothing, after)):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, whole), loop, rest)
+        builder = ir.IRBuilder(rest)
+        largest = builder.phi(self.bits)
+        largest.add_incoming(nothing, entry)
+        largest.add_incoming(after, loop)
+        largest = self._larger(builder, largest, self._offset(builder, array, whole), self._mask(builder, 0, left))
+        bits = f"i{8 * self.size}"
+        kind = ir.FunctionType(self.bits.element, [self.bits])
+        reduce = ir.Function(self.module, kind, f"llvm.vector.reduce.smax.v{self.lanes}{bits}")
+        is_finite = builder.icmp_signed(
+            "<", builder.call(reduce, [largest]), ir.Constant(kind.return_type, self.infinity)
+        )
+        builder.store(builder.zext(is_finite, I64), answer)
+        builder.ret_void()
+        return module_text(self.module)
+
+    def _larger(self, builder: ir.IRBuilder, largest: Any, address: Any, mask: Any) -> Any:
+        """The larger ones of some magnitudes, as integers, and those of a vector of the array."""
+        magnitudes = ir.Constant(self.bits, [(1 << 8 * self.size - 1) - 1] * self.lanes)
+        found = builder.and_(builder.bitcast(self._read(builder, address, 0, mask), self.bits), magnitudes)
+        return builder.select(builder.icmp_signed("<", largest, found), found, largest)
+
+
+_KINDS: dict[str, type] = {"tile": _Tile, "pairs": _Pairs, "copy": _Copy, "swap": _Swap, "finite": _Finite}
 
 
 def _text(symbol: str) -> _Text:
@@ -362,3 +441,8 @@ def copy_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
 def swap_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
     """``(panel, source, rows, distance of columns, columns)``: copy columns of the source into the rows of a panel."""
     return _declared(module, "swap", dtype)
+
+
+def finite_function(module: ir.Module, dtype: np.dtype) -> ir.Function:
+    """``(array, number of elements, answer)``: write 1 if all elements are finite, else 0."""
+    return _declared(module, "finite", dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
 from fad.compiler.llvm.tile_functions import MOST_ROWS, VECTORS, lanes_of, panel_width, tile_function, tile_heights
 
-__all__ = ["Operands", "Tiles"]
+__all__ = ["Operands", "Tiles", "cost_of_rows"]
 
 
 class Operands(NamedTuple):
@@ -31,6 +31,11 @@ class Operands(NamedTuple):
     step: Ix
 
 
+def cost_of_rows(rows: int) -> int:
+    """The time that tiles of the best height take for so many rows: each takes that of its rows and of two more."""
+    return min(-(-rows // height) * (height + 2) for height in tile_heights())
+
+
 class Tiles:
     """Runs over a matrix of results in tiles of the best shape.
 
@@ -41,7 +46,7 @@ class Tiles:
     dtype : numpy.dtype
         float32 or float64.
     rows, columns : int or Index
-        The sizes of the matrix.
+        The sizes of the matrix; where runs have different numbers of rows, the one that the tile is chosen for.
     pairs : bool
         Whether each column has numbers of A of its own.
     """
@@ -86,24 +91,27 @@ class Tiles:
             chosen = emitter.builder.select(is_last, emitter.raw(self.columns), emitter.raw(end))
             write(start, emitter.subtract(Index(chosen, emitter.depth), start))
 
-    def run(self, operands: Operands, a_step: Ix, c_step: Ix, columns: Ix, adds: bool) -> None:
-        """All rows of one panel: row p begins at ``p * a_step`` in A and at ``p * c_step`` in C.
+    def run(
+        self, operands: Operands, place: Callable[[Ix], tuple[Ix, Ix]], columns: Ix, adds: bool, rows: Ix | None = None
+    ) -> None:
+        """All rows of one panel: ``place(p)`` says where row p begins in A and in C.
 
         The last tile repeats the last row where it reaches beyond it.
         """
         emitter = self.emitter
-        blocks, _ = emitter.divide(emitter.add(self.count, emitter.subtract(self.rows, 1)), self.rows)
+        count = self.count if rows is None else rows
+        blocks, _ = emitter.divide(emitter.add(count, emitter.subtract(self.rows, 1)), self.rows)
         function = self._functions[0]
         if len(self._functions) > 1:
             wide = emitter.builder.icmp_signed(">", emitter.raw(columns), ir.Constant(I64, self._lanes))
             function = emitter.builder.select(wide, self._functions[1], function)
         with emitter.loop(0, blocks, plain=True) as number:
             first, builder = emitter.multiply(number, self.rows), emitter.builder
-            for p in range(MOST_ROWS):
-                row = emitter.smaller(emitter.add(first, p), emitter.subtract(self.count, 1))
-                for place, step in ((self._a_rows, a_step), (self._c_rows, c_step)):
-                    offset = emitter.raw(emitter.multiply(row, step))
-                    builder.store(offset, builder.gep(place, [ir.Constant(I64, p)]))
+            # A loop, not so many copies, which LLVM would work on.
+            with emitter.loop(0, MOST_ROWS, short=True) as p:
+                row = emitter.smaller(emitter.add(first, p), emitter.subtract(count, 1))
+                for array, start in zip((self._a_rows, self._c_rows), place(row), strict=True):
+                    emitter.builder.store(emitter.raw(start), emitter.builder.gep(array, [emitter.raw(p)]))
             sizes = [emitter.raw(n) for n in (operands.term_count, operands.inner_count, operands.step, columns)]
             places = [operands.a, operands.b, operands.c, self._a_rows, self._c_rows, operands.terms]
             builder.call(function, [*places, *sizes, ir.Constant(I64, int(adds))])
