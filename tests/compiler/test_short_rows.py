@@ -229,3 +229,18 @@ def test_turns_of_a_few_elements(count):
     check_compiled(solve, rows(count))
     check_compiled(fad.grad(solve), rows(count))
     check_compiled(fad.hessian(solve), rows(count), tolerance=1e-11)
+
+
+@pytest.mark.parametrize("channels", [20, 32, 33, 130])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_of_a_padded_image_are_written_in_vectors(channels, dtype):
+    x = RNG.normal(size=(3, 8, 7, channels)).astype(dtype)
+
+    def f(x):
+        return fnp.pad(x, ((0, 0), (1, 2), (2, 1), (0, 0))), fnp.concatenate([x[:, :2], x + 1, x[:, 1:]], axis=1)
+
+    check_compiled(f, x, tolerance=0)
+    text = fad.jit(lambda x: f(x)[0]).lower(x).as_text("llvm")
+    kind = "float" if dtype == "f4" else "double"
+    assert f"store <{64 // x.itemsize} x {kind}>" in text
+    assert f"store {kind} " not in text

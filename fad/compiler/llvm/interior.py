@@ -76,6 +76,11 @@ class Interior:
         combine = self._emitter.add if operation == "add" else self._emitter.subtract
         return None if shift is None else combine(shift, second)
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether conditions hold in some of the loop's turns only."""
+        return bool(self._limits)
+
     def limits(self, start: Ix, stop: Ix, least: int) -> tuple[Ix, Ix]:
         """The turns among ``start <= i < stop`` where all conditions hold; none at all if they are fewer than ``least``."""
         emitter, builder = self._emitter, self.builder
@@ -100,7 +105,7 @@ def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callabl
 
     The inner part runs over whole vectors of so many lanes, which begin at multiples of it: stores across lines of the cache take twice as long.
     The first one starts late and the last one early enough to fit, so that some elements are computed twice. What remains before and after it
-    is done element by element. ``start`` is such a multiple.
+    is done element by element. ``start`` is such a multiple, and there are so many lanes if conditions depend on indices of loops around this one alone.
     """
     interior = Interior(emitter)
     places = [emitter.variable(I64) for _ in range(2)]
@@ -125,6 +130,14 @@ def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callabl
         with emitter.loop(0, lanes) as lane:
             interior.write(emitter.add(begin, lane), body)  # type: ignore[arg-type]
         emitter.floor = before
+    if interior.has_limits:
+        _write_ends(emitter, start, stop, ends, body)
+    else:
+        _write_otherwise(emitter, start, stop, ends, lanes, body)
+
+
+def _write_ends(emitter: Emitter, start: Ix, stop: Ix, ends: list[Index], body: Callable[[Index], None]) -> None:
+    """The turns before the inner part and after it, one by one."""
     with emitter.loop(0, 2, short=True) as side:
         ahead = emitter.builder.icmp_signed("==", side.value, ir.Constant(I64, 0))
         first, last = [
@@ -133,3 +146,18 @@ def write_split(emitter: Emitter, start: Ix, stop: Ix, lanes: int, body: Callabl
         ]
         with emitter.loop(first, last, short=True) as i:
             body(i)
+
+
+def _write_otherwise(
+    emitter: Emitter, start: Ix, stop: Ix, ends: list[Index], lanes: int, body: Callable[[Index], None]
+) -> None:
+    """All turns, if the inner part is none at all: what its conditions are about is known before the loop, as it is for each row of a padded image."""
+    builder = emitter.builder
+    count, _ = emitter.divide(emitter.add(emitter.subtract(stop, start), lanes - 1), lanes)
+    is_done = builder.icmp_signed("<", emitter.raw(ends[0]), emitter.raw(ends[1]))
+    blocks = Index(builder.select(is_done, emitter.raw(0), emitter.raw(count)), emitter.depth)
+    with emitter.loop(0, blocks, plain=True) as number:
+        begin = emitter.add(start, emitter.multiply(number, lanes))
+        begin = emitter.smaller(begin, emitter.subtract(stop, lanes))
+        with emitter.loop(0, lanes) as lane:
+            body(emitter.add(begin, lane))  # type: ignore[arg-type]
