@@ -1,7 +1,8 @@
 """What the code knows of a size: its value if it is small, else only which class it belongs to.
 
 Code is shared by all sizes of the same classes. So what is decided while it is written may depend on :func:`least_size` and :func:`most_size`
-alone, never on the size itself: a loop that assumed the length it was first compiled for would leave its arrays for a shorter one.
+alone, and on whether a size is ``OWN_CODE``, never on the size itself: a loop that assumed the length it was first compiled for would leave its arrays
+for a shorter one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ __all__ = [
     "LONG",
     "MOST_AT_EDGE",
     "MOST_REGISTERS",
+    "OWN_CODE",
     "is_small",
     "least_size",
     "most_size",
@@ -24,6 +26,9 @@ __all__ = [
 
 LARGEST_STATIC = 16
 """Sizes up to this are compiled in; larger ones are arguments of the code."""
+
+OWN_CODE = 32
+"""A size that shares its code with no other, as it is the length of many short rows, and loops over rows of just so many vectors are faster."""
 
 MOST_AT_EDGE = 8
 """Up to so many elements are an edge of the array beside them, which loops read where they lie."""
@@ -47,19 +52,22 @@ _UNBOUNDED = 1 << 40
 
 def size_class(n: int) -> int:
     """The class of a size above ``LARGEST_STATIC``."""
-    return bisect_right(_BOUNDS, n)
+    return 0 if n == OWN_CODE else bisect_right(_BOUNDS, n)
 
 
 def least_size(n: int) -> int:
-    """The smallest size that shares its code with size ``n``."""
-    return n if n <= LARGEST_STATIC else _BOUNDS[size_class(n) - 1]
+    """The smallest size that shares its code with size ``n``.
+
+    Of ``OWN_CODE`` it is that of the sizes around it: so loops that do not ask for it are the same as theirs, and compiled once.
+    """
+    return n if n <= LARGEST_STATIC else _BOUNDS[bisect_right(_BOUNDS, n) - 1]
 
 
 def most_size(n: int) -> int:
     """A bound of the sizes that share their code with size ``n``."""
     if n <= LARGEST_STATIC:
         return n
-    number = size_class(n)
+    number = bisect_right(_BOUNDS, n)
     return _BOUNDS[number] - 1 if number < len(_BOUNDS) else _UNBOUNDED
 
 

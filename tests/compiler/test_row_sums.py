@@ -1,5 +1,7 @@
 """Sums over many rows: as exact as sums in blocks are, whatever the sizes and the number of threads."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,53 @@ def test_more_sums_than_have_blocks_are_summed_as_well():
     found = fad.jit(lambda x: [fnp.sum(x * k, axis=0) for k in range(1, 7)])(x)
     for k, total in enumerate(found, 1):
         np.testing.assert_allclose(total, np.sum(x * k, axis=0), rtol=1e-10, atol=1e-10)
+
+
+def normalised(x, other, gain, shift):
+    """What a layer with a bias for each channel computes, and the sums that its gradient takes."""
+    centred = (x - shift) * gain
+    return centred, fnp.sum(centred, (0, 1, 2)), fnp.sum(centred * other, (0, 1, 2)), fnp.sum(other, (0, 1, 2))
+
+
+def framed(x, other, gain, shift):
+    """The same of a part of an image, so that no two of its axes are one."""
+    return normalised(x[:, 1:-1, :-1], other[:, 1:-1, 1:], gain, shift)
+
+
+@pytest.mark.parametrize("f", [normalised, framed])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("shape", [(64, 8, 8, 32), (3, 7, 5, 32), (40, 30, 2, 16), (2, 70, 40, 8), (300, 3, 2, 32)])
+def test_sums_of_short_rows(f, dtype, shape):
+    rng = np.random.default_rng(0)
+    args = [rng.normal(size=s).astype(dtype) for s in (shape, shape, shape[-1:], shape[-1:])]
+    tolerance = {"f2": 4e-2, "f4": 1e-4, "f8": 1e-11}[dtype]
+    exact = [np.asarray(v) for v in f(*[fnp.asarray(a, "f8") for a in args])]
+    for found, value in zip(fad.jit(f)(*args), exact, strict=True):
+        np.testing.assert_allclose(found, value, rtol=tolerance, atol=tolerance * np.abs(value).max() + 1e-30)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_sums_of_short_rows_stay_in_registers(size):
+    x = np.random.default_rng(0).normal(size=(64, 8, 8, size)).astype("f4")
+    text = fad.jit(lambda x: fnp.sum(x * x, (0, 1, 2))).lower(x).as_text("assembly")
+    loop = innermost_loop(text)
+    assert "(%" in loop, "it reads the array"
+    assert not re.search(r"mov[au]p[sd]\s+%[xyz]mm\d+, ", loop), "and writes nothing"
+
+
+def innermost_loop(assembly):
+    """The lines of the first loop of a kernel that multiplies vectors."""
+    kernel = assembly[assembly.index("kernel_") :]
+    blocks = re.split(r"^\.LBB", kernel, flags=re.MULTILINE)
+    return next(b for b in blocks if "mulps" in b)
+
+
+def test_short_rows_do_not_depend_on_the_number_of_threads():
+    x = np.random.default_rng(0).normal(size=(20000, 32)).astype("f4")
+    f = fad.jit(lambda x: (x * 2, fnp.sum(x * 2, axis=0)))
+    results = []
+    for threads in (1, 2, 3):
+        with fad.config.using(threads=threads):
+            results.append(np.asarray(f(x)[1]))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])

@@ -15,7 +15,7 @@ from fad.compiler.canonical import program_form
 from fad.compiler.llvm.lowering import lower_segment
 from fad.compiler.nested import body_program
 from fad.compiler.segments import NativeStep, split
-from fad.compiler.size_classes import LARGEST_STATIC, least_size, most_size, size_class
+from fad.compiler.size_classes import LARGEST_STATIC, OWN_CODE, least_size, most_size, size_class
 from tests.compiler.program_steps import STEPS, function_of
 from tests.compiler.sized_cases import CASES, numbers, sizes_from
 
@@ -62,8 +62,26 @@ def test_sizes_of_a_class_share_their_code():
 def test_classes_hold_their_sizes():
     for n in range(1, 5000):
         assert least_size(n) <= n <= most_size(n)
-        if n > LARGEST_STATIC:
+        if n > LARGEST_STATIC and n != OWN_CODE:
             assert size_class(least_size(n)) == size_class(n) == size_class(min(most_size(n), 10**6))
+
+
+def test_one_size_has_code_of_its_own_where_that_matters():
+    assert [n for n in range(LARGEST_STATIC + 1, 5000) if size_class(n) == size_class(OWN_CODE)] == [OWN_CODE]
+    for function, are_alike in ((lambda x: x * 2 + x, True), (lambda x: fnp.sum(x, axis=0), False)):
+        own, other = [codes(function, [numbers(200, n, dtype="f4")])[0][1][0] for n in (OWN_CODE, OWN_CODE + 1)]
+        assert (own == other) is are_alike, "kernels with the same code are compiled once"
+
+
+@pytest.mark.parametrize("sizes", [(32, 24, 33, 32, 64, 17, 100), (40, 32, 20), (16, 32, 8, 15, 9)], ids=str)
+def test_rows_of_other_lengths_after_rows_that_registers_hold(sizes):
+    f = fad.jit(lambda x, y: (x * y, fnp.sum(x * y, axis=0), fnp.sum(x, axis=0)))
+    for n in sizes:
+        x, y = numbers(150, n, dtype="f4"), numbers(n, dtype="f4")
+        product, total, other = f(x, y)
+        np.testing.assert_allclose(product, x * y, rtol=1e-6)
+        np.testing.assert_allclose(total, np.sum((x * y).astype("f8"), axis=0), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(other, np.sum(x.astype("f8"), axis=0), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "i2", "f8"])

@@ -106,6 +106,8 @@ class Emitter:
         self.may_leave = False
         # How many turns a loop may make at most, by its block, where that is known to be few.
         self.most_turns: dict[ir.Block, int] = {}
+        # Loops whose turns are all done at once, by their blocks.
+        self.whole: set[ir.Block] = set()
         self._leaving: list[tuple[ir.IRBuilder, ir.Value]] = []
         self._owned: list[ir.Value] = []
 
@@ -329,16 +331,19 @@ class Emitter:
         plain: bool = False,
         most: int | None = None,
         short: bool = False,
+        whole: bool = False,
     ) -> Iterator[Index]:
         """A loop over ``start <= i < stop``, of at most ``most`` turns; the code written inside the block is its body.
 
         Bounds that follow from the body are given as functions, which are called when it is written. LLVM is asked not to unroll a ``plain`` loop,
-        and to leave a ``short`` one as it is.
+        and to leave a ``short`` one as it is. All turns of a ``whole`` one, of which there is a small power of 2, are done at once where vector code is made of it.
         """
         outer = self.scopes[-1]
         body = self.function.append_basic_block("loop")
         if most is not None or short:
             self.most_turns[body] = 0 if short else most
+        if whole:
+            self.whole.add(body)
         done = self.function.append_basic_block("done")
         inner = Scope(ir.IRBuilder(body))
         counter = inner.builder.phi(I64)

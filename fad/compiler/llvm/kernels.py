@@ -14,7 +14,15 @@ from fad.compiler.llvm.elements import Elements, Memory
 from fad.compiler.llvm.emission import Emitter, Index, Ix, Located
 from fad.compiler.llvm.interior import write_split
 from fad.compiler.llvm.reductions import combine, constant_identity
-from fad.compiler.llvm.row_sums import MOST_SUMS, RowSum, open_blocks, takes_blocks
+from fad.compiler.llvm.row_sums import (
+    MOST_SUMS,
+    RegisterRow,
+    RowSum,
+    open_blocks,
+    row_width,
+    takes_blocks,
+    takes_registers,
+)
 from fad.compiler.llvm.rules import Ixs, rule_of
 from fad.compiler.llvm.scalar import Value
 from fad.compiler.llvm.scalar_value import llvm_type
@@ -75,6 +83,7 @@ class KernelWriter:
         self.row: int | None = None
         self._accumulators: dict[tuple[Var, Ixs], Any] = {}
         self._in_blocks: set[Var] = set()
+        self._register_row: RegisterRow | None = None
 
     def write(self) -> None:
         """Write the whole loop nest."""
@@ -162,6 +171,9 @@ class KernelWriter:
         count, outermost = emitter.product(sizes), outermost and nest.first == 0
         least = math.prod(map(least_size, sizes))
         lanes, part = self._lanes(least), None if inner else nest.part_of(run)
+        if self._register_row is not None and not inner:
+            self._register_row.write(lambda i: nest.body([*index[: run[-1]], i, *index[run[-1] + 1 :]]))
+            return
         if inner and not outermost and nest.is_chosen_from(run):
             # What depends on the number is known beforehand in each of the few turns.
             for value in range(sizes[0]):
@@ -196,19 +208,27 @@ class KernelWriter:
                     index[run[-1]] = self._open_lanes(stack, count, lanes, bounds)
             else:
                 bounds = self._outer_bounds(sizes, 1) if outermost else (0, count)
-                self._open_plain(stack, nest, run, index, bounds, part)
+                self._open_plain(stack, nest, runs, index, bounds, part)
             self._write_runs(nest, inner, index, False)
 
     def _open_plain(
-        self, stack: ExitStack, nest: _Nest, run: list[int], index: list[Ix], bounds: tuple[Ix, Ix], part: int | None
+        self,
+        stack: ExitStack,
+        nest: _Nest,
+        runs: Sequence[list[int]],
+        index: list[Ix],
+        bounds: tuple[Ix, Ix],
+        part: int | None,
     ) -> None:
         """A loop of single turns, in blocks where it adds many rows up; completes the index."""
-        row_sums = self._row_sums(nest, run, index)
+        run, width = runs[0], self._row_width(nest, runs)
+        row_sums = self._row_sums(nest, run, index, width > 0)
         if 0 < len(row_sums) <= MOST_SUMS:
             opened = {s.var for s in row_sums}
             self._in_blocks |= opened
             stack.callback(self._in_blocks.difference_update, opened)
-            bounds = open_blocks(stack, self.elements, row_sums, *bounds)
+            stack.callback(setattr, self, "_register_row", self._register_row)
+            bounds, self._register_row = open_blocks(stack, self.elements, row_sums, *bounds, width)
         if part is not None:
             index[run[0]] = self._open_parts(stack, *bounds, part)
         else:
@@ -277,6 +297,25 @@ class KernelWriter:
             with self.emitter.loop(0, width) as lane:
                 nest.body([*index[:axis], self.emitter.add(lane, start), *index[axis + 1 :]])
 
+    def _row_width(self, nest: _Nest, runs: Sequence[list[int]]) -> int:
+        """How many elements rows have whose sums are in registers in a loop over some axes and those inside of it; 0 if they are in memory."""
+        sums = [m for m in nest.sums if m.is_reduction]
+        if self._register_row is not None or self._overwritten or self.group.written_out or len(nest.sums) > _FEW:
+            return 0
+        if len(runs) < 2 or len(runs[-1]) > 1 or not 0 < len(sums) <= MOST_SUMS:
+            return 0
+        last, rows = runs[-1][0], [k for run in runs[:-1] for k in run]
+        axis, added = nest.first + last, {nest.first + k for k in rows}
+        if any(m.domain[nest.first :] != nest.sizes or is_costly(m.equation) for m in nest.sums):
+            return 0
+        for member in sums:
+            axes = member.equation.params["axes"]
+            if not self._is_sum(member) or axis in axes or not added <= set(axes):
+                return 0
+        if nest.depends_on(last) or not takes_registers([nest.sizes[k] for k in rows], len(runs[0])):
+            return 0
+        return row_width(nest.sizes[last], max(m.output.aval.dtype.itemsize for m in sums), len(sums))
+
     def _blocked(self, members: Sequence[Member], axis: int) -> bool:
         """Whether the innermost loop adds floats up in a register."""
         return any(self._is_register_sum(m) and axis in m.equation.params["axes"] for m in members)
@@ -287,8 +326,8 @@ class KernelWriter:
     def _is_sum(self, member: Member) -> bool:
         return member.equation.primitive.kernel == "reduce_sum" and member.output.aval.dtype.kind == "f"
 
-    def _row_sums(self, nest: _Nest, run: list[int], index: list[Ix]) -> list[RowSum]:
-        """The sums that a loop over some axes of a nest adds to row by row, so many rows that it takes them in blocks."""
+    def _row_sums(self, nest: _Nest, run: list[int], index: list[Ix], in_registers: bool) -> list[RowSum]:
+        """The sums that a loop over some axes of a nest adds to row by row, so many rows that it takes them in blocks; it always does where they are in registers meanwhile."""
         first, last = nest.first + run[0], nest.first + run[-1]
         turns, before = [nest.sizes[k] for k in run], [*nest.outer, *index]
         found = []
@@ -297,7 +336,11 @@ class KernelWriter:
                 continue
             domain, axes, kept = member.domain, member.equation.params["axes"], self._kept(member)
             shape, inner = [tuple([domain[a] for a in some if a > last]) for some in (kept, axes)]
-            if set(range(first, last + 1)) <= set(axes) and math.prod(shape) > 1 and takes_blocks(turns, inner):
+            if (
+                set(range(first, last + 1)) <= set(axes)
+                and math.prod(shape) > 1
+                and (in_registers or takes_blocks(turns, inner))
+            ):
                 at = tuple([before[a] if a < first else 0 for a in kept])
                 found.append(RowSum(member.output, at, shape, inner))
         return found
@@ -437,7 +480,8 @@ class KernelWriter:
         if self._in_memory(member):
             place = self.elements.storage[member.output]
             assert isinstance(place, Memory)
-            pointer = self.elements.pointer(place, at)
+            row = self._register_row
+            pointer = self.elements.pointer(place, at) if row is None else row.pointer(member.output)
             k.store(combine(kernel, k, k.load(pointer, place.dtype), value), pointer)
             return
         variable = self._accumulators[member.output, at if self.group.written_out else ()]
@@ -489,6 +533,11 @@ class _Nest(NamedTuple):
     def is_edged(self, run: list[int]) -> bool:
         """Whether edges of its axes or of those around it matter; those of axes that are written out inside of it are known."""
         return any(axis <= self.first + run[-1] for axis in self.patterns.edged)
+
+    def depends_on(self, k: int) -> bool:
+        """Whether it depends on the index of an axis what is done in a turn, or quotients of it."""
+        patterns = self.patterns
+        return any(self.first + k in axes for axes in (patterns.divisors, patterns.edged, patterns.chosen))
 
     def is_chosen_from(self, run: list[int]) -> bool:
         """Whether it depends on the index of a short axis which array is read."""

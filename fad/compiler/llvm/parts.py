@@ -63,7 +63,7 @@ class Parts:
     def finish(self, emitter: Emitter, label: str, user: ir.Module) -> ir.Function:
         """Hand over a written function; gives its declaration in the module that calls it."""
         function = emitter.function
-        is_wide = widen_loops(function, emitter.most_turns)
+        is_wide = widen_loops(function, emitter.most_turns, emitter.whole)
         if not is_wide and has_neighbours(function):
             raise NotWidened
         passes = "few" if is_wide and has_loops(function) else "all"

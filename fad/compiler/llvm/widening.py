@@ -10,7 +10,7 @@ last kind takes vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -46,7 +46,7 @@ class _Kept(Unsuited):
     """A loop that LLVM can do nothing about either: a function that it calls does the work, or it writes to places that data say."""
 
 
-def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bool:
+def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int], whole: Container[ir.Block] = ()) -> bool:
     """Make vector code of the innermost loops of a finished function; gives whether it did, for all of them or for none.
 
     Parameters
@@ -55,6 +55,8 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
         The function.
     most_turns : mapping of Block to int
         How many turns loops may make, where that is known; loops that stay as they are have 0.
+    whole : container of Block
+        Loops whose turns, a small power of 2, are all done at once.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def widen_loops(function: ir.Function, most_turns: Mapping[ir.Block, int]) -> bo
     try:
         for head, latch, nested in _innermost(function, most_turns):
             with suppress(_Kept):
-                loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN), nested))
+                loops.append(_Loop(head, latch, most_turns.get(head, _UNKNOWN), nested, head in whole))
     except Unsuited:
         return False
     for loop in loops:
@@ -294,8 +296,9 @@ class _Loop:
         How many turns are done at once.
     """
 
-    def __init__(self, head: ir.Block, latch: ir.Block, most: int, nested: bool):
+    def __init__(self, head: ir.Block, latch: ir.Block, most: int, nested: bool, whole: bool):
         self.head, self.latch, self.counter, self.most = head, latch, head.instructions[0], most
+        self._is_whole = whole
         self.test, self.back = latch.instructions[-2:]
         self.outer, self.last = self.counter.incomings[1][1], self.test.operands[1]
         self.first, self.done = self.counter.incomings[1][0], self.back.operands[2]
@@ -437,7 +440,7 @@ class _Loop:
         if self.count is not None:
             if self.count < 1:
                 raise Unsuited
-            if self.count in (8, 16, 32, 64) and not is_large:
+            if self._is_whole or (self.count in (8, 16, 32, 64) and not is_large):
                 return self.count
             is_crowded = len(varying) >= _PER_CALL * calls and self._most_alive() > 2 * target.registers
             return _lanes_of_few(self.count, full, 4 if not is_large else 2 if one_by_one and not is_crowded else 1)
