@@ -23,16 +23,15 @@ NOTES: dict[str, str] = {
     "memory-bound chain 8e6": (
         "Results of 4 to 64 MiB take the memory of a dead result of the same size, so no page is new: 0.97 of the copy. First "
         "call: it touches 64 MB of new memory, which takes 5 to 9 ms of processor time in huge pages where the machine has them at hand, 155 where the host "
-        "must give them back (4.8 ms for each 2 MB), and 17 to 30 in small pages, which it need not give back. A thread touches the memory while the loop is compiled or read from disk, "
-        "and turns to small pages where a huge one comes slowly; "
-        "the loop's two threads touch the rest. First call 21 to 48 ms, where it was 23 to 118; JAX's 48 to 74: medians of three processes 0.54 and 0.76 of JAX on the Xeon of the table. From disk 10 to 20, and 100 to 170 in three of "
-        "ten processes, where the first huge pages were at hand and the later ones not; it was 15 to 165; JAX's 34 to 110."
+        "must give them back (4.8 ms for each 2 MB), and 17 to 30 in small pages, which it need not give back. A native thread touches the memory while the loop is compiled or read from disk, "
+        "and turns to small pages where a huge one comes slowly; the loop's two threads touch the rest. First call 26 to 37 ms, JAX's 48 to 74: 0.50 and 0.51 of JAX as medians of five and three processes, 0.76 in "
+        "a run before. From disk 10, and 20 to 30 in a quarter of the processes, where huge pages came slowly; JAX's 34 to 110."
     ),
     "tanh/exp chain 2e6": (
         "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "
         "the result before, which begins sooner or later; fad takes 5.6 to 6, without page faults, and 11 where other work on the host's cores takes half of "
-        "them. First call: 0.41 to 0.53 of JAX, from disk 0.31 to 0.46. From disk, 1 ms is tracing, 2 what finds the code, 2 to 3 linking it, and the run takes 6.5 to 8 ms, "
-        "of which only the first chunks are slower than later: the input is not in the processor's caches, and pages at both ends of the result are small ones."
+        "them. First call: 0.41 to 0.53 of JAX, some 25 ms: LLVM works 20 ms on two threads, 1 for each module before any of its content, Python 8, and the run takes 7. From disk 0.25 to 0.35: 2 ms before "
+        "the run, and the run 3.5 to 5, of which steady ones take 2.5: a third of the result's pages come during it."
     ),
     "tanh/exp chain 2e6, gradient": (
         "0.4 to 0.85 of JAX, whose time has the two levels of the chain's; fad takes 6.2 ms. Both functions wait for their own results: the processor holds some "
@@ -43,17 +42,14 @@ NOTES: dict[str, str] = {
         "1.6 of the primal where it was 3.7."
     ),
     "transformer block step": (
-        "The large products run at 97 to 150 GFLOP/s on two threads and take two thirds of the step; the six batched ones of attention (128 x 32 x 128) "
-        "at 58 to 115, and take 2.3 of 14.5 ms. Gradient over primal: two products for each of the primal's are three times its work already; beyond that, the "
-        "primal lost more than the gradient when attention's products went to two threads. The scores and their softmax are written to memory, and the "
-        "gradient of the maximum, which cancels, is computed. On a Xeon with AVX-512 alone 7.5 to 7.8 ms, beside four peers 8.1 to 10.1, by process, of a version "
-        "before as of this one; 0.87 to 1.12 of PyTorch."
+        "The large products take two thirds of the step, the six batched ones of attention (128 x 32 x 128) a sixth. Gradient over primal: two products for each of the primal's are "
+        "three times its work already. The scores and their softmax are written to memory, and the gradient of the maximum, which cancels, is computed. "
+        "Since workers keep off the caller's core, 7.8 to 8.0 ms beside other peers on a Xeon with AVX-512, 0.91 to 0.94 of PyTorch; before, 8.1 to 10.1, 0.87 to 1.12."
     ),
     "convolutional network step": (
-        "Gradient over primal: each of the two gradients of a convolution takes as long as it, and the passes over activations backwards a quarter "
-        "of a millisecond. The gradient by the input leaves the positions out that padding added and that nobody reads, a third of those of 8x8 images and half of those of 4x4: 2.85 where it was 3.27, 2.43 "
-        "for 2.81 ms (medians of five processes in turn), 2.7 to 3.0 by process. The gradient by the kernel "
-        "of the layer of 4x4 positions, summed over sixteen examples at a time, takes 0.26 ms where it took 0.33."
+        "Gradient over primal: each of the two gradients of a convolution takes as long as it, and the passes over activations backwards a tenth of the step. Convolutions over rows of several "
+        "examples, aligned panels, sums that stay in registers and one sum less in the normalisation took the gradient from 1.90 to 1.60 ms in processes in turn, but the primal "
+        "from 0.61 to 0.49, so the ratio stays at 3.1 to 3.3."
     ),
     "transformer step": (
         "Gradient over primal, without AdamW's update: loops take 2.0 times those of the primal, but the products 3.2 times (24.0 of 7.4 ms): gradients by weights run at 108 to 120 "
@@ -87,12 +83,11 @@ NOTES: dict[str, str] = {
         "their places, where a loop over single observations did all the work: gradient over primal 2.1 to 3.3 by process, since either varies by a half; 4.5 to 5.3 before."
     ),
     "MLP step with Adam": (
-        "Both call the same OpenBLAS, at 80 of the 93 GFLOP/s of a core. Two threads copy the whole of one matrix each, where OpenBLAS's own threads share the "
-        "copies, which costs 2 to 4 %. Adam is one pass over memory (0.9 ms, 18 GiB/s); biases, ReLU and their gradients take 0.5 ms; no page is new. Since each "
-        "thread takes the same part of every loop, four processes in turn: 0.98 to 1.05 of the products, median 1.03, where it was 1.03 to 1.10, median 1.07."
-        " On a Xeon with AVX-512 beside all peers 1.03 to 1.05 of JAX and 1.3 of the products: once warm the products take 5.45 of 6.4 ms at 300 GFLOP/s and loops 0.73, but "
-        "rounds time the second and third call after a pause, which take 0.7 and 0.3 ms longer, probably since 28 MB come from memory again. OpenBLAS reaches 0.69 to 0.76 of a core's "
-        "220 GFLOP/s there; tiles of 12 rows and 32 columns from LLVM reach 0.93 within the caches, but 0.77 to 0.83 with the copies into panels: some 5 % of the step for 35 ms "
+        "Both call the same OpenBLAS. On the Xeon with AVX-512 the eight products take 5.3 to 5.9 ms at 300 GFLOP/s, 0.69 to 0.76 of what a core can do, and the gradient no longer than they; "
+        "Adam, one pass over memory in the third cache, takes 0.5 ms, where a loop in C with the same divisions takes 0.31, with or without prefetching, and with stores around the caches more. "
+        "Until workers kept off the caller's core, both threads shared one after a pause of a fifth of a second and more: 11 to 15 ms instead of 7 to 7.7. "
+        "The second call after a pause still takes 0.3 to 0.5 ms longer than later ones, of the products alone too. Ratio to them: 1.14 to 1.17 with the process to itself, 1.16 to 1.26 beside other peers. "
+        "Tiles of 12 rows and 32 columns from LLVM reach 0.93 of a core within the caches, but 0.77 to 0.83 with the copies into panels: some 5 % of the step for 35 ms "
         "of LLVM's time, so they were left out. Blocks of rows and of columns are as fast, and Adam without its divisions is no faster."
     ),
     "Hessian of a small MLP": (
