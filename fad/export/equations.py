@@ -78,7 +78,10 @@ def _keeps_dtype(equation: Equation) -> bool:
 def _sum_lines(writer: Any, equation: Equation, args: list[str], out: str) -> list[str] | None:
     if not _keeps_dtype(equation):
         return None
-    return [f"{out} = np.sum({args[0]}, axis={writer.literal(equation.params['axes'])})"]
+    dtype, axes = equation.inputs[0].aval.dtype, writer.literal(equation.params["axes"])
+    if dtype.itemsize == 2:  # float16, which NumPy would round after each addition
+        return [f"{out} = np.sum({args[0]}, axis={axes}, dtype=np.float32).astype({writer.literal(dtype)})"]
+    return [f"{out} = np.sum({args[0]}, axis={axes})"]
 
 
 def _running_sum_lines(writer: Any, equation: Equation, args: list[str], out: str) -> list[str] | None:

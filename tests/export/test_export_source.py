@@ -75,6 +75,12 @@ def test_numbers_of_every_dtype(dtype):
     check_exported(function, x)
 
 
+def test_sums_of_half_precision_are_as_exact_as_the_program_s():
+    x, namespace = np.ones((4800, 3), np.float16), {}
+    exec(export_source(lambda x: fnp.sum(x, axis=0), x, name="total"), namespace)
+    np.testing.assert_array_equal(namespace["total"](x), np.full(3, 4800.0, np.float16))
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "bfloat16", "float16", "float32", "complex64"])
 def test_results_have_the_dtypes_of_the_program(dtype):
     x = fnp.asarray([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]]).astype(dtype)

@@ -2,6 +2,7 @@
 
 import warnings
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -83,6 +84,19 @@ def test_dtype_of_sums():
     assert_same(fnp.mean(x, dtype="float32"), np.mean(x, dtype="float32"))
     assert fnp.sum(np.ones(3, np.float16)).dtype == np.float16
     assert fnp.mean(np.full(5000, 30.0, np.float16)) == 30.0  # computed in float32: a sum in float16 would overflow
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_sums_in_half_precision_are_rounded_once_with_and_without_jit(dtype):
+    x = np.ones((4800, 3), dtype)  # NumPy's sum along the first axis stays at 2048 in float16
+    expected = np.full(3, 4800.0).astype(dtype)
+    for found in (fnp.sum(x, axis=0), fad.jit(lambda x: fnp.sum(x, axis=0))(x)):
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+    gradient = fad.grad(lambda w: fnp.sum((w * x).astype(np.float32)))(
+        np.ones(3, dtype)
+    )  # broadcast, so summed backward
+    np.testing.assert_array_equal(gradient, expected)
 
 
 @pytest.mark.parametrize(
