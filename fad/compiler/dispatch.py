@@ -60,11 +60,8 @@ def _compiled(program: Program, infs: bool | None = None, runs_next: bool = Fals
 
     try:
         return compile_program(program, infs, runs_next, _way_of)
-    except (
-        FadError,
-        MemoryError,
-        Warning,
-    ):  # results are allocated while code is compiled; a warning may be an error to the user
+    except (FadError, MemoryError, Warning):
+        # Results are allocated while code is compiled, and the user may have made an error of a warning.
         raise
     except Exception as error:
         if is_interruption(error):

@@ -20,7 +20,8 @@ from functools import cache
 
 import numpy as np
 
-from fad.compiler.llvm.fetching_text import FETCH, FIRST, IS_SLOW, LIMIT, NO_HUGE_PAGES, STOP
+from fad.compiler.llvm.fetching_text import FETCH, FIRST, IS_SLOW, LIMIT, STOP
+from fad.compiler.llvm.huge_pages import NO_HUGE_PAGES
 from fad.compiler.llvm.pool import thread_count
 from fad.compiler.llvm.result_memory import LEAST
 from fad.compiler.llvm.symbols import compiled_address

@@ -257,9 +257,8 @@ def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         return reduced(np.add, x, axes) if xp is np else xp.add.reduce(x, axes)
     if x.dtype.kind == "b":
         return xp.any(x, axis=axes)
-    if x.dtype.kind == "f" or is_bfloat16(
-        x.dtype
-    ):  # half precision: in steps of its own, a sum of ones would end at 2048, or 256
+    if x.dtype.kind == "f" or is_bfloat16(x.dtype):
+        # Half precision: rounded after each addition, a sum of ones would end at 2048, or 256.
         return xp.sum(x.astype(np.float32), axis=axes).astype(x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
 

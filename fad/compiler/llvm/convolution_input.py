@@ -44,7 +44,7 @@ def input_scratch(equation: Equation) -> Scratch:
     width = fixed_shape(panel_width(w.dtype)) if equation.params["groups"] > 1 else ()
     # The zeros take less room than the row.
     rows = (
-        _kept_rows(equation),
+        _kept_rows(w.shape[:-2], equation.params["dilation"]),
         _examples_at_once(equation),
         2,
         equation.outputs[0].aval.shape[-2],
@@ -148,13 +148,12 @@ def _gathers(equation: Equation) -> bool:
     is_cut = part is not None and part.stops[-2] <= LARGEST_STATIC and part.stops[-2] - part.starts[-2] <= counts[-1]
     fits = is_cut or least_size(counts[-1]) >= max(4 * reach, 1)
     return fits and (
-        len(window) == 1 or (_kept_rows(equation) <= LARGEST_STATIC and least_size(counts[0]) >= dilation[0])
+        len(window) == 1 or (_kept_rows(window, dilation) <= LARGEST_STATIC and least_size(counts[0]) >= dilation[0])
     )
 
 
-def _kept_rows(equation: Equation) -> int:
+def _kept_rows(window: tuple[int, ...], dilation: tuple[int, ...]) -> int:
     """How many rows of the result a row of the input takes, those between included."""
-    window, dilation = equation.inputs[0].aval.shape[:-2], equation.params["dilation"]
     return (window[0] - 1) * dilation[0] + 1 if len(window) > 1 else 1
 
 
@@ -194,7 +193,7 @@ class _Rows:
         emitter, form = writer.emitter, writer.form
         self._writer, self._place, self._examples = writer, writer.kernel.scratch[2], examples
         self.pointer = self._place.pointer
-        self._count = (form.window[0] - 1) * form.dilation[0] + 1 if len(form.window) > 1 else 1
+        self._count = _kept_rows(form.window, form.dilation)
         self._reach = (form.window[-1] - 1) * form.dilation[-1]
         self.step = panel_width(self._place.dtype) if writer.in_pairs else writer.features
         positions = emitter.add(emitter.size(form.counts[-1]), 2 * self._reach)

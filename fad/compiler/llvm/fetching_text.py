@@ -11,11 +11,12 @@ from __future__ import annotations
 import mmap
 import time
 
-__all__ = ["FETCH", "FIRST", "IS_SLOW", "LIMIT", "NO_HUGE_PAGES", "STOP", "fetching_source"]
+from fad.compiler.llvm.clock_text import clock_source
+from fad.compiler.llvm.huge_pages import HUGE_PAGES, NO_HUGE_PAGES
+
+__all__ = ["FETCH", "FIRST", "IS_SLOW", "LIMIT", "STOP", "fetching_source"]
 
 FETCH = "fad_fetch_memory"
-_HUGE_PAGES, NO_HUGE_PAGES = 14, 15
-"""Linux's ``MADV_HUGEPAGE`` and ``MADV_NOHUGEPAGE``; other systems do not know them and leave memory as it is."""
 STOP, IS_SLOW, LIMIT, FIRST = range(4)
 """The words of a request: whether to stop, whether a huge page came slowly, from how many nanoseconds of processor time on it does; then the address and the
 bytes of each array, and 0."""
@@ -23,19 +24,7 @@ _HUGE = 2 << 20
 """Bytes of a huge page, which comes as a whole: between two of them is a look at whether to stop."""
 
 _SOURCE = """
-declare i32 @clock_gettime(i32, ptr)
 declare i32 @madvise(ptr, i64, i32)
-
-define internal i64 @own_time() {
-  %time = alloca { i64, i64 }
-  %status = call i32 @clock_gettime(i32 @CLOCK@, ptr %time)
-  %seconds = load i64, ptr %time
-  %fraction = getelementptr { i64, i64 }, ptr %time, i64 0, i32 1
-  %nanoseconds = load i64, ptr %fraction
-  %whole = mul i64 %seconds, 1000000000
-  %sum = add i64 %whole, %nanoseconds
-  ret i64 %sum
-}
 
 define internal void @advise(i64 %begin, i64 %end, i32 %advice) {
   %page = and i64 %begin, -@PAGE@
@@ -142,13 +131,12 @@ def fetching_source() -> str:
         "IS_SLOW": IS_SLOW,
         "LIMIT": LIMIT,
         "FIRST": FIRST,
-        "CLOCK": getattr(time, "CLOCK_THREAD_CPUTIME_ID", 0),
         "PAGE": mmap.PAGESIZE,
         "HUGE": _HUGE,
-        "HUGE_PAGES": _HUGE_PAGES,
+        "HUGE_PAGES": HUGE_PAGES,
         "NO_HUGE_PAGES": NO_HUGE_PAGES,
     }
-    text = _SOURCE
+    text = clock_source("own_time", getattr(time, "CLOCK_THREAD_CPUTIME_ID", 0)) + _SOURCE
     for name, number in numbers.items():
         text = text.replace(f"@{name}@", str(number))
     return text

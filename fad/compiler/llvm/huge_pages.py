@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["huge_pages_text"]
+__all__ = ["HUGE_PAGES", "NO_HUGE_PAGES", "huge_pages_text"]
 
+HUGE_PAGES, NO_HUGE_PAGES = 14, 15
+"""Linux's ``MADV_HUGEPAGE`` and ``MADV_NOHUGEPAGE``; other systems do not know them and leave memory as it is."""
 _LEAST = 4 << 20
 """Fewer bytes of data are left in small pages, as by NumPy."""
 _ON_LINUX = """
@@ -21,7 +23,7 @@ huge:
   %end = add i64 %address, %total
   %length = sub i64 %end, %page
   %place = inttoptr i64 %page to ptr
-  %advised = call i32 @madvise(ptr %place, i64 %length, i32 14)
+  %advised = call i32 @madvise(ptr %place, i64 %length, i32 @HUGE_PAGES@)
   br label %out
 out:
   ret void
@@ -36,4 +38,6 @@ define internal void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total) {
 
 def huge_pages_text() -> str:
     """A function ``ask_for_huge_pages(made, bytes, total)`` for memory of which ``total`` bytes have just been made for ``bytes`` of data."""
-    return _ON_LINUX.replace("@LEAST@", str(_LEAST)) if sys.platform == "linux" else _ELSEWHERE
+    if sys.platform != "linux":
+        return _ELSEWHERE
+    return _ON_LINUX.replace("@LEAST@", str(_LEAST)).replace("@HUGE_PAGES@", str(HUGE_PAGES))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import time
 
+from fad.compiler.llvm.clock_text import clock_source
+
 __all__ = ["waiting_source"]
 
 _PATIENCE = 200_000
@@ -16,19 +18,8 @@ _PAUSES = {
 """The instruction for loops that wait, by processor."""
 _SOURCE = """
 declare i32 @pthread_mutex_trylock(ptr)
-declare i32 @clock_gettime(i32, ptr)
+@CLOCK@
 @RELAX@
-
-define internal i64 @now() {
-  %time = alloca { i64, i64 }
-  %told = call i32 @clock_gettime(i32 @MONOTONIC@, ptr %time)
-  %seconds = load i64, ptr %time
-  %rest_at = getelementptr { i64, i64 }, ptr %time, i64 0, i32 1
-  %rest = load i64, ptr %rest_at
-  %whole = mul i64 %seconds, 1000000000
-  %nanoseconds = add i64 %whole, %rest
-  ret i64 %nanoseconds
-}
 
 ; Watch a number for a while, without the mutex, until it is another one; then have the mutex, which nobody holds for long.
 define internal void @watch(ptr %place, i64 %old) {
@@ -62,7 +53,7 @@ def waiting_source(mutex: str) -> str:
     """The text of ``void watch(i64* place, i64 old)``, which ends with the mutex of this name locked."""
     words = {
         "MUTEX": f"@{mutex}",
-        "MONOTONIC": getattr(time, "CLOCK_MONOTONIC", 1),
+        "CLOCK": clock_source("now", getattr(time, "CLOCK_MONOTONIC", 1)),
         "PATIENCE": _PATIENCE,
         "RELAX": _relax(),
     }
