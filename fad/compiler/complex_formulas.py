@@ -32,6 +32,15 @@ def _either(name: str, combine: str) -> Callable[..., Any]:
     return formula
 
 
+def _of_conditions(name: str) -> Callable[..., Any]:
+    """An operation on booleans; a number stands for whether it is not zero."""
+
+    def formula(k: Any, *operands: Pair) -> Any:
+        return getattr(k, name)(*[FORMULAS["not_equal"](k, z, (0, 0)) for z in operands])
+
+    return formula
+
+
 def _multiply(k: Any, z: Pair, w: Pair) -> Pair:
     (a, b), (c, d) = z, w
     return k.subtract(k.multiply(a, c), k.multiply(b, d)), k.add(k.multiply(a, d), k.multiply(b, c))
@@ -244,6 +253,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "sqrt": _sqrt,
     "equal": _either("equal", "logical_and"),
     "not_equal": _either("not_equal", "logical_or"),
+    **{name: _of_conditions(name) for name in ("logical_and", "logical_or", "logical_xor", "logical_not")},
     "isnan": _either("isnan", "logical_or"),
     "isinf": _either("isinf", "logical_or"),
     "isfinite": _either("isfinite", "logical_and"),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fad.core.errors import DTypeError
+
 __all__ = [
     "DYNAMIC",
     "PYTHON_SCALARS",
@@ -224,7 +226,11 @@ def result_dtype(*operands: Any) -> np.dtype:
     weak = [d for d in operands if isinstance(d, type)]
     if not strong:
         return np.result_type(*[_SCALAR_DTYPE[d] for d in weak])
-    result = np.result_type(*strong)
+    try:
+        result = np.result_type(*strong)
+    except TypeError:  # bfloat16 beside what NumPy has no rule for
+        seen = " and ".join(sorted({str(d) for d in strong}))
+        raise DTypeError(f"no dtype holds the values of both {seen}: convert one of them with x.astype(...)") from None
     for kind in weak:
         if is_bfloat16(result):
             result = np.dtype(np.complex64) if kind is complex else result

@@ -282,7 +282,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * mat
     axis = axis_number(axis, len(shape_of(x)), "unwrap")
     if dtype_of(x).kind in "biu" and isinstance(period, float):
         x = convert(x, np.dtype(np.float64))
-    period = operand(period, "unwrap")
+    x, period = operands("unwrap", x, period)
     whole = dtype_of(x).kind in "iu"
     half = period // 2 if whole else period / 2
     jump = _difference(x, axis)

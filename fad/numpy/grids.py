@@ -215,7 +215,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
         ends = np.arange(num).reshape((num,) + (1,) * len(shape_of(first))) == num - 1
         values = arithmetic.select.bind(ends, last, values)
     values = structural.move_axis(values, 0, axis_number(axis, len(shape_of(values)), "geomspace"))
-    return wrap(values if dtype is None else convert(values, canonical_dtype(dtype)))
+    return wrap(convert(values, kind if dtype is None else canonical_dtype(dtype)))
 
 
 # --- patterns ----------------------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ def _general_norm(x: Any, order: float, axes: tuple[int, ...]) -> Any:
     if order < 0:
         # A zero element makes a negative norm 0.
         powers = power.bind(absolute.bind(x), order)
-    return _away_from_zero(lambda v: power.bind(v, 1.0 / order), reduce_sum(powers, axes))
+    found = _away_from_zero(lambda v: power.bind(v, 1.0 / order), reduce_sum(powers, axes))
+    return convert(found, real_dtype(dtype_of(x)))
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], function: str) -> Any:

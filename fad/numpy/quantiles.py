@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.array import Array, wrap
-from fad.core.avals import PYTHON_SCALARS, dtype_of, inexact_dtype, is_complex, is_inexact, shape_of
+from fad.core.avals import aval_of, dtype_of, inexact_dtype, is_complex, is_inexact, result_dtype, shape_of
 from fad.core.errors import ArgumentError, DTypeError, ShapeError
 from fad.core.trace import Tracer
 from fad.numpy.conversion import axis_numbers, operand, refuse_out, zero_like
@@ -52,7 +52,7 @@ def _lower_and_share(method: str, n: Any, q: Any) -> tuple[Any, Any]:
         alpha, beta = _CONTINUOUS[method]
         position = (n - 1) * q if method == "linear" else n * q + (alpha + q * (1 - alpha - beta)) - 1
         last = n - 1
-        position = arithmetic.minimum.bind(arithmetic.maximum.bind(position, 0.0), last)
+        position = arithmetic.minimum.bind(arithmetic.maximum.bind(position, 0), last)
         below = _floor(position)
         return below, position - below
     if method in ("lower", "higher", "midpoint", "nearest"):
@@ -78,9 +78,10 @@ def _lower_and_share(method: str, n: Any, q: Any) -> tuple[Any, Any]:
 
 def _as_probabilities(function: str, q: Any, scale: float, dtype: np.dtype) -> Any:
     value = operand(q, function)
-    if type(value) in PYTHON_SCALARS or dtype_of(value).kind in "biu":
-        value = convert(value, dtype if type(value) in PYTHON_SCALARS else np.dtype(np.float64))
-    value = value / scale if scale != 1 else value
+    weak = aval_of(value).weak
+    if weak or dtype_of(value).kind in "biu":
+        value = convert(value, dtype if weak else np.dtype(np.float64))
+    value = convert(value / scale, dtype_of(value)) if scale != 1 else value
     if not isinstance(value, Tracer) and not ((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all():
         raise ArgumentError(f"{function}: q must be between 0 and {scale:g}, got {q!r}")
     return value
@@ -150,7 +151,8 @@ def _interpolated(ordered: Any, count: Any, q: Any, kept: tuple[int, ...], size:
     unread = arithmetic.logical_and.bind(arithmetic.equal.bind(share, 0), arithmetic.isinf.bind(high))
     level = arithmetic.logical_or.bind(arithmetic.equal.bind(low, high), unread)
     start = _chosen(arithmetic.logical_or.bind(level, arithmetic.isinf.bind(low)), zero_like(low), low)
-    return low + arithmetic.multiply.bind(_chosen(level, zero_like(high), high - start), share)
+    found = low + arithmetic.multiply.bind(_chosen(level, zero_like(high), high - start), share)
+    return convert(found, result_dtype(dtype_of(ordered), dtype_of(q)))
 
 
 def _weights(function: str, weights: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fad.core.avals import dtype_of, inexact_dtype, is_complex
 from fad.core.errors import DTypeError
+from fad.numpy.conversion import operands
 from fad.primitives import arithmetic, math_functions
 from fad.primitives.structural import convert
 
@@ -35,12 +36,12 @@ def fabs(x: Any) -> Any:
 
 def deg2rad(x: Any) -> Any:
     """Degrees to radians."""
-    return arithmetic.multiply.bind(_real("deg2rad", x), math.pi / 180)
+    return arithmetic.multiply.bind(*operands("deg2rad", _real("deg2rad", x), math.pi / 180))
 
 
 def rad2deg(x: Any) -> Any:
     """Radians to degrees."""
-    return arithmetic.multiply.bind(_real("rad2deg", x), 180 / math.pi)
+    return arithmetic.multiply.bind(*operands("rad2deg", _real("rad2deg", x), 180 / math.pi))
 
 
 def divmod(x: Any, y: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fad.core.avals import (
     ShapedArray,
+    aval_of,
     dtype_of,
     inexact_dtype,
     is_complex,
@@ -143,7 +144,7 @@ def _share(x: Any, y: Any, wins: Any) -> Any:
     ties = equal.bind(x, y)
     if type(ties) is type(wins) is np.ndarray and not np.logical_or.reduce(ties, None):
         return wins  # NumPy multiplies by booleans without another array
-    dtype = inexact_dtype(result_dtype(weak_operand(x), weak_operand(y)))
+    dtype = inexact_dtype(ufunc_dtype("maximum", np.maximum, (aval_of(x), aval_of(y))))
     return convert(wins, dtype) + convert(ties, dtype) * dtype.type(0.5)
 
 

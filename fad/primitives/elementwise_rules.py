@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fad.core.avals import (
     ShapedArray,
     dtype_of,
     inexact_dtype,
+    is_inexact,
     result_dtype,
     shape_of,
     weak_operand,
@@ -29,7 +31,7 @@ from fad.core.errors import DTypeError, ShapeError
 from fad.core.primitive import BinaryPrimitive, Primitive, UnaryPrimitive
 from fad.core.samples import complexes, reals
 from fad.core.trace import CURRENT, EVAL
-from fad.primitives.structural import expand_front, match, match_out
+from fad.primitives.structural import convert, expand_front, match, match_out
 
 __all__ = ["broadcast_shapes", "elementwise", "zero_safe_multiply"]
 
@@ -87,7 +89,23 @@ def _needs(slope_of: Partial, arity: int) -> tuple[bool, ...]:
     """Which of (out, *args) a partial reads."""
     if not callable(slope_of):
         return (False,) * (arity + 1)
-    return tuple(not name.startswith("_") for name in slope_of.__code__.co_varnames[: arity + 1])
+    written = getattr(slope_of, "__wrapped__", slope_of)
+    return tuple(not name.startswith("_") for name in written.__code__.co_varnames[: arity + 1])
+
+
+def of_reals(slope_of: Callable[..., Any]) -> Callable[..., Any]:
+    """A partial that computes with integers as reals: an unsigned one's negative wraps round, as a narrow one's square does, whose logarithm is a float16."""
+
+    @wraps(slope_of)
+    def slope(*values: Any) -> Any:
+        return slope_of(*map(_as_real, values))
+
+    return slope
+
+
+def _as_real(x: Any) -> Any:
+    dtype = getattr(x, "dtype", None)
+    return x if dtype is None or is_inexact(dtype) else convert(x, inexact_dtype(dtype))
 
 
 def _times(factor: Any, slope_of: Any, values: Sequence[Any]) -> Any:

@@ -15,7 +15,7 @@ from fad.core.config import config
 from fad.core.primitive import Primitive
 from fad.core.samples import c128, case, complexes, f32, f64, i64, reals
 from fad.primitives.arithmetic import equal, select
-from fad.primitives.elementwise_rules import elementwise, ufunc_dtype, zero_safe_multiply
+from fad.primitives.elementwise_rules import elementwise, of_reals, ufunc_dtype, zero_safe_multiply
 from fad.primitives.structural import convert
 
 __all__ = [
@@ -207,7 +207,7 @@ def _square_sum(x: Any, y: Any) -> Any:
 arctan2 = elementwise(
     "arctan2",
     impl="arctan2",
-    partials=[lambda _, x, y: y / _square_sum(x, y), lambda _, x, y: -x / _square_sum(x, y)],
+    partials=[of_reals(lambda _, x, y: y / _square_sum(x, y)), of_reals(lambda _, x, y: -x / _square_sum(x, y))],
     singular=True,
     kernel=lambda k, x, y: k.arctan2(x, y),
     samples=[*reals((0.3, 2), (-2, 2)), *reals((-2, -0.3), (-2, 2))],
@@ -238,7 +238,7 @@ def _log_hypot(xp: Any, x: Any, y: Any) -> Any:
 log_hypot = elementwise(
     "log_hypot",
     impl=_log_hypot,
-    partials=[lambda _, x, y: x / _square_sum(x, y), lambda _, x, y: y / _square_sum(x, y)],
+    partials=[of_reals(lambda _, x, y: x / _square_sum(x, y)), of_reals(lambda _, x, y: y / _square_sum(x, y))],
     singular=True,
     dtype="float",
     kernel=lambda k, x, y: k.log_hypot(x, y),

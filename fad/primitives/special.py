@@ -25,7 +25,7 @@ from fad.core.errors import DTypeError, NonDifferentiableError
 from fad.core.primitive import Primitive
 from fad.core.samples import c64, c128, case, f32, f64, literal, reals
 from fad.primitives.arithmetic import equal, select, sign
-from fad.primitives.elementwise_rules import elementwise
+from fad.primitives.elementwise_rules import elementwise, of_reals
 from fad.primitives.math_functions import exp, log, log1p
 
 __all__ = [
@@ -219,7 +219,7 @@ log_expit = special_function(
     "log_expit",
     [lambda _, x: expit.bind(-x)],
     reals((-3, 3)),
-    kernel=lambda k, x: k.subtract(k.minimum(x, 0), k.log1p(k.exp(k.negative(k.absolute(x))))),
+    kernel=lambda k, x: k.log_expit(x),
     doc="log(1 / (1 + exp(-x))) without overflow.",
 )
 
@@ -362,7 +362,7 @@ def _times_log_kernel(log_of: str) -> Any:
 
 xlogy = special_function(
     "xlogy",
-    [lambda _, _x, y: log.bind(y), lambda _, x, y: _ratio_or_zero(x, y)],
+    [of_reals(lambda _, _x, y: log.bind(y)), lambda _, x, y: _ratio_or_zero(x, y)],
     reals((-2, 2), (0.3, 3)),
     kernel=_times_log_kernel("log"),
     singular=True,
@@ -370,7 +370,7 @@ xlogy = special_function(
 )
 xlog1py = special_function(
     "xlog1py",
-    [lambda _, _x, y: log1p.bind(y), lambda _, x, y: _ratio_or_zero(x, 1 + y)],
+    [of_reals(lambda _, _x, y: log1p.bind(y)), lambda _, x, y: _ratio_or_zero(x, 1 + y)],
     reals((-2, 2), (-0.5, 3)),
     kernel=_times_log_kernel("log1p"),
     singular=True,
@@ -381,7 +381,7 @@ entr = special_function(
 )
 rel_entr = special_function(
     "rel_entr",
-    [lambda _, x, y: 1 + log.bind(x / y), lambda _, x, y: -x / y],
+    [lambda _, x, y: 1 + log.bind(x / y), of_reals(lambda _, x, y: -x / y)],
     reals((0.1, 2), (0.1, 2)),
     singular=True,
     doc="x log(x / y), and 0 where x is 0.",

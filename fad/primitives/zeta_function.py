@@ -11,6 +11,7 @@ import numpy as np
 
 from fad.core.samples import case, f32, f64, literal
 from fad.primitives.arithmetic import greater, less, select
+from fad.primitives.elementwise_rules import of_reals
 from fad.primitives.math_functions import cos, exp, sin
 from fad.primitives.special import digamma, lgamma, special_function
 
@@ -76,7 +77,9 @@ zeta_logarithms = special_function(
     [
         None,
         lambda _, n, x, q: -zeta_logarithms.bind(n + 1, x, q),
-        lambda _, n, x, q: n * zeta_logarithms.bind(n - (n > 0), x + 1, q) - x * zeta_logarithms.bind(n, x + 1, q),
+        of_reals(
+            lambda _, n, x, q: n * zeta_logarithms.bind(n - (n > 0), x + 1, q) - x * zeta_logarithms.bind(n, x + 1, q)
+        ),
     ],
     [
         *[case(literal(n), f64(2, 3, low=1.5, high=4), f64(3, low=0.5, high=3)) for n in (0.0, 1.0, 2.0)],
@@ -90,7 +93,7 @@ zeta = special_function(
     [
         # Where the sum diverges it has no derivative, whatever continues it.
         lambda _, x, q: select.bind(greater.bind(x, 1), -zeta_logarithms.bind(1.0, x, q), math.nan),
-        lambda _, x, q: -x * zeta.bind(x + 1, q),  # 25.11.17
+        of_reals(lambda _, x, q: -x * zeta.bind(x + 1, q)),  # 25.11.17
     ],
     [
         *[case(literal(s), f64(2, 3, low=0.5, high=3)) for s in (1.5, 2.0, 3.2)],

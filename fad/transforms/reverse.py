@@ -85,7 +85,7 @@ class VJPTrace(Trace):
     transform = "reverse-mode differentiation"
 
     def __init__(self, parent: Trace, owner: Any = None):
-        self.parent, self.base, self.owner, self.live = parent, parent.base, owner, True
+        self.parent, self.base, self.owner, self.live, self.refused = parent, parent.base, owner, True, None
         self.tape: list[Any] = []
         self.sources: list[Any] = []
         self.watched: dict[int, WatchedArray] = {}

@@ -120,6 +120,22 @@ def test_loops_over_complex_states_are_native_in_both_directions():
     fad.testing.check_grads(fad.jit(loss), (STATE, HAMILTONIAN), order=1)
 
 
+@pytest.mark.parametrize("name", ["logical_and", "logical_or", "logical_xor", "logical_not"])
+def test_complex_numbers_are_conditions(name):
+    z = np.array([0, 1, 1j, complex(np.nan, 0), complex(0, np.nan), complex(-0.0, -0.0), 2 + 1j])
+    operation = getattr(fnp, name)
+
+    def conditions(z, x):
+        product = z * 1j
+        args = [(product,)] if name == "logical_not" else [(product, x), (x, product), (product, z), (2.0, product)]
+        return [operation(*a) for a in args]
+
+    x = np.array([1.0, 0.0, np.nan, 0.0, 0.0, 1.0, 2.0])
+    for seen, wanted in zip(fad.jit(conditions)(z, x), conditions(fnp.asarray(z), x), strict=True):
+        np.testing.assert_array_equal(seen, wanted)
+    assert python_steps(conditions, z, x) == []
+
+
 def test_what_python_must_do_in_a_loop_keeps_the_loop_as_it_is():
     def bent(z):
         return fad.scan(lambda c, _: (fnp.arcsin(c * 0.5), None), z, None, length=3)[0]

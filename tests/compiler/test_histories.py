@@ -151,6 +151,15 @@ def test_a_loop_without_turns_raises_nothing():
         gradient(1.0, 99, 1)
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (3, 0, 2)])
+def test_batches_of_empty_arrays(shape):
+    def loss(x, n):
+        return fnp.sum(fad.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, fnp.sin(c[1]) * 0.5), (0, x))[1])
+
+    gradient = fad.vmap(fad.grad(loss))
+    assert fad.jit(gradient)(np.ones(shape), np.arange(3)).shape == shape
+
+
 def test_an_error_while_something_is_stacked_loses_no_memory():
     gradient = fad.jit(fad.grad(lambda x, n, k: repeated(x, n)[k] * 2.0))
     count = 40_000

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import fad
 import fad.nn as nn
 import fad.numpy as fnp
+from fad.primitives import arithmetic, math_functions
 from tests.transforms.functions import function_of_recipe
 
 EVERY = fnp.asarray(np.arange(1 << 16, dtype=np.uint16).view(fnp.bfloat16))
@@ -50,6 +51,20 @@ def test_every_bfloat16_gives_the_same_bits_compiled(name):
     assert seen.dtype == expected.dtype
     np.testing.assert_array_equal(bits(seen), bits(expected))
     assert is_native(compiled, EVERY)
+
+
+@pytest.mark.parametrize("operation", [arithmetic.multiply, arithmetic.less, math_functions.power])
+def test_a_python_number_has_the_digits_that_numpy_gives_it(operation):
+    """Of bfloat16 and a float, which only operations inside of fad meet, NumPy makes float32."""
+    x = EVERY[np.isfinite(EVERY.astype("float32"))][::37]
+
+    def f(x):
+        return fad.core.array.wrap(operation.bind(fad.numpy.conversion.operand(x), 0.1))
+
+    with np.errstate(all="ignore"):
+        expected, seen = f(x), fad.jit(f)(x)
+    assert seen.dtype == expected.dtype
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "uint8", "bool"])

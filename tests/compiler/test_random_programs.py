@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import fad
 import fad.numpy as fnp
 from fad.compiler.dispatch import run_program
-from fad.core.errors import NonFiniteError
+from fad.core.errors import FadError, NonFiniteError
 from fad.core.program import evaluate
 from tests.compiler import program_steps
 from tests.compiler.compiled_programs import compile_program, program_of
@@ -198,7 +198,7 @@ def check_steps(steps, inputs):
     with np.errstate(all="ignore"):
         try:
             values = program_steps.run_steps(steps, inputs)
-        except fad.FadError as error:
+        except FadError as error:
             with pytest.raises(type(error)):
                 fad.jit(program_steps.function_of(steps))(*inputs)
             return

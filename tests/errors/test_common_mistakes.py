@@ -47,6 +47,32 @@ def test_writing_a_traced_value_into_a_numpy_array_says_what_to_do(run):
         run()
 
 
+def _adds_a_string(x):
+    return x.sum() + len(3)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: f,
+        fad.grad,
+        fad.value_and_grad,
+        fad.hessian,
+        fad.jacrev,
+        fad.jit,
+        fad.vmap,
+        fad.checkpoint,
+        lambda f: fad.grad(fad.checkpoint(f)),
+        lambda f: lambda x: fad.vjp(f, x),
+        lambda f: lambda x: fad.jvp(f, (x,), (x,)),
+        lambda f: lambda x: fad.linearize(f, x),
+    ],
+)
+def test_an_error_of_pythons_own_reaches_the_user_as_it_is(transform):
+    with pytest.raises(TypeError, match=r"object of type 'int' has no len\(\)"):
+        transform(_adds_a_string)(np.ones((2, 2)))
+
+
 def test_values_that_outlived_their_transform_are_called_leaked():
     kept = []
     fad.vmap(lambda x: kept.append(x) or x)(X)

@@ -87,6 +87,33 @@ def test_interpolation_beyond_its_ends_is_constant():
     np.testing.assert_array_equal(fad.grad(lambda v: fnp.interp(P[0] - 1, P, v))(V), [1, 0, 0, 0, 0])
 
 
+SLOPES_BESIDE_INTEGERS = {
+    "arctan2": fnp.arctan2,
+    "xlogy": fad.scipy.special.xlogy,
+    "xlog1py": fad.scipy.special.xlog1py,
+    "rel_entr": fad.scipy.special.rel_entr,
+    "zeta": fad.scipy.special.zeta,
+    "hypot": fnp.hypot,
+    "power": fnp.power,
+    "multiply": fnp.multiply,
+    "divide": fnp.divide,
+    "logaddexp": fnp.logaddexp,
+    "maximum": fnp.maximum,
+}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "uint64", "int64"])
+@pytest.mark.parametrize("name", SLOPES_BESIDE_INTEGERS)
+def test_slopes_read_integers_as_reals(name, dtype):
+    """Minus an unsigned integer and the square of a narrow one wrap round."""
+    f, whole = SLOPES_BESIDE_INTEGERS[name], np.array([1, 100, 3]).astype(dtype)
+    x = np.array([1.3, 1.7, 2.5])
+    for g in (lambda x, k: fnp.sum(f(k, x)), lambda x, k: fnp.sum(f(x, k))):
+        expected = fad.grad(g)(x, whole.astype("float64"))
+        for found in (fad.grad(g)(x, whole), fad.jit(fad.grad(g))(x, whole), fad.jacfwd(g)(x, whole)):
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_rounding_and_steps_have_derivative_zero():
     for f in (
         fnp.round,

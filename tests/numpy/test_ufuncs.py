@@ -107,6 +107,51 @@ def test_bfloat16_follows_the_same_rule(transform):
     assert fad.grad(f)(x).dtype == ml_dtypes.bfloat16
 
 
+KEPT = {
+    "deg2rad": fnp.deg2rad,
+    "rad2deg": fnp.rad2deg,
+    "geomspace": lambda x: fnp.geomspace(x, 2 * x, 4),
+    "median": fnp.median,
+    "nanmedian": fnp.nanmedian,
+    "percentile": lambda x: fnp.percentile(x, 30),
+    "unwrap": lambda x: fnp.unwrap(x, period=1.0),
+    "norm": lambda x: fnp.linalg.norm(x, 0.5),
+    **{
+        f"quantile {m}": lambda x, m=m: fnp.quantile(x, 0.3, method=m) for m in ("hazen", "midpoint", "linear", "lower")
+    },
+}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("name", KEPT)
+def test_dtypes_stay_with_jit_and_without(name, dtype):
+    x = fnp.asarray([0.25, 0.5, 0.75, 0.375], dtype)
+    alone, compiled = KEPT[name](x), fad.jit(KEPT[name])(x)
+    assert alone.dtype == compiled.dtype == x.dtype
+    exact = np.asarray(KEPT[name](x.astype("float64")))
+    for found in (alone, compiled):
+        np.testing.assert_allclose(np.asarray(found).astype("float64"), exact, rtol=0.02)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_traced_number_is_a_quantile_like_any_number(dtype):
+    x = fnp.asarray([0.25, 0.5, 0.75, 0.375], dtype)
+    for q in (0.3, 1, 0):
+        alone, compiled = fnp.quantile(x, q), fad.jit(fnp.quantile)(x, q)
+        assert (alone.dtype, alone.item()) == (compiled.dtype, compiled.item())
+
+
+@pytest.mark.parametrize("function", [fnp.maximum, fnp.minimum])
+def test_bfloat16_beside_what_has_no_dtype_in_common_with_it(function):
+    x, y = fnp.asarray([1.0, 3.0, 2.0], "bfloat16"), np.array([1, 2, 3], "int32")
+    share = [0.5, 1.0, 0.0] if function is fnp.maximum else [0.5, 0.0, 1.0]
+    for gradient in (fad.grad(lambda x: fnp.sum(function(x, y))), fad.jit(fad.grad(lambda x: fnp.sum(function(x, y))))):
+        np.testing.assert_array_equal(np.asarray(gradient(x), "float64"), share)
+    for choose in (fnp.where, fad.jit(fnp.where)):
+        with pytest.raises(fad.errors.DTypeError, match="bfloat16.*int32"):
+            choose(x > 1, x, y)
+
+
 def test_float16_and_float32_stay():
     for dtype in ("float16", "float32"):
         x = fad.Array(np.array([0.5, 1.5], dtype))

@@ -156,10 +156,15 @@ class _Splitter:
             return atom
         return self.bind(REGISTRY["convert"], [atom], source, dtype=dtype)
 
+    def as_real(self, atom: Atom, dtype: np.dtype, source: Any) -> Atom:
+        """What a conversion makes of a complex atom: its real part, or whether it is not zero."""
+        parts = self.parts(atom, source)
+        return parts[0] if dtype.kind != "b" else _Formulas(self, source).not_equal(parts, 0.0)
+
     def operand(self, atom: Atom, dtype: np.dtype, source: Any) -> Any:
         """An operand of an elementwise operation, as NumPy converts it: a pair where that is complex."""
         if dtype.kind != "c":
-            return atom
+            return self.as_real(atom, dtype, source) if _is_complex(atom) else atom
         part = real_dtype(dtype)
         if not _is_complex(atom):
             return self.converted(atom, part, source), Literal(part.type(0))
@@ -301,11 +306,7 @@ class _Splitter:
     def _split_conversion(self, equation: Equation) -> None:
         (atom,), (out,), source = equation.inputs, equation.outputs, equation.source
         if not _is_complex(out):
-            a, b = self.parts(atom, source)
-            if out.aval.dtype.kind == "b":
-                k = _Formulas(self, source)
-                a = k.logical_or(k.not_equal(a, 0.0), k.not_equal(b, 0.0))
-            self._env[out] = self.shaped(a, out.aval, source)
+            self._env[out] = self.shaped(self.as_real(atom, out.aval.dtype, source), out.aval, source)
             return
         pair = self.parts(atom, source) if _is_complex(atom) else (atom, Literal(real_dtype(out.aval.dtype).type(0)))
         aval = _real_aval(out.aval)

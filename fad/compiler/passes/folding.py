@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.passes.redundancy import rebuilt, rewired, substituted
+from fad.core.avals import DYNAMIC
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
 
@@ -45,7 +46,7 @@ def _replacement(equation: Equation, made: dict[Var, Equation]) -> Atom | list[E
         return literal
     if not equation.inputs:
         return None
-    if 0 in out.shape and (name in _VIEWS or callable(equation.primitive.kernel)):
+    if 0 in out.shape and DYNAMIC not in out.shape and (name in _VIEWS or callable(equation.primitive.kernel)):
         return [_zeros(equation)]
     if name in ("concatenate", "pad") and 0 not in out.shape and any(0 in a.aval.shape for a in equation.inputs):
         return _without_empty(equation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fad.compiler.operand_types import operand_dtypes
 from fad.compiler.passes.inlining import separate_scopes
 from fad.compiler.passes.redundancy import rebuilt
 from fad.core.avals import ShapedArray, bfloat16
@@ -88,8 +89,7 @@ def _is_widened(equation: Equation) -> bool:
 def _widened(equation: Equation) -> list[Equation]:
     """Operands converted to float32, the operation on them, its result rounded."""
     (out,), source = equation.outputs, equation.source
-    floats = [a.aval.dtype for a in equation.inputs if not a.aval.weak and a.aval.dtype.kind not in "biu"]
-    narrow = _FLOAT32 if _FLOAT32 in floats else floats[0]
+    types = operand_dtypes(equation) if callable(equation.primitive.kernel) else [a.aval.dtype for a in equation.inputs]
     found: list[Equation] = []
 
     def converted(atom: Atom, dtype: np.dtype) -> Atom:
@@ -103,8 +103,11 @@ def _widened(equation: Equation) -> list[Equation]:
         found.append(Equation(REGISTRY["convert"], [atom], {"dtype": dtype}, [var], source))
         return var
 
-    # A Python number takes the type of the arrays first, and only then more digits.
-    operands = [converted(converted(a, narrow) if a.aval.weak else a, _FLOAT32) for a in equation.inputs]
+    # A Python number takes the type that NumPy gives it first, and only then more digits.
+    operands = [
+        converted(converted(a, dtype) if a.aval.weak else a, _FLOAT32)
+        for a, dtype in zip(equation.inputs, types, strict=True)
+    ]
     if out.aval.dtype in (bfloat16, _FLOAT16):
         wide = Var(ShapedArray(out.aval.shape, _FLOAT32))
         found.append(Equation(equation.primitive, operands, equation.params, [wide], source))
