@@ -43,17 +43,18 @@ class _Way(NamedTuple):
 
 def compute_again(plan: Any, readers: Readers, kept: set[Var]) -> None:
     """Let loops compute what they would read back, where it takes less memory; ``kept`` are variables that must be in memory in any case."""
+    gone: set[Var] = set()
     for step in plan.steps:
         if hasattr(step, "members"):
-            _Recomputation(plan, step, readers, kept).decide()
+            _Recomputation(plan, step, readers, kept, gone).decide()
 
 
 class _Recomputation:
     """The results of one loop."""
 
-    def __init__(self, plan: Any, group: Any, readers: Readers, kept: set[Var]):
+    def __init__(self, plan: Any, group: Any, readers: Readers, kept: set[Var], gone: set[Var]):
         self._plan, self._group, self._readers, self._kept = plan, group, readers, kept
-        self._gone: set[Var] = set()
+        self._gone = gone
 
     def decide(self) -> None:
         """Take results out of the loop that makes them, as good as views."""
@@ -106,13 +107,18 @@ class _Recomputation:
                 if not _only_spreads(self._plan.producers[atom]):
                     return None
                 pending += self._plan.producers[atom].inputs
-            elif atom.aval.shape == var.aval.shape and atom.aval.dtype.itemsize <= var.aval.dtype.itemsize:
+            elif atom.aval.shape == var.aval.shape and self._is_as_quick(atom, var):
                 leaves.add(atom)
             elif is_much_larger(var.aval.shape, atom.aval.shape):
                 rows.add(atom)
             else:
                 return None
         return _Way(steps, leaves, rows) if len(steps) <= _MOST_AGAIN else None
+
+    def _is_as_quick(self, leaf: Var, var: Var) -> bool:
+        """Whether an array is read as quickly as a result that follows from it: its elements are no larger, or whoever reads the result reads them anyway."""
+        smaller = leaf.aval.dtype.itemsize <= var.aval.dtype.itemsize
+        return smaller or self._readers[var].keys() <= self._readers.get(leaf, {}).keys()
 
     def _is_step(self, atom: Var, var: Var) -> bool:
         return self._is_simple(atom) and atom not in self._plan.stored and atom.aval.shape == var.aval.shape

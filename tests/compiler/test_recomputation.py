@@ -39,12 +39,34 @@ def between_products(activation):
     return lambda w: fnp.sum((activation(X @ w) @ V) ** 2)
 
 
-ACTIVATIONS = [gelu, softmax, norm, fnp.tanh, lambda h: 1 / (1 + fnp.exp(-h)), lambda h: fnp.maximum(h, 0.1 * h)]
+def rectified_columns(h):
+    """A batch norm and a ReLU."""
+    centred = h - fnp.mean(h, axis=0)
+    scaled = centred * (1.5 / fnp.sqrt(fnp.mean(centred * centred, axis=0) + 1e-5)) + 0.1
+    return fnp.where(scaled <= 0, 0.0, scaled)
+
+
+ACTIVATIONS = [
+    rectified_columns,
+    gelu,
+    softmax,
+    norm,
+    fnp.tanh,
+    lambda h: 1 / (1 + fnp.exp(-h)),
+    lambda h: fnp.maximum(h, 0.1 * h),
+]
 
 
 def test_an_activation_keeps_its_result_and_its_costly_part():
     # Forwards tanh and the result; backwards what goes into each of the two products.
     assert kept(fad.grad(between_products(gelu)), W) == ["add", "multiply", "multiply", "tanh"]
+
+
+def test_what_a_rectifier_leaves_out_is_asked_again_where_its_input_is_read_anyway():
+    # Forwards the result; backwards what goes into each of the two products, and the norm's part of it.
+    assert "less_equal" not in kept(fad.grad(between_products(rectified_columns)), W)
+    # Else a mask stays: it takes less room than what it follows from.
+    assert "less_equal" in kept(lambda w: fnp.where((h := X @ w) <= 0, 0.0, fnp.sin(h) @ V @ V.T) @ V, W)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
