@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _INT64 = np.dtype(np.int64)
-_CHUNK = 256
+_CHUNK = 128
 """How many positions of a result are summed over at a time in the kernel's gradient: their panel stays in the first-level cache."""
 
 
