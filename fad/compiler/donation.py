@@ -73,7 +73,7 @@ def _memory_of(plan: Plan, atoms: Sequence[Atom]) -> set[Var]:
         atom = pending.pop()
         if not isinstance(atom, Var):
             continue
-        if atom in plan.virtual:
+        if plan.is_computed_by_readers(atom):
             pending += plan.producers[atom].inputs
         elif atom in plan.aliases:
             pending.append(plan.aliases[atom])

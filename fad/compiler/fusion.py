@@ -161,6 +161,8 @@ class Plan:
         Variables that some other step reads, and so are kept.
     virtual : set of Var
         Variables that are computed where they are read: views, and what is :mod:`deferred <fad.compiler.deferral>`.
+    again : set of Var
+        Results that a loop keeps for one of its turns, and a later step that reads a few of their elements computes again.
     aliases : dict of Var to Var
         Variables that are the same memory as another one, in another shape.
     in_place : dict of Var to Var
@@ -178,6 +180,7 @@ class Plan:
         self.stored: set[Var] = set()
         self.aliases: dict[Var, Var] = {}
         self.virtual: set[Var] = set()
+        self.again: set[Var] = set()
         self.in_place: dict[Var, Var] = {}
         self._accesses: dict[int, list[Access]] = {}
 
@@ -192,6 +195,10 @@ class Plan:
         """Make some more variables virtual."""
         self.virtual.update(variables)
         self._accesses.clear()
+
+    def is_computed_by_readers(self, var: Var) -> bool:
+        """Whether a step that reads a variable reads what it is computed from instead."""
+        return var in self.virtual or var in self.again
 
     def virtual_producer(self, var: Var) -> Equation | None:
         """What computes a variable where it is read, ``None`` if it is in memory."""
@@ -385,7 +392,9 @@ class _Planner:
         for var in self.gathered - plan.stored - plan.virtual:
             group = plan.steps[plan.place[var]]
             assert isinstance(group, Group)
-            if var not in group.scratch:
+            if var in group.scratch:
+                plan.again.add(var)
+            else:
                 del group.members[var], plan.place[var]
                 moved.append(var)
         plan.compute_where_read(moved)

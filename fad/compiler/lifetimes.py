@@ -16,7 +16,7 @@ def last_steps(plan: Plan) -> dict[int, list[Var]]:
     def use(atom: Atom, number: int) -> None:
         if not isinstance(atom, Var):
             return
-        if atom not in sources and atom not in plan.virtual:
+        if atom not in sources and not plan.is_computed_by_readers(atom):
             last[atom] = max(last.get(atom, -1), number)
             return
         pending: list[Atom] = [atom]
@@ -26,7 +26,7 @@ def last_steps(plan: Plan) -> dict[int, list[Var]]:
                 last[v] = max(last.get(v, -1), number)
                 if v in sources:
                     pending.append(sources[v])
-                elif v in plan.virtual:
+                elif plan.is_computed_by_readers(v):
                     pending += plan.producers[v].inputs
 
     for number, step in enumerate(plan.steps):

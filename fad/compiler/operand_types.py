@@ -49,7 +49,8 @@ def _operands(equation: Equation) -> tuple[Any, ...]:
     operands = tuple([weak_operand(a.aval) for a in equation.inputs])
     if int in operands and equation.primitive.name in _COMPARISONS:
         narrow = [d for d in operands if isinstance(d, np.dtype) and d.kind in "iu"]
-        if narrow and any(not _fits(a, d) for a in equation.inputs if a.aval.weak for d in narrow):
+        numbers = [a for a in equation.inputs if a.aval.weak and a.aval.dtype.kind == "i"]
+        if any(not _fits(a, d) for a in numbers for d in narrow):
             return tuple([np.dtype(np.int64) if d is int else d for d in operands])
     return operands
 

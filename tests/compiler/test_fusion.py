@@ -174,6 +174,11 @@ def stencil(x):
     return fnp.concatenate([x[:1], x[1:] * x[:-1] * 2.0]) + 1.0
 
 
+def test_what_a_gather_computes_again_of_a_row_lives_until_then():
+    z, column = X[:64, :8] + 1j * X[:64, 8:16], np.int64(7)
+    check_compiled(lambda z, k: (fnp.exp(z) / fnp.sum(fnp.exp(z), axis=1, keepdims=True))[:, k], z, column)
+
+
 def test_elements_added_at_an_end_part_no_loop():
     (text,) = kernels(check_compiled(stencil, V))
     assert text.splitlines()[0] == "for i < 300:"

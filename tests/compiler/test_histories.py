@@ -119,6 +119,14 @@ def test_sums_of_histories_are_left_to_python():
     assert compiled.reasons["add"] == "its size is known only at run time"
 
 
+def test_pads_beside_sums_of_histories():
+    third = fad.grad(fad.grad(fad.grad(root)))
+    padded = np.arange(3.0)
+    check_compiled(
+        lambda x, v: third(x) + fnp.pad(v, (1, 2)) * fnp.pad(v, (2, 1)), 2.0, padded, tolerance=1e-9, native=False
+    )
+
+
 def test_only_what_is_read_is_stacked():
     def stacked(function, *args):
         return fad.jit(fad.grad(function)).lower(*args).as_text("llvm").count('call i64 @"history_grown"')

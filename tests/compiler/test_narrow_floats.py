@@ -53,6 +53,20 @@ def test_every_bfloat16_gives_the_same_bits_compiled(name):
     assert is_native(compiled, EVERY)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("number", [1j, 1 + 0j])
+def test_a_complex_number_is_compared_with_both_its_parts(dtype, number):
+    x = fnp.asarray([0, 1, 2], dtype)
+
+    def compared(x):
+        return x == number, x != number, number == x
+
+    for seen, wanted in zip(fad.jit(compared)(x), compared(x), strict=True):
+        np.testing.assert_array_equal(seen, wanted)
+    total = fad.jit(lambda x: fnp.sum(fnp.arange(3)) > number)(x)
+    assert total == (np.int64(3) > number)
+
+
 @pytest.mark.parametrize("operation", [arithmetic.multiply, arithmetic.less, math_functions.power])
 def test_a_python_number_has_the_digits_that_numpy_gives_it(operation):
     """Of bfloat16 and a float, which only operations inside of fad meet, NumPy makes float32."""

@@ -43,7 +43,12 @@ class _Joining:
     def _pieces(self, equation: Equation) -> tuple[list[Atom], int] | None:
         """The arrays that a sum joins, in order, and along which axis."""
         out = equation.outputs[0].aval if equation.primitive.name == "add" else None
-        if out is None or out.size * out.dtype.itemsize > _MOST_BYTES or out.dtype.kind not in "fiu":
+        if (
+            out is None
+            or not out.is_sized
+            or out.size * out.dtype.itemsize > _MOST_BYTES
+            or out.dtype.kind not in "fiu"
+        ):
             return None
         pads = self._terms(equation, out)
         axes = {None} if pads is None else {_padded_axis(e) for e in pads}

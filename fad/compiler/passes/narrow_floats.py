@@ -83,6 +83,8 @@ def _is_widened(equation: Equation) -> bool:
         return len(floats) == 1 and floats <= ({bfloat16} if name in _NATIVE_FLOAT16 else {bfloat16, _FLOAT16})
     if not callable(kernel) or name in _BY_BITS or bfloat16 not in typed:
         return False
+    if any(a.aval.dtype.kind == "c" for a in equation.inputs):
+        return False  # a Python number beside it, whose imaginary part counts
     return typed <= {bfloat16, _FLOAT32, _BOOL} and out in (bfloat16, _FLOAT32, _BOOL)
 
 
