@@ -53,6 +53,13 @@ def test_every_bfloat16_gives_the_same_bits_compiled(name):
     assert is_native(compiled, EVERY)
 
 
+def test_the_spacing_of_every_float16_is_numpys():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    with np.errstate(all="ignore"):
+        expected, seen = fnp.spacing(every), fad.jit(fnp.spacing)(every)
+    np.testing.assert_array_equal(bits(seen), bits(expected))
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("number", [1j, 1 + 0j])
 def test_a_complex_number_is_compared_with_both_its_parts(dtype, number):

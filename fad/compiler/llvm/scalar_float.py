@@ -38,8 +38,9 @@ def nextafter(k: ScalarBuilder, x: Value, y: Value) -> Value:
 
 
 def spacing(k: ScalarBuilder, x: Value) -> Value:
-    """The distance to the next float away from zero, with the sign of x; NaN for infinities."""
-    gap = k.subtract(nextafter(k, x, k.copysign(k.constant(math.inf, x.dtype), x)), x)
+    """The distance to the next float away from zero, with the sign of x, for float16 to the next higher one, as in NumPy; NaN for infinities."""
+    endless = k.constant(math.inf, x.dtype)
+    gap = k.subtract(nextafter(k, x, endless if x.dtype == np.float16 else k.copysign(endless, x)), x)
     gap = k.select(k.equal(x, 0), k.absolute(gap), gap)  # as NumPy, positive at -0.0
     return k.select(k.isfinite(x), gap, k.constant(math.nan, x.dtype))
 
