@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fad
+from fad.compiler.llvm.convolution import convolution_sharing
 from fad.compiler.llvm.convolution_places import is_wasteful, joined_axes
 from fad.compiler.llvm.tile_functions import lanes_of
 from tests.compiler.compiled_programs import check_compiled
@@ -225,3 +226,66 @@ def test_which_positions_tiles_run_over():
     assert joined_axes((64, 4, 300)) == 1
     assert joined_axes((64, 300, 2, 4)) == 2
     assert not is_wasteful(8 * 12)
+
+
+LARGE_KERNELS = [
+    ((4, 4), (3, 3), 1, 1, 128, 128, 1),
+    ((9, 8), (3, 3), 2, 1, 130, 140, 1),
+    ((6, 7), (3, 2), 1, 2, 20, 129, 1),
+    ((5,), (3,), 1, 1, 40, 131, 1),
+    ((3, 3), (1, 1), 1, 1, 128, 150, 1),
+    ((6, 6), (3, 3), 1, 1, 256, 128, 2),
+    ((3, 4, 3), (2, 2, 2), 1, 1, 33, 128, 1),
+    ((20, 40), (3, 3), 1, 1, 4, 70, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("space", "window", "stride", "dilation", "channels", "features", "groups"), LARGE_KERNELS, ids=str
+)
+def test_threads_share_panels_as_well_as_positions(space, window, stride, dilation, channels, features, groups, dtype):
+    rng = np.random.default_rng(8)
+
+    def all_three(x, w, y):
+        out, pullback = fad.vjp(lambda x, w: fad.nn.conv(x, w, stride, "SAME", dilation, groups), x, w)
+        return (out, *pullback(y))
+
+    w = rng.standard_normal((*window, channels // groups, features)).astype(dtype)
+    for examples in (1, 3, 37):
+        x = rng.standard_normal((examples, *space, channels)).astype(dtype)
+        y = rng.standard_normal(fad.nn.conv(x, w, stride, "SAME", dilation, groups).shape).astype(dtype)
+        wanted = all_three(*[a.astype("f8") for a in (x, w, y)])
+        by_threads = []
+        for threads in (1, 2, 5):
+            with fad.config.using(threads=threads):
+                by_threads.append([np.asarray(a) for a in fad.jit(all_three)(x, w, y)])
+        for found, *others, exact in zip(*by_threads, wanted, strict=True):
+            assert all(np.array_equal(found, other) for other in others)
+            size = np.abs(np.asarray(exact)).max()
+            np.testing.assert_allclose(found, exact, rtol=0, atol=256 * np.finfo(dtype).eps * size)
+
+
+def test_an_infinite_weight_is_found_in_its_panel_alone():
+    x, w = np.ones((3, 4, 20, 100)), np.ones((2, 3, 100, 5))
+    w[1, 0, 70, 2] = np.inf
+    gradient = fad.grad(lambda x, w: fad.nn.conv(x, w, padding="VALID").sum())
+    found = np.asarray(fad.jit(gradient)(x, w))
+    with np.errstate(invalid="ignore"):  # some BLAS leave the flag behind
+        np.testing.assert_array_equal(found, gradient(x, w))
+    assert np.isfinite(np.delete(found, 70, axis=-1)).all()
+    assert not np.isfinite(found[..., 70]).all()
+
+
+def test_large_kernels_need_no_sum_for_each_thread():
+    sharing = {}
+    for channels, features in ((512, 512), (3, 16)):
+        x, w = np.ones((32, 6, 6, channels), "f4"), np.ones((3, 3, channels, features), "f4")
+        y = np.ones((32, 4, 4, features), "f4")
+        program = fad.make_program(lambda w, x=x, y=y: fad.vjp(lambda w: fad.nn.conv(x, w, padding="VALID"), w)[1](y))(
+            w
+        )
+        (equation,) = [e for e in program.equations if e.primitive.name == "convolve_kernel"]
+        sharing[features] = convolution_sharing(equation)
+    assert sharing[512].reduction == ""
+    assert sharing[16].reduction == "reduce_sum"

@@ -8,27 +8,37 @@ makes one feature (depthwise convolution), a vector holds neighbouring channels 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import NamedTuple
 
+import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.convolution_places import (
     Positions,
     Scratch,
+    Split,
     Writer,
     fixed_shape,
     in_steps,
+    is_in_pairs,
     joined_axes,
     memory_of,
+    shapes_of,
+    split_of,
+    turns_of,
+    unit_axes,
 )
 from fad.compiler.llvm.elements import Memory
-from fad.compiler.llvm.emission import Ix
+from fad.compiler.llvm.emission import I64, Emitter, Ix
 from fad.compiler.llvm.outlined import Outlined, Sharing
 from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.tile_functions import copy_function, panel_width
 from fad.compiler.llvm.tiles import Operands, Tiles
+from fad.compiler.size_classes import least_size
 from fad.core.program import Equation
 
 __all__ = [
@@ -44,6 +54,9 @@ _INT64 = np.dtype(np.int64)
 _CHUNK = 128
 """How many positions of a result are summed over at a time in the kernel's gradient: their panel stays in the first-level cache."""
 
+_LARGE_KERNEL, _LEAST_PANELS, _LEAST_FEATURES = 1 << 14, 4, 32
+"""Kernels of at least so many elements are shared between threads where they are summed, if they have features for so many panels of as many at least."""
+
 
 def convolution_refusal(equation: Equation) -> str | None:
     """``None`` if the convolution can be compiled, else why not."""
@@ -54,12 +67,15 @@ def convolution_refusal(equation: Equation) -> str | None:
 
 
 def convolution_sharing(equation: Equation) -> Sharing:
-    """Threads share the examples; each has a sum of its own for the kernel's gradient."""
-    avals = {"convolve": (0, 1, 2), "convolve_input": (2, 0, 1), "convolve_kernel": (0, 2, 1)}
-    atoms = (*equation.inputs, *equation.outputs)
-    x, w, y = (atoms[k].aval.shape for k in avals[equation.primitive.name])
-    reduction = "reduce_sum" if equation.primitive.name == "convolve_kernel" else ""
-    return Sharing(x[0], (*y, *w[:-1]), (1, 4), reduction)
+    """Threads share positions and panels of the result; of a small kernel's gradient each has a sum of its own for some examples."""
+    name = equation.primitive.name
+    _, w, y = shapes_of(equation)
+    work, weight = (*y, *w[:-1]), (1, 4)
+    if name != "convolve_kernel":
+        return Sharing(lambda emitter: split_of(emitter, equation, name == "convolve").turns(emitter), work, weight)
+    if _is_large(w):
+        return Sharing(lambda emitter: _parts_of_kernel(emitter, equation).turns(emitter), work, weight)
+    return Sharing(lambda emitter: _examples_of_kernel(emitter, equation).turns(emitter), work, weight, "reduce_sum")
 
 
 def result_scratch(equation: Equation) -> Scratch:
@@ -79,29 +95,33 @@ def write_convolve(kernel: Outlined, equation: Equation) -> None:
     x, w = memory_of(kernel, equation)
     writer, emitter = Writer(kernel, equation.params, x, w, kernel.outputs[0]), kernel.emitter
     if writer.is_empty:
-        kernel.clear(shared=True)
+        kernel.clear()
         return
     panel, offsets = kernel.scratch
     form, count = writer.form, writer.write_offsets(offsets)
-    run = Positions(writer, joined_axes(writer.y.shape[:-1]))
-    tiles = run.tiles(writer.features)
+    shape = writer.y.shape[:-1]
+    run = Positions(writer, joined_axes(shape))
+    tiles, split = run.tiles(writer.features), split_of(emitter, equation, True)
     zeros = (0,) * len(form.window)
 
-    def write_group(group: Ix) -> None:
-        def write_panel(start: Ix, columns: Ix) -> None:
-            feature = emitter.add(emitter.multiply(group, writer.features), start)
-            source = writer.address(w, (*zeros, 0, feature))
-            writer.call(copy_function, panel.pointer, source, emitter.product(w.shape[:-1]), writer.w_step(), columns)
-            with run.starts() as ((n, *position), rows):
-                a = writer.in_x(n, position, zeros, writer.channel(group, start))
-                c = writer.address(writer.y, (n, *position, feature))
-                operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
-                tiles.run(operands, run.place, columns, False, rows)
+    def copy(feature: Ix, columns: Ix) -> None:
+        source = writer.address(w, (*zeros, 0, feature))
+        writer.call(copy_function, panel.pointer, source, emitter.product(w.shape[:-1]), writer.w_step(), columns)
 
-        tiles.panels(write_panel)
-
-    with kernel.loops((writer.groups,), plain=True) as (group,):
-        write_group(group)
+    # There may be one panel for all turns.
+    is_single = split.groups == split.panels == 1
+    if is_single:
+        copy(*tiles.panel(0))
+    with turns_of(writer, split) as (first, units, group, number):
+        start, columns = tiles.panel(number)
+        feature = emitter.add(emitter.multiply(group, writer.features), start)
+        if not is_single:
+            copy(feature, columns)
+        with run.starts(first, units, unit_axes(shape)) as ((n, *position), rows):
+            a = writer.in_x(n, position, zeros, writer.channel(group, start))
+            c = writer.address(writer.y, (n, *position, feature))
+            operands = Operands(a, panel.pointer, c, offsets.pointer, count, writer.inner(), 1)
+            tiles.run(operands, run.place, columns, False, rows)
 
 
 # --- the gradient by the kernel ------------------------------------------------------------------------------------------------------------------
@@ -111,12 +131,75 @@ def write_convolve_kernel(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_kernel``: tiles of elements of the window by features, summed over some positions at a time."""
     x, y = memory_of(kernel, equation)
     writer, emitter = Writer(kernel, equation.params, x, kernel.outputs[0], y), kernel.emitter
-    kernel.clear()
     if writer.is_empty:
+        kernel.clear()
         return
     rows = emitter.size(writer.form.window[-1]) if writer.in_pairs else writer.inner()
     tiles = Tiles(emitter, y.dtype, rows, writer.features, writer.in_pairs)
-    _each_chunk(writer, lambda chunk: _write_chunk(writer, tiles, chunk))
+    if _is_large(writer.w.shape):
+        _write_parts(writer, tiles, equation)
+    else:
+        _write_sums(writer, tiles, equation)
+
+
+def _is_large(w: tuple[int, ...]) -> bool:
+    """Whether threads share the elements of a kernel's gradient, for all sizes that share the code: a sum for each of them would be too much."""
+    panels = least_size(w[-1]) // _LEAST_FEATURES
+    return panels >= _LEAST_PANELS and math.prod(map(least_size, w)) >= _LARGE_KERNEL
+
+
+def _terms(equation: Equation, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    """The elements of the window that are written apart: each is a turn where the kernel's elements are shared."""
+    dilation, groups = equation.params["dilation"], equation.params["groups"]
+    joined = is_in_pairs(w, y, groups) or dilation[-1] == 1 and groups == 1
+    return w[:-3] if joined else w[:-2]
+
+
+def _parts_of_kernel(emitter: Emitter, equation: Equation) -> Split:
+    """Turns for each element of the window and each panel of features, over all examples."""
+    _, w, y = shapes_of(equation)
+    return split_of(emitter, equation)._replace(units=emitter.product(_terms(equation, w, y)), each=1)
+
+
+def _write_parts(writer: Writer, tiles: Tiles, equation: Equation) -> None:
+    """Write a part of the kernel in each turn, summed over all positions."""
+    emitter = writer.emitter
+    _, w, y = shapes_of(equation)
+    with turns_of(writer, _parts_of_kernel(emitter, equation)) as (number, _, group, panel):
+        term: Ixs = ()
+        for n in reversed(_terms(equation, w, y)):
+            number, index = emitter.divide(number, emitter.size(n))
+            term = (index, *term)
+        start, columns = tiles.panel(panel)
+        with _chunks(writer, 0, emitter.size(y[0])) as chunk:
+            position = (chunk.example, *chunk.outer, chunk.row, chunk.first)
+            adds = emitter.builder.icmp_signed("!=", emitter.raw(reduce(emitter.add, position)), ir.Constant(I64, 0))
+            with _copied(writer, chunk, group, start, columns) as write:
+                write(tiles, term, emitter.builder.zext(adds, I64))
+
+
+def _write_sums(writer: Writer, tiles: Tiles, equation: Equation) -> None:
+    """Add what the examples of this call contribute to every element of the kernel."""
+    kernel, emitter = writer.kernel, writer.emitter
+    _, w, y = shapes_of(equation)
+    split = _examples_of_kernel(emitter, equation)
+    kernel.clear()
+    begin, end = (emitter.smaller(emitter.multiply(t, split.each), split.units) for t in kernel.turns)
+    with _chunks(writer, begin, end) as chunk, kernel.loops((writer.groups,), plain=True) as (group,):
+
+        def write_panel(start: Ix, columns: Ix) -> None:
+            with (
+                _copied(writer, chunk, group, start, columns) as write,
+                kernel.loops(_terms(equation, w, y), plain=True) as term,
+            ):
+                write(tiles, term, True)
+
+        tiles.panels(write_panel)
+
+
+def _examples_of_kernel(emitter: Emitter, equation: Equation) -> Split:
+    """Turns for blocks of examples."""
+    return split_of(emitter, equation)._replace(groups=1, panels=1)
 
 
 class _Chunk(NamedTuple):
@@ -131,8 +214,9 @@ class _Chunk(NamedTuple):
     count: Ix
 
 
-def _each_chunk(writer: Writer, write: Callable[[_Chunk], None]) -> None:
-    """Run over the examples of this call and their positions, at most ``_CHUNK`` positions at a time.
+@contextmanager
+def _chunks(writer: Writer, begin: Ix, end: Ix) -> Iterator[_Chunk]:
+    """A loop over some examples and their positions, at most ``_CHUNK`` positions at a time.
 
     Several examples are taken at a time only where all rows of the last two axes fit: else the rows taken fill more than half a chunk.
     """
@@ -142,18 +226,18 @@ def _each_chunk(writer: Writer, write: Callable[[_Chunk], None]) -> None:
     height = emitter.size(counts[-2]) if len(counts) > 1 else 1
     rows = emitter.smaller(height, emitter.divide(_CHUNK, count)[0])
     examples, _ = emitter.divide(_CHUNK, emitter.multiply(rows, count))
-    begin, end = writer.kernel.turns
     with (
         in_steps(writer, emitter.subtract(end, begin), examples) as (n, several),
         writer.kernel.loops(counts[:-2], plain=True) as outer,
         in_steps(writer, height, rows) as (row, some),
         in_steps(writer, length, count) as (first, here),
     ):
-        write(_Chunk(emitter.add(begin, n), outer, row, first, several, some, here))
+        yield _Chunk(emitter.add(begin, n), outer, row, first, several, some, here)
 
 
-def _write_chunk(writer: Writer, tiles: Tiles, chunk: _Chunk) -> None:
-    """Add what a chunk of positions contributes to every element of the kernel."""
+@contextmanager
+def _copied(writer: Writer, chunk: _Chunk, group: Ix, start: Ix, columns: Ix) -> Iterator[Callable]:
+    """Copy some features of a chunk of positions; gives ``write(tiles, term, adds)``, which sums over them for an element of the window."""
     emitter, form, kernel = writer.emitter, writer.form, writer.kernel
     panel, offsets = kernel.scratch
     example = emitter.product(writer.x.shape[1:])
@@ -165,26 +249,19 @@ def _write_chunk(writer: Writer, tiles: Tiles, chunk: _Chunk) -> None:
     with _rows(writer, chunk) as (e, t, number):
         offset = emitter.add(emitter.multiply(e, example), emitter.multiply(t, step))
         emitter.builder.store(emitter.raw(offset), emitter.builder.gep(offsets.pointer, [emitter.raw(number)]))
-    n, position = chunk.example, _position(writer, chunk, 0)
-    terms = emitter.multiply(chunk.examples, chunk.rows)
+    feature, pairs = emitter.add(emitter.multiply(group, writer.features), start), writer.in_pairs
+    _copy_positions(writer, panel, feature, chunk, columns)
 
-    def write_group(group: Ix) -> None:
-        def write_panel(start: Ix, columns: Ix) -> None:
-            feature = emitter.add(emitter.multiply(group, writer.features), start)
-            _copy_positions(writer, panel, feature, chunk, columns)
-            pairs = writer.in_pairs
-            with kernel.loops(form.window[:-1] if pairs else writer.terms, plain=True) as index:
-                taps = (*index, 0) if pairs else writer.taps(index)
-                a = writer.in_x(n, position, taps, writer.channel(group, start))
-                c = writer.address(writer.w, (*taps, 0, feature))
-                operands = Operands(a, panel.pointer, c, offsets.pointer, terms, chunk.count, writer.x_step())
-                steps = writer.steps(writer.tap_step() if pairs else 1, emitter.size(writer.w.shape[-1]))
-                tiles.run(operands, steps, columns, True)
+    def write(tiles: Tiles, term: Ixs, adds: bool | ir.Value) -> None:
+        taps = (*term, 0) if pairs else writer.taps(term)
+        a = writer.in_x(chunk.example, _position(writer, chunk, 0), taps, writer.channel(group, start))
+        c = writer.address(writer.w, (*taps, 0, feature))
+        terms = emitter.multiply(chunk.examples, chunk.rows)
+        operands = Operands(a, panel.pointer, c, offsets.pointer, terms, chunk.count, writer.x_step())
+        steps = writer.steps(writer.tap_step() if pairs else 1, emitter.size(writer.w.shape[-1]))
+        tiles.run(operands, steps, columns, adds)
 
-        tiles.panels(write_panel)
-
-    with kernel.loops((writer.groups,), plain=True) as (group,):
-        write_group(group)
+    yield write
 
 
 @contextmanager

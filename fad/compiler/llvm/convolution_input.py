@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import llvmlite.ir as ir
 import numpy as np
@@ -17,8 +17,9 @@ from fad.compiler.llvm.convolution_places import (
     is_wasteful,
     joined_axes,
     memory_of,
+    split_of,
+    turns_of,
 )
-from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I64, POINTER, Ix
 from fad.compiler.llvm.outlined import Outlined
 from fad.compiler.llvm.rules import Ixs
@@ -58,51 +59,65 @@ def write_convolve_input(kernel: Outlined, equation: Equation) -> None:
     """Write ``convolve_input``: tiles of positions by channels. The parameter ``part`` may say which part of the result is read."""
     w, y = memory_of(kernel, equation)
     writer = Writer(kernel, equation.params, kernel.outputs[0], w, y)
-    whole = Part((0,) * len(writer.x.shape), writer.x.shape)
     if writer.is_empty:
-        kernel.clear(shared=True)
-    elif not _gathers(equation):
-        axes = joined_axes(y.shape[:-1])
-        _write_added(writer, axes if axes == len(y.shape) - 1 else 1)
-    else:
+        kernel.clear()
+        return
+    emitter, split = writer.emitter, split_of(writer.emitter, equation)
+    axes = joined_axes(y.shape[:-1])
+    if not _gathers(equation):
+        added = _Added(writer, axes if axes == len(y.shape) - 1 else 1)
+        with turns_of(writer, split) as (first, count, group, number):
+            added.write(first, count, group, *added.tiles.panel(number))
+        return
+    added, gathered = _Added(writer, 1), _Gathered(writer, equation)
+    with turns_of(writer, split) as (first, count, group, number):
+        start, columns = gathered.tiles.panel(number)
+        _copy_kernel(writer, group, start, columns, True)
         # Beyond the ends of a row stand zeros, which would make NaN of infinite weights.
-        with kernel.emitter.choice(_is_finite(writer), 2) as enter:
+        with emitter.choice(_is_finite(writer), 2) as enter:
             with enter(0):
-                _write_added(writer, 1)
+                added.write(first, count, group, start, columns)
             with enter(1):
-                _write_gathered(writer, equation.params.get("part") or whole, _examples_at_once(equation))
+                gathered.write(first, count, group, start, columns)
 
 
-def _write_added(writer: Writer, axes: int) -> None:
+class _Added:
     """For each element of the window, tiles that are added to where its windows lie; tiles run over so many of the last axes of examples and positions."""
-    kernel, emitter, form = writer.kernel, writer.emitter, writer.form
-    panel, offsets = kernel.scratch[:2]
-    kernel.clear(shared=True)
-    emitter.builder.store(ir.Constant(I64, 0), offsets.pointer)
-    run = Positions(writer, axes, _ADDED)
 
-    def write_panel(tiles: Tiles, group: Ix, start: Ix, columns: Ix) -> None:
-        _copy_kernel(writer, panel, group, start, columns, False)
+    def __init__(self, writer: Writer, axes: int):
+        self._writer, self._run = writer, Positions(writer, axes, _ADDED)
+        self.tiles = self._run.tiles(_channels(writer))
+
+    def write(self, first: Ix, count: Ix, group: Ix, start: Ix, columns: Ix) -> None:
+        """A panel of channels of some examples."""
+        writer, run = self._writer, self._run
+        kernel, emitter, form = writer.kernel, writer.emitter, writer.form
+        panel, offsets = kernel.scratch[:2]
         channel, feature = _in_group(writer, group, start)
-        with run.starts() as ((n, *position), rows), kernel.loops(form.window, plain=True) as taps:
+        self._clear(first, count, channel, columns)
+        emitter.builder.store(ir.Constant(I64, 0), offsets.pointer)
+        _copy_kernel(writer, group, start, columns, False)
+        with run.starts(first, count) as ((n, *position), rows), kernel.loops(form.window, plain=True) as taps:
             a = writer.address(writer.y, (n, *position, feature))
             b = writer.panel_row(panel, emitter.multiply(writer.number(form.window, taps), _depth(writer)))
             c = writer.in_x(n, position, taps, channel)
             operands = Operands(a, b, c, offsets.pointer, 1, _depth(writer), 1)
-            tiles.run(operands, lambda number: run.place(number)[::-1], columns, True, rows)
+            self.tiles.run(operands, lambda number: run.place(number)[::-1], columns, True, rows)
 
-    _each_panel(writer, run.tiles(_channels(writer)), write_panel)
+    def _clear(self, first: Ix, count: Ix, channel: Ix, columns: Ix) -> None:
+        """Write zeros to some channels of some examples."""
+        emitter, x = self._writer.emitter, self._writer.x
+        example = emitter.product(x.shape[1:-1])
+        with emitter.loop(0, emitter.multiply(count, example), short=True) as position:
+            number = emitter.add(emitter.multiply(first, example), position)
+            offset = emitter.add(emitter.multiply(number, emitter.size(x.shape[-1])), channel)
+            place = emitter.builder.gep(x.pointer, [emitter.raw(offset)])
+            emitter.clear(place, emitter.multiply(columns, x.dtype.itemsize))
 
 
 def _channels(writer: Writer) -> Ix:
     """How many columns the tiles of a group have."""
     return writer.features if writer.in_pairs else writer.channels
-
-
-def _each_panel(writer: Writer, tiles: Tiles, write: Callable[[Tiles, Ix, Ix, Ix], None]) -> None:
-    """Run over the groups and the panels of their channels: ``write(tiles, group, start, columns)``."""
-    with writer.kernel.loops((writer.groups,), plain=True) as (group,):
-        tiles.panels(lambda start, columns: write(tiles, group, start, columns))
 
 
 def _in_group(writer: Writer, group: Ix, start: Ix) -> tuple[Ix, Ix]:
@@ -116,12 +131,12 @@ def _depth(writer: Writer) -> Ix:
     return 1 if writer.in_pairs else writer.features
 
 
-def _copy_kernel(writer: Writer, panel: Memory, group: Ix, start: Ix, columns: Ix, turned: bool) -> None:
+def _copy_kernel(writer: Writer, group: Ix, start: Ix, columns: Ix, turned: bool) -> None:
     """Some channels of the kernel, for each feature of a group one after another; or the features that are channels.
 
     If ``turned``, the last axis of the window runs backwards.
     """
-    emitter, window = writer.emitter, writer.form.window
+    emitter, window, panel = writer.emitter, writer.form.window, writer.kernel.scratch[0]
     with writer.kernel.loops(window, plain=True) as taps:
         last = emitter.subtract(emitter.subtract(emitter.size(window[-1]), 1), taps[-1]) if turned else taps[-1]
         number = writer.number(window, (*taps[:-1], last))
@@ -158,11 +173,14 @@ def _kept_rows(window: tuple[int, ...], dilation: tuple[int, ...]) -> int:
 
 
 def _is_finite(writer: Writer) -> ir.Value:
-    """1 if all of the kernel is finite, else 0."""
-    emitter, w = writer.emitter, writer.w
+    """1 if all of the panel of the kernel is finite, else 0."""
+    emitter, panel = writer.emitter, writer.kernel.scratch[0]
     answer = emitter.variable(I64)
-    function = finite_function(emitter.function.module, w.dtype)
-    emitter.builder.call(function, [w.pointer, emitter.raw(emitter.product(w.shape)), answer])
+    function = finite_function(emitter.function.module, panel.dtype)
+    rows = emitter.multiply(emitter.product(writer.form.window), _depth(writer))
+    emitter.builder.call(
+        function, [panel.pointer, emitter.raw(emitter.multiply(rows, panel_width(panel.dtype))), answer]
+    )
     return emitter.builder.load(answer)
 
 
@@ -241,57 +259,70 @@ class _Rows:
             builder.call(move, [*places, emitter.raw(emitter.multiply(elements, size)), ir.Constant(ir.IntType(1), 0)])
 
 
-def _write_gathered(writer: Writer, part: Part, at_once: int) -> None:
+class _Gathered:
     """For each element of a part of the input, tiles summed over all windows that it belongs to; a row of some examples at once."""
-    kernel, emitter, form, x = writer.kernel, writer.emitter, writer.form, writer.x
-    (panel, offsets, _), window, dilation = kernel.scratch, form.window, form.dilation
-    rows = _Rows(writer, at_once)
-    # Neighbouring elements of the window read neighbouring positions, whose features lie together.
-    joined = writer.in_pairs or dilation[-1] == 1
-    terms = 1 if joined else window[-1]
-    inner = emitter.multiply(window[-1] if joined else 1, _depth(writer))
-    step = emitter.multiply(rows.step, dilation[-1]) if writer.in_pairs else 1
-    left = emitter.size(part.starts[-2])
-    width = emitter.subtract(emitter.size(part.stops[-2]), left)
 
-    def place_of(number: Ix) -> tuple[Ix, Ix]:
-        e, column = emitter.divide(number, width) if at_once > 1 else (0, number)
-        steps = (rows.example_step, rows.step), (emitter.product(x.shape[1:]), emitter.size(x.shape[-1]))
-        a, c = (emitter.add(emitter.multiply(e, far), emitter.multiply(column, near)) for far, near in steps)
-        return a, c
+    def __init__(self, writer: Writer, equation: Equation):
+        emitter = writer.emitter
+        self._writer, self._at_once = writer, _examples_at_once(equation)
+        self._part = equation.params.get("part") or Part((0,) * len(writer.x.shape), writer.x.shape)
+        self._rows = _Rows(writer, self._at_once)
+        self._left = emitter.size(self._part.starts[-2])
+        self._width = emitter.subtract(emitter.size(self._part.stops[-2]), self._left)
+        typical = emitter.multiply(self._at_once, self._width)
+        self.tiles = Tiles(emitter, writer.w.dtype, typical, _channels(writer), writer.in_pairs)
+        # Neighbouring elements of the window read neighbouring positions, whose features lie together.
+        self._joined = writer.in_pairs or writer.form.dilation[-1] == 1
+        self._terms = 1 if self._joined else writer.form.window[-1]
 
-    def write_row(tiles: Tiles, n: Ix, count: Ix, outer: Ixs, channel: Ix, columns: Ix) -> None:
+    def write(self, first: Ix, count: Ix, group: Ix, start: Ix, columns: Ix) -> None:
+        """A panel of channels, whose kernel is copied, of some examples."""
+        writer, rows, part = self._writer, self._rows, self._part
+        kernel, emitter = writer.kernel, writer.emitter
+        channel, feature = _in_group(writer, group, start)
+        rows.clear()
+        with (
+            in_steps(writer, count, self._at_once) as (e, several),
+            kernel.loops(writer.x.shape[1:-2], plain=True) as outer,
+        ):
+            n, examples = emitter.add(first, e), several if self._at_once > 1 else 1
+            if not outer:
+                rows.copy(n, examples, outer, feature, columns)
+                self._write_row(n, examples, (), channel, columns)
+                return
+            with kernel.only_if(_is_between(writer, outer[0], 0, writer.form.counts[0])):
+                rows.copy(n, examples, outer, feature, columns)
+            with kernel.only_if(_is_between(writer, outer[0], part.starts[1], part.stops[1])):
+                self._write_row(n, examples, outer, channel, columns)
+
+    def _write_row(self, n: Ix, count: Ix, outer: Ixs, channel: Ix, columns: Ix) -> None:
+        writer, emitter, rows = self._writer, self._writer.emitter, self._rows
+        panel, offsets = writer.kernel.scratch[:2]
+        window, dilation = writer.form.window, writer.form.dilation
         first, last = _window_rows(writer, outer)
         for t in range(window[0] if outer else 1):
             row = emitter.subtract(outer[0], t * dilation[0]) if outer else 0
-            for j in range(terms):
-                position = emitter.add(left, j * dilation[-1])
+            for j in range(self._terms):
+                position = emitter.add(self._left, j * dilation[-1])
                 offset = emitter.add(rows.start(row), emitter.multiply(rows.step, position))
-                target = emitter.builder.gep(offsets.pointer, [ir.Constant(I64, t * terms + j)])
+                target = emitter.builder.gep(offsets.pointer, [ir.Constant(I64, t * self._terms + j)])
                 emitter.builder.store(emitter.raw(offset), target)
-        summed = emitter.multiply(emitter.add(emitter.subtract(last, first), 1), terms)
+        summed = emitter.multiply(emitter.add(emitter.subtract(last, first), 1), self._terms)
         b = writer.panel_row(panel, emitter.multiply(first, emitter.multiply(window[-1], _depth(writer))))
-        c = writer.address(x, (n, *outer, left, channel))
-        there = emitter.builder.gep(offsets.pointer, [emitter.raw(emitter.multiply(first, terms))])
+        c = writer.address(writer.x, (n, *outer, self._left, channel))
+        there = emitter.builder.gep(offsets.pointer, [emitter.raw(emitter.multiply(first, self._terms))])
+        inner = emitter.multiply(window[-1] if self._joined else 1, _depth(writer))
+        step = emitter.multiply(rows.step, dilation[-1]) if writer.in_pairs else 1
         operands = Operands(rows.pointer, b, c, there, summed, inner, step)
-        tiles.run(operands, place_of, columns, False, emitter.multiply(count, width))
+        self.tiles.run(operands, self._place, columns, False, emitter.multiply(count, self._width))
 
-    def write_panel(tiles: Tiles, group: Ix, start: Ix, columns: Ix) -> None:
-        _copy_kernel(writer, panel, group, start, columns, True)
-        channel, feature = _in_group(writer, group, start)
-        rows.clear()
-        with _examples(writer, at_once) as (n, count), kernel.loops(x.shape[1:-2], plain=True) as outer:
-            if not outer:
-                rows.copy(n, count, outer, feature, columns)
-                write_row(tiles, n, count, (), channel, columns)
-                return
-            with kernel.only_if(_is_between(writer, outer[0], 0, form.counts[0])):
-                rows.copy(n, count, outer, feature, columns)
-            with kernel.only_if(_is_between(writer, outer[0], part.starts[1], part.stops[1])):
-                write_row(tiles, n, count, outer, channel, columns)
-
-    tiles = Tiles(emitter, writer.w.dtype, emitter.multiply(at_once, width), _channels(writer), writer.in_pairs)
-    _each_panel(writer, tiles, write_panel)
+    def _place(self, number: Ix) -> tuple[Ix, Ix]:
+        """Where the features of an element begin in the rows, and where it lies in the input."""
+        emitter, rows, x = self._writer.emitter, self._rows, self._writer.x
+        e, column = emitter.divide(number, self._width) if self._at_once > 1 else (0, number)
+        steps = (rows.example_step, rows.step), (emitter.product(x.shape[1:]), emitter.size(x.shape[-1]))
+        a, c = (emitter.add(emitter.multiply(e, far), emitter.multiply(column, near)) for far, near in steps)
+        return a, c
 
 
 def _window_rows(writer: Writer, outer: Ixs) -> tuple[Ix, Ix]:
@@ -302,14 +333,6 @@ def _window_rows(writer: Writer, outer: Ixs) -> tuple[Ix, Ix]:
     beyond = emitter.add(emitter.subtract(outer[0], emitter.size(writer.form.counts[0])), step)
     first, _ = emitter.divide(emitter.larger(beyond, 0), step)
     return first, emitter.smaller(emitter.divide(outer[0], step)[0], writer.form.window[0] - 1)
-
-
-@contextmanager
-def _examples(writer: Writer, at_once: int) -> Iterator[tuple[Ix, Ix]]:
-    """A loop over the examples of this call, some at a time; gives the first and the number of them."""
-    emitter, (begin, end) = writer.emitter, writer.kernel.turns
-    with in_steps(writer, emitter.subtract(end, begin), at_once) as (start, count):
-        yield emitter.add(begin, start), count if at_once > 1 else 1
 
 
 def _is_between(writer: Writer, index: Ix, start: int, stop: int) -> ir.Value:

@@ -10,15 +10,30 @@ import llvmlite.ir as ir
 import numpy as np
 
 from fad.compiler.llvm.elements import Memory
-from fad.compiler.llvm.emission import Ix
+from fad.compiler.llvm.emission import Emitter, Ix
 from fad.compiler.llvm.outlined import Outlined
 from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.tile_functions import panel_width
-from fad.compiler.llvm.tiles import Tiles, cost_of_rows
+from fad.compiler.llvm.tiles import Tiles, cost_of_rows, panel_count
 from fad.compiler.size_classes import LARGEST_STATIC
 from fad.core.program import Equation
 
-__all__ = ["Positions", "Scratch", "Writer", "fixed_shape", "in_steps", "is_wasteful", "joined_axes", "memory_of"]
+__all__ = [
+    "Positions",
+    "Scratch",
+    "Split",
+    "Writer",
+    "fixed_shape",
+    "in_steps",
+    "is_in_pairs",
+    "is_wasteful",
+    "joined_axes",
+    "memory_of",
+    "shapes_of",
+    "split_of",
+    "turns_of",
+    "unit_axes",
+]
 
 Scratch = list[tuple[tuple[int, ...], np.dtype]]
 _MANY = 1 << 16
@@ -54,8 +69,7 @@ class Writer:
         self.merges = form.dilation[-1] == 1 and form.groups == 1
         self.terms = form.window[:-1] if self.merges else form.window
         self.channels = self.emitter.size(form.channels)
-        # One feature of each group of one channel: all of them are columns of tiles, and there is one group.
-        self.in_pairs = form.channels == 1 and form.groups == y.shape[-1] != 1
+        self.in_pairs = is_in_pairs(w.shape, y.shape, form.groups)
         self.groups = 1 if self.in_pairs else form.groups
         self.features, _ = self.emitter.divide(self.emitter.size(y.shape[-1]), self.emitter.size(self.groups))
 
@@ -145,11 +159,77 @@ def memory_of(kernel: Outlined, equation: Equation) -> list[Memory]:
     return found  # type: ignore[return-value]
 
 
+_BLOCK = 512
+"""How many positions the threads take at a time, at least: for each such block they copy the kernel, or add up a result of their own."""
+
+
+class Split(NamedTuple):
+    """How a convolution is cut into turns, each for a block of positions and a panel of the columns of a group.
+
+    Attributes
+    ----------
+    units : int or Index
+        What blocks are made of: examples, or their rows.
+    each : int or Index
+        The units of a block.
+    groups, panels : int or Index
+        How many there are.
+    """
+
+    units: Ix
+    each: Ix
+    groups: Ix
+    panels: Ix
+
+    def turns(self, emitter: Emitter) -> Ix:
+        """How many turns there are: panels change first, then groups, then blocks."""
+        blocks, _ = emitter.divide(emitter.add(self.units, emitter.subtract(self.each, 1)), self.each)
+        return emitter.multiply(emitter.multiply(blocks, self.groups), self.panels)
+
+
+def split_of(emitter: Emitter, equation: Equation, by_rows: bool = False) -> Split:
+    """The turns of an operation; ``by_rows`` if what the threads write are positions of the result, whose rows may be shared, not only the examples."""
+    _, w, y = shapes_of(equation)
+    groups, columns = _groups_and_columns(emitter, equation, w, y)
+    panels = panel_count(emitter, equation.outputs[0].aval.dtype, columns)
+    axes = unit_axes(y[:-1]) if by_rows else 1
+    positions = emitter.larger(emitter.product(y[axes:-1]), 1)
+    return Split(emitter.product(y[:axes]), emitter.larger(emitter.divide(_BLOCK, positions)[0], 1), groups, panels)
+
+
+def shapes_of(equation: Equation) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the input, the kernel and the result of the convolution that an operation belongs to."""
+    order = {"convolve": (0, 1, 2), "convolve_input": (2, 0, 1), "convolve_kernel": (0, 2, 1)}
+    atoms = (*equation.inputs, *equation.outputs)
+    return tuple(atoms[k].aval.shape for k in order[equation.primitive.name])
+
+
+def is_in_pairs(w: tuple[int, ...], y: tuple[int, ...], groups: int) -> bool:
+    """Whether each group has one channel and one feature: all of them are columns of tiles then, of one group."""
+    return w[-2] == 1 and groups == y[-1] != 1
+
+
+def _groups_and_columns(emitter: Emitter, equation: Equation, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Ix, Ix]:
+    groups = equation.params["groups"]
+    if is_in_pairs(w, y, groups):
+        return 1, emitter.size(groups)
+    if equation.primitive.name == "convolve_input":
+        return emitter.size(groups), emitter.size(w[-2])
+    return emitter.size(groups), emitter.divide(emitter.size(y[-1]), emitter.size(groups))[0]
+
+
+def unit_axes(shape: tuple[int, ...]) -> int:
+    """How many of the first axes of examples and positions blocks are made along: the examples', and that of their rows unless runs go over several."""
+    return max(1, min(2, len(shape) - joined_axes(shape)))
+
+
 class Positions:
     """Which positions of the result one run of tiles goes over: those of a row, or of all rows and of several examples where short rows fill tiles badly.
 
     Parameters
     ----------
+    axes : int
+        The last axes, of examples and positions, that a run goes over.
     most : int, optional
         Several examples are taken until they have so many positions; if it is not given, all are.
     """
@@ -174,20 +254,21 @@ class Positions:
         return Tiles(emitter, writer.w.dtype, typical, columns, writer.in_pairs)
 
     @contextmanager
-    def starts(self) -> Iterator[tuple[Ixs, Ix]]:
-        """A loop over the runs; gives the first position of each, and how many it has."""
+    def starts(self, first: Ix, count: Ix, units: int = 1) -> Iterator[tuple[Ixs, Ix]]:
+        """A loop over the runs of a block; gives the first position of each, and how many it has. The block's units have so many axes."""
         kernel, emitter, shape = self._writer.kernel, self._writer.emitter, self._writer.y.shape[:-1]
+        zeros = (0,) * (self._axes - 1)
         if not self._joins_examples:
-            with kernel.loops(shape[: -self._axes], shared=True, plain=True) as index:
-                yield (*index, *(0,) * self._axes), self._each
+            with emitter.loop(first, emitter.add(first, count), plain=True) as unit:
+                index = emitter.divide(unit, emitter.size(shape[1])) if units == 2 else (unit,)
+                with kernel.loops(shape[units : len(shape) - self._axes], plain=True) as inner:
+                    yield (*index, *inner, 0, *zeros), self._each
             return
-        begin, zeros = kernel.turns[0], (0,) * (self._axes - 1)
-        count = emitter.subtract(kernel.turns[1], begin)
         if self._examples is None:
-            yield (begin, *zeros), emitter.multiply(count, self._each)
+            yield (first, *zeros), emitter.multiply(count, self._each)
             return
         with in_steps(self._writer, count, self._examples) as (start, examples):
-            yield (emitter.add(begin, start), *zeros), emitter.multiply(examples, self._each)
+            yield (emitter.add(first, start), *zeros), emitter.multiply(examples, self._each)
 
     def place(self, number: Ix) -> tuple[Ix, Ix]:
         """Where the window of a position begins in the input, and where the position lies in the result, both counted from the first of the run."""
@@ -214,6 +295,17 @@ def joined_axes(shape: tuple[int, ...]) -> int:
 def is_wasteful(rows: int) -> bool:
     """Whether tiles take clearly longer for so few rows than for as many of a long run."""
     return 10 * _MANY * cost_of_rows(rows) > 11 * rows * cost_of_rows(_MANY)
+
+
+@contextmanager
+def turns_of(writer: Writer, split: Split) -> Iterator[tuple[Ix, Ix, Ix, Ix]]:
+    """A loop over the turns of this call; gives the first unit of each, how many it has, its group and its panel."""
+    emitter = writer.emitter
+    with emitter.loop(*writer.kernel.turns, plain=True) as turn:
+        rest, panel = emitter.divide(turn, split.panels)
+        block, group = emitter.divide(rest, split.groups)
+        first = emitter.multiply(block, split.each)
+        yield first, emitter.smaller(split.each, emitter.subtract(split.units, first)), group, panel
 
 
 @contextmanager

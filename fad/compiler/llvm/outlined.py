@@ -6,7 +6,7 @@ What an operation reads it reads element by element through :class:`~fad.compile
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -177,8 +177,8 @@ class Sharing(NamedTuple):
 
     Attributes
     ----------
-    turns : int
-        How many turns it has.
+    turns : int or callable
+        How many turns it has; or what writes that number, for code that is written by the given emitter.
     work : tuple of int
         Sizes whose product is proportional to the work.
     weight : tuple of int
@@ -187,15 +187,19 @@ class Sharing(NamedTuple):
         How the results of several calls are combined; empty if each call writes its own part.
     """
 
-    turns: int
+    turns: int | Callable[[Emitter], Ix]
     work: tuple[int, ...]
     weight: tuple[int, int]
     reduction: str = ""
 
+    def count(self, emitter: Emitter) -> Ix:
+        """The number of turns."""
+        return self.turns(emitter) if callable(self.turns) else emitter.size(self.turns)
+
     @property
     def may_be_long(self) -> bool:
         """Whether there may be work for several threads, for any sizes that share the code."""
-        return self.turns > 1 and math.prod(map(most_size, self.work)) * self.weight[0] >= 2 * GRAIN * self.weight[1]
+        return self.turns != 1 and math.prod(map(most_size, self.work)) * self.weight[0] >= 2 * GRAIN * self.weight[1]
 
 
 def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
@@ -249,7 +253,7 @@ def _start(
         else:
             elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
     # What is never shared knows its bounds.
-    turns: tuple[Ix, Ix] = (0, 1) if sharing is None else (0, emitter.size(sharing.turns))
+    turns: tuple[Ix, Ix] = (0, 1) if sharing is None else (0, sharing.count(emitter))
     if sharing is not None and sharing.may_be_long:
         turns = (Index(begin, 0), Index(end, 0))
     return Outlined(emitter, elements, turns)
@@ -269,4 +273,4 @@ def _call(lowering: Any, function: ir.Function, passed: Sequence[Argument], shar
         return
     work = emitter.multiply(emitter.product(sharing.work), sharing.weight[0])
     work, _ = emitter.divide(work, sharing.weight[1])
-    call_kernel(lowering, function, passed, emitter.size(sharing.turns), work, True)
+    call_kernel(lowering, function, passed, sharing.count(emitter), work, True)

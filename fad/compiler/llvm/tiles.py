@@ -16,7 +16,7 @@ import numpy as np
 from fad.compiler.llvm.emission import I64, Emitter, Index, Ix
 from fad.compiler.llvm.tile_functions import MOST_ROWS, VECTORS, lanes_of, panel_width, tile_function, tile_heights
 
-__all__ = ["Operands", "Tiles", "cost_of_rows"]
+__all__ = ["Operands", "Tiles", "cost_of_rows", "panel_count"]
 
 
 class Operands(NamedTuple):
@@ -36,6 +36,12 @@ def cost_of_rows(rows: int) -> int:
     return min(-(-rows // height) * (height + 2) for height in tile_heights())
 
 
+def panel_count(emitter: Emitter, dtype: np.dtype, columns: Ix) -> Ix:
+    """How many panels so many columns are."""
+    width = panel_width(dtype)
+    return emitter.divide(emitter.add(columns, width - 1), width)[0]
+
+
 class Tiles:
     """Runs over a matrix of results in tiles of the best shape.
 
@@ -53,7 +59,7 @@ class Tiles:
 
     def __init__(self, emitter: Emitter, dtype: np.dtype, rows: Ix, columns: Ix, pairs: bool = False):
         self.emitter, self.count, self.columns = emitter, rows, columns
-        self.width, self._lanes = panel_width(dtype), lanes_of(dtype)
+        self.width, self._lanes, self._dtype = panel_width(dtype), lanes_of(dtype), dtype
         self._functions, self.rows = self._choose(dtype, pairs)
         self._a_rows, self._c_rows = (emitter.small_array(np.dtype(np.int64), MOST_ROWS) for _ in range(2))
 
@@ -75,26 +81,38 @@ class Tiles:
                 best = tuple(builder.select(less, x, y) for x, y in zip(found, best, strict=True))
         return list(best[2:]), Index(best[1], emitter.depth)
 
-    def panels(self, write: Callable[[Ix, Ix], None]) -> None:
-        """Run over the columns in panels: ``write(start, columns)``. The last one fills a vector, if there are so many columns in all."""
+    def panel(self, number: Ix) -> tuple[Ix, Ix]:
+        """Where a panel of the columns begins, and how many it has. The last one fills a vector, if there are so many columns in all."""
         emitter = self.emitter
-        number, _ = emitter.divide(emitter.add(self.columns, self.width - 1), self.width)
-        if isinstance(number, int) and number == 1:
-            write(0, self.columns)
-            return
-        last = emitter.multiply(emitter.subtract(number, 1), self.width)
+        count = panel_count(emitter, self._dtype, self.columns)
+        if isinstance(count, int) and count == 1:
+            return 0, self.columns
+        last = emitter.multiply(emitter.subtract(count, 1), self.width)
         last = emitter.larger(emitter.smaller(last, emitter.subtract(self.columns, self._lanes)), 0)
-        with emitter.loop(0, number, plain=True) as panel:
-            start = emitter.smaller(emitter.multiply(panel, self.width), last)
-            is_last = emitter.builder.icmp_signed("==", emitter.raw(start), emitter.raw(last))
-            end = emitter.smaller(emitter.add(start, self.width), last)
-            chosen = emitter.builder.select(is_last, emitter.raw(self.columns), emitter.raw(end))
-            write(start, emitter.subtract(Index(chosen, emitter.depth), start))
+        start = emitter.smaller(emitter.multiply(number, self.width), last)
+        is_last = emitter.builder.icmp_signed("==", emitter.raw(start), emitter.raw(last))
+        end = emitter.smaller(emitter.add(start, self.width), last)
+        chosen = emitter.builder.select(is_last, emitter.raw(self.columns), emitter.raw(end))
+        return start, emitter.subtract(Index(chosen, emitter.depth), start)
+
+    def panels(self, write: Callable[[Ix, Ix], None]) -> None:
+        """Run over the columns in panels: ``write(start, columns)``."""
+        count = panel_count(self.emitter, self._dtype, self.columns)
+        if isinstance(count, int) and count == 1:
+            write(*self.panel(0))
+            return
+        with self.emitter.loop(0, count, plain=True) as number:
+            write(*self.panel(number))
 
     def run(
-        self, operands: Operands, place: Callable[[Ix], tuple[Ix, Ix]], columns: Ix, adds: bool, rows: Ix | None = None
+        self,
+        operands: Operands,
+        place: Callable[[Ix], tuple[Ix, Ix]],
+        columns: Ix,
+        adds: bool | ir.Value,
+        rows: Ix | None = None,
     ) -> None:
-        """All rows of one panel: ``place(p)`` says where row p begins in A and in C.
+        """All rows of one panel: ``place(p)`` says where row p begins in A and in C. What is there is added to, if ``adds``.
 
         The last tile repeats the last row where it reaches beyond it.
         """
@@ -114,4 +132,5 @@ class Tiles:
                     emitter.builder.store(emitter.raw(start), emitter.builder.gep(array, [emitter.raw(p)]))
             sizes = [emitter.raw(n) for n in (operands.term_count, operands.inner_count, operands.step, columns)]
             places = [operands.a, operands.b, operands.c, self._a_rows, self._c_rows, operands.terms]
-            builder.call(function, [*places, *sizes, ir.Constant(I64, int(adds))])
+            added = ir.Constant(I64, int(adds)) if isinstance(adds, bool) else adds
+            builder.call(function, [*places, *sizes, added])
