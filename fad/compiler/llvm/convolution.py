@@ -27,6 +27,7 @@ from fad.compiler.llvm.convolution_places import (
     is_in_pairs,
     joined_axes,
     memory_of,
+    merges_rows,
     shapes_of,
     split_of,
     turns_of,
@@ -150,8 +151,7 @@ def _is_large(w: tuple[int, ...]) -> bool:
 
 def _terms(equation: Equation, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     """The elements of the window that are written apart: each is a turn where the kernel's elements are shared."""
-    dilation, groups = equation.params["dilation"], equation.params["groups"]
-    joined = is_in_pairs(w, y, groups) or dilation[-1] == 1 and groups == 1
+    joined = is_in_pairs(w, y, equation.params["groups"]) or merges_rows(equation.params)
     return w[:-3] if joined else w[:-2]
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "is_wasteful",
     "joined_axes",
     "memory_of",
+    "merges_rows",
     "shapes_of",
     "split_of",
     "turns_of",
@@ -65,8 +66,7 @@ class Writer:
         self.form = form = _Form(
             w.shape[:-2], y.shape[1:-1], params["strides"], params["dilation"], params["groups"], w.shape[-2]
         )
-        # A row of the window lies in the input as it does in the kernel.
-        self.merges = form.dilation[-1] == 1 and form.groups == 1
+        self.merges = merges_rows(params)
         self.terms = form.window[:-1] if self.merges else form.window
         self.channels = self.emitter.size(form.channels)
         self.in_pairs = is_in_pairs(w.shape, y.shape, form.groups)
@@ -202,6 +202,11 @@ def shapes_of(equation: Equation) -> tuple[tuple[int, ...], ...]:
     order = {"convolve": (0, 1, 2), "convolve_input": (2, 0, 1), "convolve_kernel": (0, 2, 1)}
     atoms = (*equation.inputs, *equation.outputs)
     return tuple(atoms[k].aval.shape for k in order[equation.primitive.name])
+
+
+def merges_rows(params: dict[str, Any]) -> bool:
+    """Whether a row of the window lies in the input as it does in the kernel, and is one term."""
+    return params["dilation"][-1] == 1 and params["groups"] == 1
 
 
 def is_in_pairs(w: tuple[int, ...], y: tuple[int, ...], groups: int) -> bool:

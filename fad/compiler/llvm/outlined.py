@@ -97,14 +97,11 @@ class Outlined:
                     index.append(stack.enter_context(self.emitter.loop(0, self.emitter.size(n), plain=plain)))
             yield tuple(index)
 
-    def clear(self, shared: bool = False) -> None:
-        """Set every element of the first result to 0; if ``shared``, only those of this call's turns."""
+    def clear(self) -> None:
+        """Set every element of the first result to 0."""
         emitter, place = self.emitter, self.outputs[0]
-        row = emitter.multiply(emitter.product(place.shape[shared:]), place.dtype.itemsize)
-        begin, count = (self.turns[0], emitter.subtract(self.turns[1], self.turns[0])) if shared else (0, 1)
-        builder = emitter.builder
-        first = builder.gep(builder.bitcast(place.pointer, POINTER), [emitter.raw(emitter.multiply(begin, row))])
-        emitter.clear(first, emitter.multiply(count, row))
+        size = emitter.multiply(emitter.product(place.shape), place.dtype.itemsize)
+        emitter.clear(emitter.builder.bitcast(place.pointer, POINTER), size)
 
     def copy(self, atom: Atom) -> None:
         """Copy an input into the first result, which has its shape."""
