@@ -1,5 +1,6 @@
 """Segments as parts that are compiled side by side."""
 
+import ctypes
 import gc
 import os
 import sys
@@ -13,7 +14,7 @@ import pytest
 import fad
 import fad.numpy as fnp
 from fad.compiler.canonical import program_form
-from fad.compiler.llvm import side_by_side, spare_time, symbols
+from fad.compiler.llvm import linking, side_by_side, spare_time, symbols
 from fad.compiler.llvm import workers as workers_module
 from fad.compiler.llvm.assembly import module_text
 from fad.compiler.llvm.linking import LLVM_LOCK, Source, called_symbols, engine
@@ -534,3 +535,15 @@ def test_what_is_to_be_alone_shares_no_object_file():
     assert first is second is last
     assert called_symbols(alone) == {"fad_add_2"}
     assert "fad_add_2" not in called_symbols(first)
+
+
+def test_the_linker_compiles_nothing_and_leaves_its_machine_to_the_first_loop(monkeypatch):
+    """An empty module would take it a millisecond of the first call of each process, from disk as well."""
+    made, make = [], linking._machine
+    monkeypatch.setattr(linking, "_machine", lambda level: made.append(level) or make(level))
+    new = linking.Engine()
+    code = new.compile(Source("define i64 @fad_of_a_new_engine() { ret i64 7 }"))
+    assert made == [2]
+    assert not new._engine._modules
+    assert ctypes.CFUNCTYPE(ctypes.c_int64)(new.add([code], "fad_of_a_new_engine"))() == 7
+    assert new.compile(Source("define i64 @fad_of_a_new_engine() { ret i64 7 }")) == code

@@ -67,9 +67,11 @@ class Engine:
     def __init__(self) -> None:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        self._idle: dict[int, list[Any]] = {}
-        # The execution engine owns the machine it is given, so it gets one of its own.
-        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine(2))
+        machine, empty = _machine(2), binding.parse_assembly("")
+        self._engine = binding.create_mcjit_compiler(empty, machine)
+        # It would compile the empty module, which takes a millisecond. Without modules it has no use for the machine.
+        self._engine.remove_module(empty)
+        self._idle: dict[int, list[Any]] = {2: [machine]}
         self.compiled = self.linked = 0
 
     def optimised(self, source: Source) -> str:
@@ -100,7 +102,10 @@ class Engine:
             return emit_object(machine, _module(sources, machine))
 
     def get_ready(self, level: int) -> None:
-        """Make a target machine of a level, and have it compile something, unless there is an idle one: what a machine makes for its first module takes 2 ms."""
+        """Make a target machine of a level, and have it compile something, unless there is an idle one: what a machine makes for its first module takes 2 ms.
+
+        For loops the engine has one from the beginning, so that a thread that gets ready keeps no core from who compiles, or fetches memory.
+        """
         if not self._idle.get(level):
             self.compile_held(Source(_NOTHING, level))
 
