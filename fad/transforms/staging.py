@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fad.core.avals import PYTHON_SCALARS, ShapedArray, aval_of
+from fad.core.constants import DistinctArrays
 from fad.core.errors import FadError
 from fad.core.origins import place_error
 from fad.core.primitive import BinaryPrimitive
@@ -56,7 +57,7 @@ class WeakStageTracer(StageTracer):
 class StageTrace(Trace):
     """Records every operation as an equation."""
 
-    __slots__ = ("captured", "constants", "equations", "outer", "purpose")
+    __slots__ = ("captured", "constants", "distinct", "equations", "outer", "purpose")
 
     transform = "staging"
 
@@ -66,6 +67,7 @@ class StageTrace(Trace):
         self.equations: list[Equation] = []
         self.captured: dict[int, tuple[Any, Var]] = {}
         self.constants: dict[int, tuple[Any, Any, Var]] = {}
+        self.distinct = DistinctArrays()
         self.outer = outer
 
     def describe(self) -> str:
@@ -96,7 +98,10 @@ class StageTrace(Trace):
             kept = x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
             if found is not None:
                 self.constants[-len(self.constants)] = found
-            found = self.constants[id(x)] = (x, kept, Var(aval_of(x)))
+            made = x, kept, Var(aval_of(x))
+            found = self.distinct.first(kept, made)
+            if found is made:
+                self.constants[id(x)] = made
         return found[2]
 
     def process(self, primitive: Any, args: Any, params: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fad.compiler.passes.inlining import separate_scopes
+from fad.core.constants import DistinctArrays
 from fad.core.program import Atom, Equation, Program, Var, has_effect, used_equations
 
 __all__ = ["literal_key", "merge_equal", "remove_dead", "rewired", "substituted"]
@@ -73,7 +74,9 @@ def _key(equation: Equation, scope: int) -> Hashable | None:
 def merge_equal(program: Program) -> Program:
     """The Program with every value computed once, except where a checkpoint computes it again on purpose."""
     scopes = separate_scopes(program)
-    env: dict[Var, Atom] = {}
+    distinct = DistinctArrays()
+    # Functions whose calls were written out may have snapshots of the same array.
+    env: dict[Var, Atom] = {v: w for v, c in program.constants.items() if (w := distinct.first(c, v)) is not v}
     seen: dict[Hashable, list[Var]] = {}
     equations = []
     for equation in program.equations:
@@ -87,6 +90,6 @@ def merge_equal(program: Program) -> Program:
         if key is not None:
             seen[key] = equation.outputs
         equations.append(equation)
-    if len(equations) == len(program.equations):
+    if not env:
         return program
     return rebuilt(program, equations, [substituted(a, env) for a in program.outputs])
