@@ -1,21 +1,23 @@
-"""Donation: which results may be written into the memory of arguments that the caller gives away.
+"""Which results may be written into the memory of arrays that nothing reads later: of arguments that the caller gives away, and of temporary arrays.
 
 A result takes the place of an argument of its type if nothing reads the argument after the step that writes the result. In that step itself
-the argument may be read too, if the step is one loop over elements in which each turn reads what it overwrites and nothing else of it.
+the argument may be read too, if the step is one loop over elements in which each turn reads what it overwrites and nothing else of it. So may
+a temporary array, whose memory is in the caches by then, as new memory is not.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fad.compiler.access import identity_index
+from fad.compiler.access import Axis, identity_index
 from fad.compiler.fusion import Group, Opaque, Plan
+from fad.compiler.joined_in_place import Part
 from fad.compiler.size_classes import is_small
 from fad.core.program import Atom, Var
 
-__all__ = ["reused_memory"]
+__all__ = ["overwritten_temporaries", "reused_memory"]
 
 
 def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
@@ -41,6 +43,31 @@ def reused_memory(plan: Plan, donated: Sequence[Var]) -> dict[Var, Var]:
             taken = next(fitting, None)
             if taken is not None:
                 found[out] = candidates.pop(taken)
+    return found
+
+
+def overwritten_temporaries(plan: Plan, last: Mapping[int, Sequence[Var]], parts: Mapping[Var, Part]) -> dict[Var, Var]:
+    """The temporary array whose memory each result of a loop takes, for those that take one.
+
+    ``last`` are the variables that steps read for the last time, ``parts`` those that are computed inside of joined arrays.
+    """
+    shared = {*plan.aliases, *plan.aliases.values(), *plan.in_place, *plan.in_place.values(), *plan.program.outputs}
+    # A joined array is the memory of its parts too, which may be read when nothing reads it as a whole any more.
+    shared |= parts.keys() | {part.whole for part in parts.values()}
+    reads, found = _TurnReads(plan), dict[Var, Var]()
+    for number, step in enumerate(plan.steps):
+        # What was made last is in the nearest cache.
+        ends = [v for v in last.get(number, ()) if -1 < plan.place.get(v, -1) < number and v not in shared]
+        free = sorted(ends, key=plan.place.__getitem__, reverse=True)
+        if not free or not isinstance(step, Group) or not reads.are_in_order(step):
+            continue
+        for out in step.members:
+            if out in plan.stored and out not in shared and not is_small(out.aval.shape):
+                same = (v for v in free if (v.aval.shape, v.aval.dtype) == (out.aval.shape, out.aval.dtype))
+                taken = next((v for v in same if reads.fits(out, v, number)), None)
+                if taken is not None:
+                    found[out] = taken
+                    free.remove(taken)
     return found
 
 
@@ -87,6 +114,14 @@ class _TurnReads:
         if place not in self._known:
             self._known[place] = self._of(group)
         return self._known[place].get(argument, True)
+
+    def are_in_order(self, group: Group) -> bool:
+        """Whether a loop does nothing but compute elements from those at the same place of other arrays: other loops compute a few elements twice, or keep sums in registers."""
+        members = group.members.values()
+        if group.fixed or group.written_out or any(m.is_reduction for m in members):
+            return False
+        indices = (index for m in members for _, index in self._plan.accesses(m.equation))
+        return all(isinstance(i, int | Axis) for index in indices for i in index)
 
     def _of(self, group: Group) -> dict[Var, bool]:
         """For each variable in memory that a group reads, whether each turn reads its own element of it and nothing else."""

@@ -14,7 +14,7 @@ import llvmlite.ir as ir
 
 from fad.compiler.canonical import Canonical
 from fad.compiler.chains import Chain, chains_of
-from fad.compiler.donation import reused_memory
+from fad.compiler.donation import overwritten_temporaries, reused_memory
 from fad.compiler.foreign import ForeignKernel
 from fad.compiler.fusion import Group, Opaque, Plan, Straight, plan_steps
 from fad.compiler.joined_in_place import Part, parts_of
@@ -107,6 +107,9 @@ class Lowering:
         self.starts: list[int] = []
         self.reused: dict[Var, Var] = {}
         self.reused_numbers: list[tuple[int, int]] = []
+        # The temporary array whose memory a result may take, and what results have taken: from inputs and temporaries.
+        self._dying: dict[Var, Var] = {}
+        self.overwritten: dict[Var, Var] = {}
         # What is computed inside of joined arrays, where that begins, and the joined arrays that are begun.
         self.joined: dict[Var, Part] = {}
         self.part_numbers: dict[ir.Value, tuple[Var, int]] = {}
@@ -198,7 +201,11 @@ class Lowering:
         return place
 
     def result_place(self, var: Var, outputs: dict[Var, Memory]) -> Memory:
-        """Where a step writes a result: where the caller wants it, inside of what it is joined to, or in memory of its own."""
+        """Where a step writes a result: where the caller wants it, inside of what it is joined to, over what nothing reads later, or in memory of its own."""
+        dying = self._dying.get(var)
+        if dying in self.blocks and self.tiled is None:
+            self.overwritten[var] = dying
+            return self._take_over(var, dying)
         if var in self._begun:
             self._begun.remove(var)
             place: Memory | None = self.elements.storage[var]  # type: ignore[assignment]
@@ -251,10 +258,11 @@ class Lowering:
         self.elements.producers.update(plan.producers)
         scans = [e for e in program.equations if e.primitive.kernel == "scan"]
         self.read_histories.update(a for e in scans for a in e.inputs if not a.aval.is_sized)
-        self.joined.update(parts_of(plan))
-        last = last_steps(plan)
+        parts, last = parts_of(plan), last_steps(plan)
+        self.joined.update(parts)
         # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.
         chains = {} if self.clock is not None or self.reused else chains_of(plan)
+        self._dying.update(overwritten_temporaries(plan, last, parts))
         self._alias(plan, -1)
         number = 0
         while number < len(plan.steps):
@@ -317,13 +325,14 @@ class Lowering:
         else:
             OPAQUE[kernel](self, step.equation)
 
-    def _take_over(self, var: Var, source: Var) -> None:
+    def _take_over(self, var: Var, source: Var) -> Memory:
         """Let a result have the memory of an input that is read for the last time."""
         place = self.elements.storage[source]
         assert isinstance(place, Memory)
         self.elements.storage[var] = place
         if source in self.blocks:
             self.blocks[var] = self.blocks[source]
+        return place
 
     def _deliver(self, var: Var, place: Memory) -> None:
         """Copy a result to its place where it was not written there at once."""
@@ -378,7 +387,7 @@ class Lowering:
         computed = frozenset(plan.virtual | (group.members.keys() - stored - reduced))
         reads, seen = self._external_reads(group, computed)
         arguments: dict[Var, tuple[ir.Value, Any]] = {}
-        for var in [*reads, *[v for v in group.members if v in stored and self.reused.get(v) not in reads]]:
+        for var in [*reads, *[v for v in group.members if v in stored and self.overwritten.get(v) not in reads]]:
             held = scratch.get(var) or self.elements.storage[var]
             if isinstance(held, Registers) and var.aval.shape == ():
                 value = held.values[()]
@@ -411,7 +420,7 @@ class Lowering:
         computed: frozenset[Var],
         neighbours: Neighbours | None,
     ) -> None:
-        overwritten = {v: self.reused[v] for v in group.members if self.reused.get(v) in arguments}
+        overwritten = {v: self.overwritten[v] for v in group.members if self.overwritten.get(v) in arguments}
         key: Hashable = None
         if not self.has_one_group:
             key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
@@ -569,6 +578,7 @@ def _lowered(
         inputs, results = list(program.inputs), list(program.outputs)
         for out, taken in lowering.reused.items():
             outputs[out] = lowering.elements.storage[taken]  # type: ignore[assignment]
+            lowering.overwritten[out] = taken
             lowering.reused_numbers.append((results.index(out), inputs.index(taken)))
     if clock is not None:
         clock.place = lowering.words(first + len(program.outputs))

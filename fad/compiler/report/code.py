@@ -99,7 +99,10 @@ class Written:
     @property
     def temporaries(self) -> list[Temporary]:
         """The temporary arrays, in the order in which they are born."""
-        names = {block.number: self._names.get(var, "") for var, block in self.lowering.blocks.items()}
+        names: dict[int, str] = {}
+        for var, block in self.lowering.blocks.items():
+            before = names.get(block.number, "") if var in self.lowering.overwritten else ""
+            names[block.number] = ", ".join(filter(None, (before, self._names.get(var, ""))))
         first = self.segment.all_kernels()[0].number if self.segment.kernels else 1
         return [
             Temporary(
