@@ -227,3 +227,19 @@ def test_there_and_back_is_the_same_place():
     code = fad.jit(f).lower(V).as_text("llvm")
     # The sine is at hand at that index: the inner part computes it once.
     assert len(re.findall(r"call <\d+ x double>", code[: code.index("ret void")])) == 1
+
+
+def test_near_an_end_a_row_needs_no_other_one():
+    def scaled(x):
+        s = fnp.sum(x * x, axis=1)[:, None]
+        # Each row is read in its own turn, and the reduction is known in that turn alone.
+        return fnp.pad(fnp.cos((fnp.sin(x) * s)[2:-1, 1:]), ((2, 1), (1, 0))) * s
+
+    def joined(x):
+        s = fnp.sum(x * x, axis=1)[:, None]
+        return fnp.concatenate([x[:2], (fnp.sin(x) * s)[2:]]) + s
+
+    for x in (X[:9, :7], X[:9], X):
+        check_compiled(scaled, x)
+        check_compiled(joined, x)
+    assert len(kernels(check_compiled(scaled, X))) == 1

@@ -68,9 +68,13 @@ class Elements:
         """The element of an atom at an index, computed where its indices are known and only once."""
         if isinstance(atom, Literal):
             return Located(self._literal(atom), 0)
-        for scope in self.emitter.scopes:
-            if (atom, index) in scope.memo:
-                return scope.memo[atom, index]
+        found = self._known(atom, index)
+        if found is None and self.emitter.clamps:
+            # Near an end another element may be read, which is not used: the one that is at hand serves as well.
+            meant = tuple([self.emitter.before_clamping(i) for i in index])
+            found = None if meant == index else self._known(atom, meant)
+        if found is not None:
+            return found
         found = self._stored(atom, index)
         if found is None and self.beside is not None:
             found = self.beside.element(self, atom, index)
@@ -78,6 +82,13 @@ class Elements:
             found = self.compute(self.producers[atom], index)
         self.know(atom, index, found)
         return found
+
+    def _known(self, atom: Atom, index: Ixs) -> Located | None:
+        """An element that is computed already."""
+        for scope in self.emitter.scopes:
+            if (atom, index) in scope.memo:
+                return scope.memo[atom, index]
+        return None
 
     def compute(self, equation: Equation, index: Ixs) -> Located:
         """One element of an equation's result."""

@@ -248,6 +248,22 @@ class Emitter:
             self.clamps[nearest] = x
         return nearest
 
+    def before_clamping(self, x: Ix) -> Ix:
+        """The index that one stands for which was moved to the nearest place inside an axis, if it is known here."""
+        moved: Ix = x
+        by = 0
+        while isinstance(moved, Index):
+            if moved in self.clamps:
+                moved = self.clamps[moved]
+                continue
+            operation, base, step = self.sums.get(moved, ("", moved, 0))
+            if operation != "add" or not isinstance(base, Index) or not isinstance(step, int):
+                break
+            moved, by = base, by + step
+        if isinstance(moved, int):
+            return moved + by
+        return self.scopes[moved.depth].memo.get(("add", moved, by), x) if by else moved
+
     def inside(self, x: Ix, low: Ix | None, high: Ix | None) -> bool:
         """Whether ``low <= x < high`` may be taken for granted where code is written now; a bound may be left out."""
         return self.granted is not None and self.granted(x, low, high)
