@@ -21,6 +21,7 @@ __all__ = [
     "c_function",
     "compiled_program",
     "derivations",
+    "missing_llvm",
     "native_caller",
     "overwritten_inputs",
     "run_program",
@@ -50,15 +51,30 @@ def checks_are_on() -> bool:
     return config.check_nans or config.check_infs
 
 
+def missing_llvm() -> str:
+    """Why there is no LLVM in this process, and what to do; empty where there is one."""
+    if find_spec("llvmlite") is None:
+        return "llvmlite is not installed: pip install llvmlite"
+    try:
+        with uninterrupted():
+            import llvmlite.binding  # noqa: F401
+    except Exception as error:
+        if is_interruption(error):
+            raise
+        return f"llvmlite cannot be loaded ({type(error).__name__}: {error}): pip install --force-reinstall llvmlite"
+    return ""
+
+
 def _compiled(program: Program, infs: bool | None = None, runs_next: bool = False) -> Any:
     """The compiled Program, with tests of what it computes if ``infs`` is given; or ``None`` with a warning."""
-    if find_spec("llvmlite") is None:
-        _warn("llvmlite is not installed; pip install llvmlite, or set fad.config.compile = False")
+    missing = missing_llvm()
+    if missing:
+        _warn(f"{missing}, or set fad.config.compile = False")
         return None
-    with uninterrupted():
-        from fad.compiler.execution import compile_program
-
     try:
+        with uninterrupted():
+            from fad.compiler.execution import compile_program
+
         return compile_program(program, infs, runs_next, _way_of)
     except (FadError, MemoryError, Warning):
         # Results are allocated while code is compiled, and the user may have made an error of a warning.

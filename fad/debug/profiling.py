@@ -6,9 +6,9 @@ import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from importlib.util import find_spec
 from typing import Any
 
+from fad.compiler.dispatch import missing_llvm
 from fad.core.array import wrap
 from fad.core.config import config
 from fad.core.errors import ArgumentError, MissingPackageError
@@ -274,8 +274,9 @@ def profile(f: Callable[..., Any], repeats: int = 10) -> Callable[..., Profile]:
 
     @wraps(f)
     def profiling(*args: Any, **kwargs: Any) -> Profile:
-        if find_spec("llvmlite") is None:
-            raise MissingPackageError("profile measures native code, which needs llvmlite: pip install llvmlite")
+        missing = missing_llvm()
+        if missing:
+            raise MissingPackageError(f"profile measures native code, which needs LLVM; {missing}")
         if not config.compile:
             raise ArgumentError(
                 f"profile({function_name(f)}): compilation is turned off; set fad.config.compile = True to measure native code"

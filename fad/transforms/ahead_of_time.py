@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
-from fad.compiler.dispatch import c_function, compiled_program
+from fad.compiler.dispatch import c_function, compiled_program, missing_llvm
 from fad.compiler.outcomes import MISS
 from fad.core.array import wrap
 from fad.core.avals import ShapedArray, aval_of
@@ -287,8 +286,9 @@ class Compiled:
 
 def _report(what: str) -> Any:
     """The part of the compiler that describes its work; it needs LLVM."""
-    if find_spec("llvmlite") is None:
-        raise MissingPackageError(f"{what} shows native code, which needs llvmlite: pip install llvmlite")
+    missing = missing_llvm()
+    if missing:
+        raise MissingPackageError(f"{what} shows native code, which needs LLVM; {missing}")
     import fad.compiler.report.texts as texts
 
     return texts

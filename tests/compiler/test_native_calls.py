@@ -1,7 +1,9 @@
 """Calls of jitted functions: what the native caller takes, refuses and leaves alone; threads, memory, failures."""
 
 import gc
+import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -349,6 +351,37 @@ def test_without_llvmlite_programs_are_evaluated(monkeypatch):
         warnings.simplefilter("error")
         assert float(f(3.0)) == 6.0
         assert float(fad.jit(lambda x: x * 3.0)(3.0)) == 9.0
+
+
+WITH_BROKEN_LLVM = """
+import warnings
+import fad
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for factor in (2.0, 3.0):
+        assert float(fad.jit(lambda x: x * factor)(3.0)) == 3.0 * factor
+assert len(seen) == 1, seen
+print(seen[0].message)
+for ask in (lambda: fad.jit(abs).lower(1.0).as_text("kernels"), lambda: fad.debug.profile(abs)(1.0)):
+    try:
+        ask()
+    except fad.errors.MissingPackageError as error:
+        print(error)
+"""
+
+
+def test_a_broken_llvmlite_is_as_good_as_none(tmp_path):
+    package = tmp_path / "llvmlite"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError('could not load libllvmlite.so')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    run = subprocess.run(
+        [sys.executable, "-c", WITH_BROKEN_LLVM], capture_output=True, text=True, env=environment, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    for line in run.stdout.splitlines():
+        assert "llvmlite cannot be loaded (OSError: could not load libllvmlite.so): pip install" in line
+    assert len(run.stdout.splitlines()) == 3
 
 
 def test_what_cannot_be_compiled_is_evaluated(monkeypatch):
