@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,7 +58,7 @@ def missing_llvm() -> str:
         return "llvmlite is not installed: pip install llvmlite"
     try:
         with uninterrupted():
-            import llvmlite.binding  # noqa: F401
+            import_module("llvmlite.binding")
     except Exception as error:
         if is_interruption(error):
             raise

@@ -13,7 +13,8 @@ import numpy as np
 
 from fad.compiler.outcomes import FAILED, MISS
 from fad.core.array import Array, Deleted, wrap
-from fad.core.errors import ArgumentError
+from fad.core.errors import ArgumentError, DeletedArrayError
+from fad.core.locks import Lock
 from fad.core.program import Program
 from fad.core.pytrees import flatten, unflatten
 from fad.core.temporaries import owned_buffer
@@ -44,12 +45,33 @@ def _is_twice(given: Sequence[Any], leaves: Sequence[Any]) -> bool:
     return len(donated) != len(given) or sum(id(leaf) in donated for leaf in leaves) != len(given)
 
 
-def delete_donated(name: str, leaves: Sequence[Any], donated: Sequence[int]) -> None:
-    """Have donated arrays refuse any further use."""
-    for k in donated:
-        leaf = leaves[k]
-        if type(leaf) is Array:
-            leaf._buffer = Deleted(name, leaf._buffer)
+_taking = Lock()
+
+
+def take_donated(name: str, leaves: Sequence[Any], donated: Sequence[int]) -> dict[int, Array]:
+    """Move the memory of donated arrays to arrays of the caller's alone, by their numbers; those given refuse any further use.
+
+    Where several threads donate one array, one of them gets it.
+    """
+    taken: dict[int, Array] = {}
+    with _taking.held:
+        try:
+            for k in donated:
+                leaf = leaves[k]
+                if type(leaf) is Array:
+                    mark = Deleted(name, leaf._buffer)  # raises where it was given away before
+                    taken[k] = wrap(leaf._buffer)
+                    leaf._buffer = mark
+        except DeletedArrayError:
+            give_back(leaves, taken)
+            raise
+    return taken
+
+
+def give_back(leaves: Sequence[Any], taken: dict[int, Array]) -> None:
+    """Undo :func:`take_donated`."""
+    for k, array in taken.items():
+        leaves[k]._buffer = array._buffer
 
 
 def call_donating(program: Program, leaves: Sequence[Any]) -> list[Any]:
@@ -57,7 +79,7 @@ def call_donating(program: Program, leaves: Sequence[Any]) -> list[Any]:
     donated = tuple(program.donated)
     check_donated(program.name, leaves, donated)
     outs = call(program, *map(as_operand, leaves))
-    delete_donated(program.name, leaves, donated)
+    take_donated(program.name, leaves, donated)
     return outs
 
 
@@ -100,13 +122,21 @@ class DonatingShortcut:
             if treedef != self._treedef:
                 return MISS
         check_donated(self._name, leaves, self._donated)
-        given = list(leaves)
-        for k in self._overwritten:
-            if not owns_its_memory(leaves[k]):
-                # The code takes this argument's memory for a result, and so gets memory that it may have.
-                given[k] = wrap(np.array(leaves[k]._buffer if type(leaves[k]) is Array else leaves[k], order="C"))
-        results = self._caller(*given)
+        # Before anybody is asked who else has the memory: once that is known, no other thread may get at it.
+        taken = take_donated(self._name, leaves, self._donated)
+        results: Any = MISS
+        try:
+            given = list(leaves)
+            for k, array in taken.items():
+                given[k] = array
+            for k in self._overwritten:
+                if not owns_its_memory(given[k]):
+                    # The code takes this argument's memory for a result, and so gets memory that it may have.
+                    given[k] = wrap(np.array(given[k]._buffer if type(given[k]) is Array else given[k], order="C"))
+            results = self._caller(*given)
+        finally:
+            if results is MISS or results is FAILED:
+                give_back(leaves, taken)
         if results is MISS or results is FAILED:
             return MISS
-        delete_donated(self._name, leaves, self._donated)
         return results if self._single else unflatten(self._out_tree, results)

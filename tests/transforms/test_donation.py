@@ -1,6 +1,8 @@
 """Donated arguments: results take their memory, nobody else's memory is ever written, and what was given away refuses to be used."""
 
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -291,3 +293,57 @@ def test_pickled_functions_donate():
     step(p, np.ones(20), m)
     assert p.is_deleted()
     assert m.is_deleted()
+
+
+def test_of_threads_that_donate_one_array_one_gets_it():
+    f = fad.jit(lambda x: x * 2.0, donate_argnums=0)
+    for _ in range(300):
+        x, start, outs = fad.Array(np.ones(50_000)), threading.Barrier(3), []
+
+        def donate(x=x, start=start, outs=outs):
+            start.wait()
+            try:
+                outs.append(np.asarray(f(x)))
+            except DeletedArrayError:
+                outs.append(None)
+
+        threads = [threading.Thread(target=donate) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        given = [out for out in outs if out is not None]
+        assert len(outs) == 3
+        assert given, "one of them has it"
+        assert all((out == 2.0).all() for out in given)
+
+
+READ_WHILE_DONATED = """
+import subprocess
+import sys
+import threading
+import numpy as np
+import fad
+import fad.numpy as fnp
+
+read = fad.jit(lambda x: fad.fori_loop(0, 300, lambda k, s: s + fnp.sum(fnp.sin(x * s) + 1.0), 0.0))
+overwrite, drop = (fad.jit(f, donate_argnums=0) for f in (lambda x: x + 7.0, lambda x: fnp.sum(x[:3])))
+zeros = np.zeros(1_000_000)
+for f in (read, overwrite, drop) * 2:
+    f(fad.Array(zeros.copy()))
+for f in (overwrite, drop) * 3:
+    x, sums = fad.Array(zeros.copy()), []
+    thread = threading.Thread(target=lambda: sums.append(float(read(x))))
+    thread.start()
+    thread.join(0.05)
+    out = f(x)
+    thread.join()
+    assert sums == [300e6], sums
+print("read as it was")
+"""
+
+
+def test_what_another_thread_reads_is_neither_overwritten_nor_freed():
+    run = subprocess.run([sys.executable, "-c", READ_WHILE_DONATED], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout == "read as it was\n"

@@ -205,7 +205,38 @@ fill:
   ret ptr %object
 }
 
-define internal void @run(ptr %descriptor, ptr %buffers, ptr %arena, ptr %code) {
+; Keep what a fad.Array holds while other threads run, which may donate it; null for other arguments.
+define internal void @keep(ptr %descriptor, ptr %arguments, ptr %kept) {
+entry:
+  %count = call i64 @word(ptr %descriptor, i64 0)
+  %array = call ptr @address(ptr %descriptor, i64 7)
+  br label %each
+each:
+  %k = phi i64 [ 0, %entry ], [ %next, %noted ]
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %look, label %done
+look:
+  %argument = call ptr @address(ptr %arguments, i64 %k)
+  %type = call ptr @field(ptr %argument, i64 8)
+  %at = getelementptr ptr, ptr %kept, i64 %k
+  %next = add i64 %k, 1
+  %wrapped = icmp eq ptr %type, %array
+  br i1 %wrapped, label %keep, label %pass
+keep:
+  %buffer = call ptr @field(ptr %argument, i64 @BUFFER_OFFSET@)
+  call void @Py_IncRef(ptr %buffer)
+  store ptr %buffer, ptr %at
+  br label %noted
+pass:
+  store ptr null, ptr %at
+  br label %noted
+noted:
+  br label %each
+done:
+  ret void
+}
+
+define internal void @run(ptr %descriptor, ptr %arguments, ptr %buffers, ptr %arena, ptr %code) {
   %function = call ptr @address(ptr %descriptor, i64 4)
   %sizes = call ptr @address(ptr %descriptor, i64 5)
   %release = call i64 @word(ptr %descriptor, i64 10)
@@ -221,9 +252,13 @@ held:
   store i64 %quick, ptr %code
   ret void
 free:
+  %count = call i64 @word(ptr %descriptor, i64 0)
+  %kept = alloca ptr, i64 %count
+  call void @keep(ptr %descriptor, ptr %arguments, ptr %kept)
   %state = call ptr @PyEval_SaveThread()
   %slow = call i64 %function(ptr %buffers, ptr %sizes, ptr %base)
   call void @PyEval_RestoreThread(ptr %state)
+  call void @drop(ptr %kept, i64 %count)
   store i64 %slow, ptr %code
   ret void
 }
@@ -403,14 +438,14 @@ arena:
   %no_arena = icmp eq i64 %arena_bytes, 0
   br i1 %no_arena, label %go_without, label %take
 go_without:
-  call void @run(ptr %descriptor, ptr %buffers, ptr %places, ptr %code)
+  call void @run(ptr %descriptor, ptr %arguments, ptr %buffers, ptr %places, ptr %code)
   br label %ran
 take:
   %memory = call ptr @take_arena(i64 %arena_bytes)
   %short = icmp eq ptr %memory, null
   br i1 %short, label %no_memory, label %go
 go:
-  call void @run(ptr %descriptor, ptr %buffers, ptr %memory, ptr %code)
+  call void @run(ptr %descriptor, ptr %arguments, ptr %buffers, ptr %memory, ptr %code)
   call void @give_arena(ptr %memory)
   br label %ran
 ran:
