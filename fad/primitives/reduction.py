@@ -17,6 +17,7 @@ from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL, concrete_value
 from fad.primitives.arithmetic import equal, isfinite, maximum, real, select, stop_gradient
 from fad.primitives.array_reduction import reduced
+from fad.primitives.elementwise_rules import zero_safe_multiply
 from fad.primitives.math_functions import exp, log
 from fad.primitives.structural import convert, keepdims_shape, reduce_sum, require_inexact, reshape, view
 
@@ -288,22 +289,45 @@ def _logsumexp_shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
     return ShapedArray(reduced_shape("logsumexp", x, axes), x.dtype)
 
 
-def _softmax(x: Any, out: Any, axes: tuple[int, ...]) -> Any:
-    """``exp(x - out)``, and 0 where everything is -inf."""
-    zero = dtype_of(x).type(0)
-    # For -inf there is nothing to share: any finite value in place of the result gives exp(-inf) = 0.
-    out = select.bind(equal.bind(out, dtype_of(x).type(-np.inf)), zero, out)
-    return exp.bind(x - reshape(out, keepdims_shape(shape_of(x), axes)))
+def _scaled_terms(x: Any, axes: tuple[int, ...], weights: Any = None) -> tuple[Any, Any, Any, Any]:
+    """The terms over the largest one, their sum, 1 where it vanishes, the logarithm of the largest, and where the sum vanishes."""
+    dtype = dtype_of(x)
+    ordered = real.bind(x) if is_complex(dtype) else x
+    largest = stop_gradient.bind(reduce_sum(ordered, axes) if 0 in shape_of(x) else reduce_max(ordered, axes))
+    largest = select.bind(isfinite.bind(largest), largest, real_dtype(dtype).type(0))
+    terms = exp.bind(x - reshape(largest, keepdims_shape(shape_of(x), axes)))
+    if weights is not None:
+        terms = weights * terms
+    total = reduce_sum(terms, axes)
+    vanishes = equal.bind(total, 0)
+    return terms, select.bind(vanishes, dtype.type(1), total), largest, vanishes
+
+
+def _logsumexp_slopes(x: Any, out: Any, axes: tuple[int, ...]) -> tuple[Any, Callable[[Any], Any]]:
+    """What each element's slope is proportional to, and the product of a cotangent of the result and the factor that they share."""
+    value = concrete_value(out)
+    if isinstance(value, np.ndarray | np.generic) and np.isfinite(value).all():
+        return exp.bind(x - reshape(out, keepdims_shape(shape_of(x), axes))), lambda ct: ct
+    # As where it is staged: a cotangent of 0 stays 0, whatever the sum is.
+    terms, total, _, vanishes = _scaled_terms(x, axes)
+    kind = dtype_of(x).type
+    return terms, lambda ct: zero_safe_multiply.bind(select.bind(vanishes, kind(0), ct), kind(1) / total)
 
 
 def _logsumexp_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axes: tuple[int, ...]) -> Any:
     out = logsumexp_p.bind(primals[0], axes=axes)
-    return out, reduce_sum(tangents[0] * _softmax(primals[0], out, axes), axes)
+    slopes, scaled = _logsumexp_slopes(primals[0], out, axes)
+    return out, scaled(reduce_sum(tangents[0] * slopes, axes))
 
 
 def _logsumexp_vjp(x: Any, *, axes: tuple[int, ...]) -> Any:
     out = logsumexp_p.bind(x, axes=axes)
-    return out, lambda ct: [reshape(ct, keepdims_shape(shape_of(x), axes)) * _softmax(x, out, axes)]
+
+    def pull(ct: Any) -> list[Any]:
+        slopes, scaled = _logsumexp_slopes(x, out, axes)
+        return [reshape(scaled(ct), keepdims_shape(shape_of(x), axes)) * slopes]
+
+    return out, pull
 
 
 logsumexp_p = Primitive(
@@ -334,12 +358,5 @@ def logsumexp(x: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
     """
     if weights is None and CURRENT.get().base is EVAL:
         return logsumexp_p.bind(x, axes=axes)
-    dtype = dtype_of(x)
-    ordered = real.bind(x) if is_complex(dtype) else x
-    largest = stop_gradient.bind(reduce_sum(ordered, axes) if 0 in shape_of(x) else reduce_max(ordered, axes))
-    largest = select.bind(isfinite.bind(largest), largest, real_dtype(dtype).type(0))
-    terms = exp.bind(x - reshape(largest, keepdims_shape(shape_of(x), axes)))
-    total = reduce_sum(terms if weights is None else weights * terms, axes)
-    vanishes = equal.bind(total, 0)
-    safe = log.bind(select.bind(vanishes, dtype.type(1), total)) + largest
-    return select.bind(vanishes, dtype.type(-np.inf), safe)
+    _, total, largest, vanishes = _scaled_terms(x, axes, weights)
+    return select.bind(vanishes, dtype_of(x).type(-np.inf), log.bind(total) + largest)

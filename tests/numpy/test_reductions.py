@@ -273,6 +273,26 @@ def test_logsumexp_at_infinity():
     np.testing.assert_allclose(jacobian, [[0, 0, 0], [0, 1, 0], [0, 0.5, 0.5]])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logsumexp_of_a_row_that_nobody_asks_for_stays_zero(value):
+    x = np.array([[1.0, value, 2.0], [0.0, 1.0, 3.0]])
+
+    def f(x):
+        return fnp.sum(fnp.logsumexp(x, axis=1) * np.array([0.0, 1.0]))
+
+    def along(x, direction):
+        return fad.jvp(lambda x: fnp.logsumexp(x, axis=1), (x,), (direction,))[1]
+
+    with np.errstate(invalid="ignore"):
+        slopes = fad.grad(f)(x)
+        np.testing.assert_array_equal(slopes[0, [0, 2]], 0.0)
+        np.testing.assert_allclose(slopes[1], np.exp(x[1]) / np.sum(np.exp(x[1])), rtol=1e-15)
+        for derivative in (fad.grad(f), fad.grad(lambda x: fnp.sum(fnp.sin(fad.grad(f)(x)))), fad.hessian(f)):
+            np.testing.assert_allclose(derivative(x), fad.jit(derivative)(x), rtol=1e-14)
+        for direction in (np.zeros((2, 3)), np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])):
+            np.testing.assert_allclose(along(x, direction), fad.jit(along)(x, direction), rtol=1e-14)
+
+
 def test_plain_numpy_and_methods_reach_these_functions():
     x = sample("float64")
     for name in ["sum", "prod", "mean", "std", "max", "min", "any", "all", "argmax", "cumsum"]:
