@@ -23,9 +23,10 @@ from fad.core.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from fad.core.primitive import Primitive
 from fad.core.samples import b1, c128, case, f32, f64, i64, literal
 from fad.core.trace import CURRENT, EVAL
+from fad.primitives.arithmetic import minimum
 from fad.primitives.repeated_rows import add_rows
 from fad.primitives.slicing import concatenate, flip, static_slice
-from fad.primitives.structural import broadcast_to, expand_front, iota, linear_unary, permute, reshape, zeros
+from fad.primitives.structural import broadcast_to, convert, expand_front, iota, linear_unary, permute, reshape, zeros
 
 __all__ = ["basic_index", "check_bounds", "gather", "gather_transpose", "index_position", "take_along_axis", "unstack"]
 
@@ -220,6 +221,13 @@ def index_position(axes: tuple[int, ...]) -> int:
     """Where the axes of the indices stand in the result: in place of adjacent indexed axes, else in front."""
     first = axes[0]
     return first if axes == tuple(range(first, first + len(axes))) else 0
+
+
+def signed(index: Any) -> Any:
+    """Integers of a type that holds negative ones too: those that do not fit into int64 are as far outside as can be, not negative."""
+    if dtype_of(index) != np.uint64:
+        return index
+    return convert(minimum.bind(index, np.uint64(np.iinfo(np.int64).max)), np.dtype(np.int64))
 
 
 def check_bounds(function: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequence[Any]) -> None:
@@ -555,7 +563,7 @@ gather_transpose_p = Primitive(
 
 def gather(x: Any, indices: Sequence[Any], axes: tuple[int, ...], mode: str = "raise", unique: bool = False) -> Any:
     """The elements at integer index arrays, one for each of the ascending ``axes``."""
-    return gather_p.bind(x, *indices, axes=axes, mode=mode, unique=unique)
+    return gather_p.bind(x, *map(signed, indices), axes=axes, mode=mode, unique=unique)
 
 
 def gather_transpose(
@@ -567,7 +575,7 @@ def gather_transpose(
     unique: bool = False,
 ) -> Any:
     """Zeros of ``shape`` with ``values`` added at integer index arrays."""
-    return gather_transpose_p.bind(values, *indices, shape=shape, axes=axes, mode=mode, unique=unique)
+    return gather_transpose_p.bind(values, *map(signed, indices), shape=shape, axes=axes, mode=mode, unique=unique)
 
 
 def along_axis(index: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:

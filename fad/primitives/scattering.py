@@ -36,6 +36,7 @@ from fad.primitives.indexing import (
     index_position,
     move_block,
     rows_of,
+    signed,
 )
 from fad.primitives.reduction import highest, lowest
 from fad.primitives.repeated_rows import add_rows, combine_rows
@@ -414,7 +415,7 @@ def scatter(
 
     ``op`` is "set", "add", "mul", "min" or "max".
     """
-    return SCATTER[op].bind(x, updates, *indices, axes=axes, mode=mode, unique=unique)
+    return SCATTER[op].bind(x, updates, *map(signed, indices), axes=axes, mode=mode, unique=unique)
 
 
 def segment_reduce(op: str, values: Any, segments: Any, count: int, mode: str = "raise") -> Any:

@@ -20,6 +20,7 @@ from fad.core.program import Program, evaluate
 from fad.core.pytrees import flatten, structure_text, unflatten
 from fad.core.trace import concrete_value
 from fad.primitives.arithmetic import equal, maximum, minimum, select
+from fad.primitives.indexing import signed
 from fad.primitives.structural import convert, match, narrow_integer, reshape, zeros
 from fad.transforms.arguments import as_function, as_operand, function_name
 from fad.transforms.calling import batched_program, jvp_program, vjp_programs
@@ -328,7 +329,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     value = concrete_value(number)
     if value is not None:
         return _arrays(branches[min(max(int(value), 0), len(branches) - 1)](*_arrays(operands)))
-    clamped = minimum.bind(maximum.bind(convert(number, np.dtype(np.int64)), 0), len(branches) - 1)
+    clamped = minimum.bind(maximum.bind(convert(signed(number), np.dtype(np.int64)), 0), len(branches) - 1)
     return _bind_branches("switch", clamped, branches, operands)
 
 

@@ -397,3 +397,24 @@ MATRIX = fad.Array(np.arange(6.0).reshape(2, 3))
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, fad.jit], ids=["evaluated", "compiled"])
+def test_an_index_beyond_int64_is_outside(wrap):
+    x, far = fad.Array(np.arange(5.0)), np.array([2**64 - 1, 1], np.uint64)
+    for read in (
+        lambda x, i: x[i],
+        lambda x, i: fnp.take_along_axis(x, i, 0),
+        lambda x, i: x.at[i].set(9.0),
+        lambda x, i: x.at[i].max(9.0),
+        lambda x, i: fnp.segment_sum(x[:2], i, 5),
+        lambda x, i: fad.vmap(lambda row: fnp.segment_max(row[:2], i, 5))(x[None]),
+    ):
+        # NumPy takes it for -1.
+        with pytest.raises(IndexOutOfBoundsError, match="out of bounds for axis"):
+            wrap(read)(x, far)
+        read(x, far % np.uint64(5))
+    np.testing.assert_array_equal(wrap(lambda x, i: x.at[i].get(mode="clip"))(x, far), [4.0, 1.0])
+    np.testing.assert_array_equal(wrap(lambda x, i: x.at[i].get(mode="drop"))(x, far), [0.0, 1.0])
+    branches = [lambda x: x, lambda x: -x]
+    np.testing.assert_array_equal(wrap(lambda x, i: fad.switch(i[0], branches, x))(x, far), -np.arange(5.0))
