@@ -322,19 +322,6 @@ def _integer_power_vjp(x: Any, *, exponent: int) -> Any:
     return integer_power.bind(x, exponent=exponent), lambda ct: [_integer_power_term(ct, x, exponent)]
 
 
-def _integer_power_kernel(k: Any, x: Any, *, exponent: int) -> Any:
-    """Repeated squaring."""
-    result, base, left = None, x, abs(exponent)
-    while left:
-        if left & 1:
-            result = base if result is None else k.multiply(result, base)
-        left >>= 1
-        base = k.multiply(base, base) if left else base
-    if result is None:
-        return k.power(x, k.zero(x))
-    return k.reciprocal(result) if exponent < 0 else result
-
-
 integer_power = Primitive(
     "integer_power",
     impl=lambda xp, x, *, exponent: xp.power(x, exponent),
@@ -344,7 +331,7 @@ integer_power = Primitive(
     jvp=_integer_power_jvp,
     vjp=_integer_power_vjp,
     batch=lambda size, args, mapped, *, exponent: (integer_power.bind(args[0], exponent=exponent), True),
-    kernel=_integer_power_kernel,
+    kernel=lambda k, x, *, exponent: k.integer_power(x, exponent),
     samples=[
         case(f64(2, 3), exponent=3),
         case(f64(2, 3, low=0.5), exponent=-2),

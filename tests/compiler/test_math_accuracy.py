@@ -274,6 +274,34 @@ def test_digamma(dtype):
         assert abs(result - exact) <= 10 * np.finfo(dtype).eps * max(1, abs(exact)), (v, result, exact)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 12, 31, 64, -1, -2, -3, -4, -7, -50])
+def test_powers_with_known_whole_exponents(n, dtype):
+    """Over the whole range, subnormal results included; the products of a power by squaring alone are off by some n ULP."""
+    rng, info = np.random.default_rng(9), np.finfo(dtype)
+    exponents = math.log2(float(info.smallest_subnormal)) / n, math.log2(float(info.max)) / n
+    low, high = max(min(exponents), info.minexp + 3), min(max(exponents), info.maxexp - 3)
+    x = np.concatenate([rng.uniform(0.5, 2, 1500), 2.0 ** rng.uniform(low, high, 1500)])
+    x = (x * rng.choice([-1.0, 1.0], x.size)).astype(dtype)
+    got = Loop(lambda k, v: k.integer_power(v, n), [dtype], dtype)(x)
+    errors = [error_in_ulp(y, mp.mpf(v) ** n, info) for y, v in zip(got.tolist(), x.tolist())]
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= 2, f"{x[worst]!r} ** {n} gave {got[worst]!r}, off by {errors[worst]:.3f} ULP"
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 8, 13, -1, -2, -3, -6])
+def test_known_whole_exponents_keep_special_values(n, dtype):
+    info = np.finfo(dtype)
+    ends = [0.0, math.inf, math.nan, 1.0, float(info.max), float(info.tiny), float(info.smallest_subnormal)]
+    x = np.array([*ends, *[-v for v in ends]], dtype)
+    got = Loop(lambda k, v: k.integer_power(v, n), [dtype], dtype)(x)
+    with np.errstate(all="ignore"):
+        want = np.power(x, np.array(n, dtype))
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got)[~np.isnan(want)], np.signbit(want)[~np.isnan(want)])
+
+
 def test_exact_results_are_exact():
     powers = 2.0 ** np.arange(-1074, 1024)
     log2 = Loop(lambda k, x: k.log2(x), ["f8"], "f8")

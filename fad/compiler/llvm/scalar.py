@@ -17,7 +17,7 @@ from typing import Any
 import llvmlite.ir as ir
 import numpy as np
 
-from fad.compiler.llvm import scalar_casts, scalar_complex, scalar_float, scalar_integer
+from fad.compiler.llvm import scalar_casts, scalar_complex, scalar_float, scalar_integer, scalar_power
 from fad.compiler.llvm.math_library import FUNCTIONS, call_target, definitions
 from fad.compiler.llvm.scalar_value import BOOL, FLOAT32, Value, llvm_type, memory_type
 from fad.core.avals import bfloat16, real_dtype
@@ -237,6 +237,10 @@ class ScalarBuilder:
             return self._in_single(self.fma, x, y, z)
         return self._intrinsic("fmuladd", x, y, z)
 
+    def exact_fma(self, x: Value, y: Value, z: Value) -> Value:
+        """Return x * y + z, rounded once; very slow where the CPU cannot."""
+        return self._intrinsic("fma", x, y, z)
+
     def negative(self, x: Value) -> Value:
         """-x, the sign bit flipped for floats."""
         if x.dtype.kind == "f":
@@ -333,17 +337,8 @@ class ScalarBuilder:
         return self._math("power", x, y) if x.dtype.kind == "f" else scalar_integer.power(self, x, y)
 
     def integer_power(self, x: Value, n: int) -> Value:
-        """Return x**n by repeated squaring, n known now; negative n for floats only."""
-        if n < 0:
-            return self.reciprocal(self.integer_power(x, -n))
-        result: Value | None = None
-        while n:
-            if n & 1:
-                result = x if result is None else self.multiply(result, x)
-            n >>= 1
-            if n:
-                x = self.multiply(x, x)
-        return self.one(x) if result is None else result
+        """Return x**n, n known now; negative n for floats only."""
+        return scalar_power.integer_power(self, x, n)
 
     # -- comparisons and choices ------------------------------------------------------------------------------------
 
