@@ -327,6 +327,31 @@ def test_the_pool_works_in_the_child(monkeypatch):
     in_child(work)
 
 
+@pytest.mark.parametrize(("variable", "count"), [("1", 1), (" 3 ", 3), ("5000", 5000), ("0", None), ("", None)])
+def test_the_environment_says_how_many_threads(monkeypatch, variable, count):
+    monkeypatch.setenv("FAD_NUM_THREADS", variable)
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert pool.thread_count() == (count or own)
+    with fad.config.using(threads=2):
+        assert pool.thread_count() == 2
+
+
+@pytest.mark.parametrize("variable", ["abc", "-1", "1.5"])
+def test_what_is_no_number_of_threads_is_refused(variable):
+    run = subprocess.run(
+        [sys.executable, "-c", "import fad; fad.jit(lambda x: x + 1.0)(2.0)"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FAD_NUM_THREADS": variable, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("fad.core.errors.ArgumentError: the environment variable FAD_NUM_THREADS takes a number"), (
+        last
+    )
+    assert last.endswith(f"got {variable!r}")
+
+
 LARGE_AFTER_SMALL = """
 import threading
 
@@ -391,11 +416,16 @@ def test_joblib(backend):
 
 def test_many_threads_ask_for_new_code_at_once(monkeypatch):
     monkeypatch.setenv("FAD_DISK_CACHE", "0")
-    made = []
-    make = code._make
-    monkeypatch.setattr(code, "_make", lambda *args: made.append(threading.get_ident()) or make(*args))
     f = fad.jit(fad.value_and_grad(lambda x: fnp.sum(fnp.sin(x) * fnp.arctan(x) * 0.9375)))
     x, barrier, seen = np.linspace(0.0, 1.0, 77), threading.Barrier(12), []
+    other = fad.jit(lambda x: x + 1.0)
+    for _ in range(3):
+        other(x)  # what all functions share is compiled for the first one
+    for thread in threading.enumerate():
+        if thread.name == "fad-spare-time":
+            thread.join()
+    made, make = [], code._make
+    monkeypatch.setattr(code, "_make", lambda *args: made.append(threading.get_ident()) or make(*args))
 
     def work():
         barrier.wait()

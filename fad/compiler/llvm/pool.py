@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fad.compiler.llvm.pool_text import pool_source
 from fad.compiler.llvm.together_text import together_source
 from fad.core.config import config
+from fad.core.errors import ArgumentError
 from fad.core.interruptions import uninterrupted
 
 __all__ = ["GRAIN", "limited_threads", "source", "start_pool", "thread_count"]
@@ -30,8 +31,12 @@ def thread_count(asked: int | None = None) -> int:
     asked = config.threads if asked is None else asked
     if asked > 0:
         return asked
-    variable = os.environ.get("FAD_NUM_THREADS", "")
-    if variable.isdigit() and int(variable) > 0:
+    variable = os.environ.get("FAD_NUM_THREADS", "").strip() or "0"
+    if not variable.isdecimal():
+        raise ArgumentError(
+            f"the environment variable FAD_NUM_THREADS takes a number of threads, 1 or more, or 0 for all cores; got {variable!r}"
+        )
+    if int(variable) > 0:
         return int(variable)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
