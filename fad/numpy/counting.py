@@ -16,7 +16,7 @@ from fad.numpy.conversion import host_integers, operand, promoted
 from fad.numpy.elementwise import known_value
 from fad.numpy.taking import integer_operand
 from fad.primitives import sorting
-from fad.primitives.arithmetic import equal, greater_equal, less_equal, logical_and, multiply, select
+from fad.primitives.arithmetic import equal, greater_equal, less, less_equal, logical_and, minimum, multiply, select
 from fad.primitives.indexing import gather_transpose
 from fad.primitives.reduction import reduce_max, reduce_min
 from fad.primitives.slicing import slice_axis
@@ -53,8 +53,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     ------
     ShapeError
         If ``x`` is not one-dimensional, or the weights have another shape.
-    ArgumentError
-        If a number is negative.
+    ArgumentError, IndexOutOfBoundsError
+        If a number is negative, and known while the function runs, or under ``jit`` and ``vmap``.
     ConcretizationError
         If the numbers are traced and there is no ``length``.
 
@@ -81,7 +81,17 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         raise ShapeError(f"bincount: weights of shape {shape_of(values)} for numbers of shape {shape_of(numbers)}")
     if weights is not None:
         values = convert(values, inexact_dtype(dtype_of(values)))
-    return wrap(gather_transpose(values, [numbers], (int(length),), (0,), "drop"))
+    if known is not None:
+        return wrap(gather_transpose(values, [numbers], (int(length),), (0,), "drop"))
+    counts = gather_transpose(values, [_bins(numbers, int(length))], (int(length) + 1,), (0,), "raise")
+    return wrap(slice_axis(counts, 0, 0, int(length)))
+
+
+def _bins(numbers: Any, length: int) -> Any:
+    """Numbers that nobody knows yet as indices of ``length`` bins and one for larger ones; negative ones are out of bounds, not counted from the end."""
+    wide = numbers if dtype_of(numbers) == np.uint64 else convert(numbers, np.dtype(np.int64))
+    index = convert(minimum.bind(wide, length), np.dtype(np.int64))
+    return select.bind(less.bind(index, 0), index - (length + 1), index)
 
 
 # --- histograms --------------------------------------------------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ def _resolved_shape(old: tuple[int, ...], new: Any) -> tuple[int, ...]:
         )
     except (AttributeError, TypeError):
         raise ArgumentError(
-            f"reshape: the shape must be an int or a tuple of ints known when the function runs, got {new!r}"
+            f"reshape: the shape must be an int or a tuple of ints known when the function runs, got {new!r}. "
+            "Under jit, make it a static argument (static_argnums)."
         ) from None
     if -1 in sizes:
         known = math.prod(n for n in sizes if n != -1)

@@ -184,6 +184,22 @@ def test_counts_are_numpys():
     assert fad.jit(lambda n: fnp.bincount(n, length=3))(numbers).tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize("length", [0, 3, 200])
+@pytest.mark.parametrize("dtype", np.typecodes["AllInteger"])
+def test_counts_of_unknown_numbers(dtype, length):
+    """Numbers that are too large are left out; a negative one is not counted from the end."""
+    info = np.iinfo(dtype)
+    numbers = np.array([0, 2, 2, 100, info.max], dtype)
+    count = fad.jit(lambda n: fnp.bincount(n, length=length))
+    for mapped in (count(numbers), fad.vmap(lambda n: fnp.bincount(n, length=length))(numbers[None])[0]):
+        np.testing.assert_array_equal(mapped, [np.sum(numbers == k) for k in range(length)])
+    negative = {-1, -length, -length - 1, int(info.min)} if length and info.min else ()  # no counts, nothing to compute
+    for least in negative:
+        if least >= info.min:
+            with pytest.raises(IndexOutOfBoundsError):
+                count(np.array([1, least, 0], dtype))
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"bins": 5}, {"bins": "auto"}, {"density": True}, {"bins": 4, "range": (-1, 1)}]
 )
