@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import re
 
-from fad.compiler.llvm.huge_pages import huge_pages_text
+from fad.compiler.llvm.huge_pages import whole_pages_text
 
 __all__ = ["caller_source"]
 
@@ -63,12 +63,11 @@ small:
   br label %new
 new:
   %total = add i64 %bytes, 128
-  %made = call ptr @malloc(i64 %total)
+  %made = call ptr @new_whole_pages(i64 %total)
   %failed = icmp eq ptr %made, null
   br i1 %failed, label %out, label %mark
 mark:
   store i64 %bytes, ptr %made
-  call void @ask_for_huge_pages(ptr %made, i64 %bytes, i64 %total)
   br label %out
 out:
   ret ptr %made
@@ -484,7 +483,7 @@ def caller_source(buffer_offset: int) -> str:
     needs no optimisation, which would take longer than all else.
     """
     text = _SOURCE.replace("@BUFFER_OFFSET@", str(buffer_offset)).replace("@LARGEST_KEPT@", str(_LARGEST_KEPT))
-    return _ABBREVIATION.sub(_written_out, text + huge_pages_text())
+    return _ABBREVIATION.sub(_written_out, text + whole_pages_text())
 
 
 def _written_out(match: re.Match[str]) -> str:
