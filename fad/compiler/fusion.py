@@ -116,6 +116,13 @@ class Group:
         self._rows[prefix] = (len(self.members), longest, costly)
         return longest, costly
 
+    @property
+    def is_one_row(self) -> bool:
+        """Whether all members run along one long axis, and it is all they have."""
+        if self.fixed or len(self.prefix) != 1 or least_size(self.prefix[0]) < LONG:
+            return False
+        return all(m.domain == self.prefix for m in self.members.values())
+
     def may_be_written_out(self, lead: int, domain: tuple[int, ...]) -> bool:
         """Whether one turn of a loop over the first axes, with one more domain in it, is a few elements of short rows."""
         if lead > len(self.prefix) or domain[:lead] != self.prefix[:lead] or not rows_are_short(domain, lead):

@@ -14,6 +14,7 @@ from fad.compiler.fusion import plan_steps
 from fad.compiler.llvm.linking import engine
 from fad.compiler.llvm.pool import GRAIN
 from fad.compiler.llvm.work import group_work, most_work
+from tests.compiler.compiled_programs import check_compiled
 
 NUMBERS = SimpleNamespace(add=operator.add, multiply=operator.mul, product=math.prod, divide=divmod, smaller=min)
 
@@ -37,6 +38,71 @@ def test_what_stays_in_registers_writes_nothing():
     x, y = np.ones((1 << 16, 16)), np.ones((1 << 16, 16))
     assert [work for work, _ in works_of(lambda x, y: fnp.sum(x * y), x, y)] == [2 * x.size * 3]
     assert [work for work, _ in works_of(lambda x, y: fnp.exp(x), x, y)] == [x.size * 12]
+
+
+def test_what_several_threads_made_is_work():
+    x = np.ones((1 << 10, 16), "f4")
+    plan = plan_steps(fad.make_program(lambda x: x * 2.0)(x))
+    (group,), (var,) = plan.steps, plan.program.inputs
+    alone = group_work(NUMBERS, group, plan.stored)
+    for work, shared in ((2 * GRAIN, True), (2 * GRAIN - 1, False)):
+        found = group_work(NUMBERS, group, plan.stored, {var: work})
+        assert found - alone == (30 * x.nbytes if shared else 0)
+        assert found <= most_work(group, plan.stored, {var: work})
+    assert alone < GRAIN
+    # From 64 KiB on, in even numbers of chunks.
+    assert 30 * (x.nbytes - 64) < 2 * GRAIN < 30 * (x.nbytes + 2048)
+
+
+def test_sums_over_what_several_threads_made_have_few_parts():
+    x = np.ones((32, 1 << 18), "f4")
+    plan = plan_steps(fad.make_program(lambda x: x.sum(axis=0))(x))
+    (group,), (var,) = plan.steps, plan.program.inputs
+    assert group_work(NUMBERS, group, plan.stored, {var: 9 * GRAIN}) == 3 * x.size + 2 * GRAIN
+
+
+def convolution(x, w):
+    return fad.nn.conv(x, w, padding="SAME")
+
+
+def dispatches(f, *args):
+    """How many of the calls of compiled code may be shared between threads."""
+    return fad.jit(f).lower(*args).as_text("llvm").count('call void @"fad_pool_dispatch"')
+
+
+def test_threads_share_loops_over_what_they_made():
+    x, w = np.ones((64, 4, 4, 16), "f4"), np.ones((3, 3, 16, 16), "f4")
+    assert dispatches(lambda x, w: x * 2.0 + 1.0, x, w) == 0
+    assert dispatches(lambda x, w: convolution(x, w[:1, :1]) * 2.0 + 1.0, x, w) == 2
+    # And so on: a loop over the result of one that was shared.
+    assert dispatches(lambda x, w: (y := fnp.sin(convolution(x, w[:1, :1]))) - y.sum(axis=0), x, w) == 3
+    assert dispatches(lambda x, w: convolution(x, w[:1, :1]).reshape(64, -1) * 2.0 + 1.0, x, w) == 2
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, w: fnp.tanh(convolution(x, w)) - convolution(x, w).mean(axis=(0, 1, 2)),
+        lambda x, w: fnp.tanh(
+            fad.cond(w[0, 0, 0, 0] > 0, lambda: convolution(x, w) * 2.0, lambda: convolution(x, w[::-1]) - 1.0)
+        ),
+        lambda x, w: fad.scan(lambda s, _: (fnp.tanh(convolution(s, w)), convolution(s, w) * s), x, None, 3)[1] + 1.0,
+        lambda x, w: fad.fori_loop(0, 3, lambda i, s: fnp.tanh(convolution(s, w)) + s, x) * 2.0,
+        lambda x, w: fad.grad(lambda x: fnp.sum(fad.nn.relu(convolution(x, w)) ** 2))(x),
+    ],
+    ids=["sums", "branches", "scan", "loop", "gradient"],
+)
+@pytest.mark.parametrize("count", [3, 40])
+def test_what_several_threads_made_is_read_right(f, count):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(count, 8, 8, 16)), rng.normal(size=(3, 3, 16, 16)) / 12
+    check_compiled(f, x, w, tolerance=1e-11)
+    compiled, found = fad.jit(f), []
+    for threads in (1, 2, 3):
+        with fad.config.using(threads=threads):
+            found.append(compiled(x, w))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def chunks_of(turns, work):

@@ -36,10 +36,11 @@ from fad.compiler.llvm.convolution_places import (
 from fad.compiler.llvm.elements import Memory
 from fad.compiler.llvm.emission import I64, Emitter, Ix
 from fad.compiler.llvm.outlined import Outlined, Sharing
+from fad.compiler.llvm.parallel import APART
 from fad.compiler.llvm.rules import Ixs
 from fad.compiler.llvm.tile_functions import copy_function, panel_width
 from fad.compiler.llvm.tiles import Operands, Tiles
-from fad.compiler.size_classes import least_size
+from fad.compiler.size_classes import least_size, most_size
 from fad.core.program import Equation
 
 __all__ = [
@@ -71,7 +72,10 @@ def convolution_sharing(equation: Equation) -> Sharing:
     """Threads share positions and panels of the result; of a small kernel's gradient each has a sum of its own for some examples."""
     name = equation.primitive.name
     _, w, y = shapes_of(equation)
+    apart = APART * equation.outputs[0].aval.dtype.itemsize
     work, weight = (*y, *w[:-1]), (1, 4)
+    if math.prod(map(most_size, w[:-1])) < 4 * apart:
+        work, weight = y, (apart, 1)  # shared for the sake of the loops that follow
     if name != "convolve_kernel":
         return Sharing(lambda emitter: split_of(emitter, equation, name == "convolve").turns(emitter), work, weight)
     if _is_large(w):

@@ -50,7 +50,7 @@ from fad.compiler.memory_plan import Block, MemoryPlan
 from fad.compiler.neighbours import Neighbours
 from fad.compiler.nested import nested_constants
 from fad.compiler.read_parts import with_part
-from fad.compiler.size_classes import LONG, is_small, least_size
+from fad.compiler.size_classes import LONG, is_small
 from fad.core.interruptions import interrupt_here
 from fad.core.program import Atom, Program, Var
 
@@ -110,6 +110,8 @@ class Lowering:
         # The temporary array whose memory a result may take, and what results have taken: from inputs and temporaries.
         self._dying: dict[Var, Var] = {}
         self.overwritten: dict[Var, Var] = {}
+        # Where arrays are that threads may have made in parts, and the work that it took.
+        self.parted: dict[ir.Value, Ix] = {}
         # What is computed inside of joined arrays, where that begins, and the joined arrays that are begun.
         self.joined: dict[Var, Part] = {}
         self.part_numbers: dict[ir.Value, tuple[Var, int]] = {}
@@ -258,7 +260,7 @@ class Lowering:
         self.elements.producers.update(plan.producers)
         scans = [e for e in program.equations if e.primitive.kernel == "scan"]
         self.read_histories.update(a for e in scans for a in e.inputs if not a.aval.is_sized)
-        parts, last = parts_of(plan), last_steps(plan)
+        parts, last, outside = parts_of(plan), last_steps(plan), dict(self.parted)
         self.joined.update(parts)
         # A profile measures each loop by itself, and what takes the memory of an argument must come when its loop comes.
         chains = {} if self.clock is not None or self.reused else chains_of(plan)
@@ -284,6 +286,7 @@ class Lowering:
         self.waiting.write()
         for var, place in outputs.items():
             self._deliver(var, place)
+        self.parted = outside  # the code that counted the work may be in a branch
         return plan
 
     def _write_step(self, plan: Plan, number: int, outputs: dict[Var, Memory]) -> None:
@@ -421,14 +424,17 @@ class Lowering:
         neighbours: Neighbours | None,
     ) -> None:
         overwritten = {v: self.overwritten[v] for v in group.members if self.overwritten.get(v) in arguments}
+        made = {v: self.parted[p] for v, (p, _) in arguments.items() if p in self.parted and v not in group.members}
+        most = most_work(group, self.elements.storage, made)
         key: Hashable = None
         if not self.has_one_group:
             key = kernel_key(group, arguments, overwritten, self.elements.producers, self.canonical, self.scalars)
+            key = (key, most >= 2 * GRAIN)
         if key not in self._functions:
             try:
-                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, neighbours)
+                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, neighbours, most)
             except NotWidened:
-                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, None)
+                self._functions[key] = self._write_kernel(group, arguments, overwritten, computed, None, most)
         function, run = self._functions[key]
         passed = [self._argument(group, var, value) for var, (value, _) in arguments.items()]
         turns: Ix = 1
@@ -436,13 +442,14 @@ class Lowering:
             sizes, elements_per_turn = run
             turns = self.emitter.add(self.emitter.product(sizes), elements_per_turn - 1)
             turns, _ = self.emitter.divide(turns, elements_per_turn)
-        most = 0 if run is None else most_work(group, self.elements.storage)
         results = {*group.members, *overwritten.values()}
         written = {number for number, var in enumerate(arguments) if var in results}
         blocks = [self._blocks_at[a.value] for a in passed if a.value in self._blocks_at]
-        work = 0 if run is None else group_work(self.emitter, group, self.elements.storage)
+        work = 0 if run is None else group_work(self.emitter, group, self.elements.storage, made)
+        if made:
+            self.parted.update({arguments[v][0]: work for v in group.members if v in arguments})
         together = self.waiting if self.tiled is None else self.tiled
-        together.add(Call(function, passed, written, turns, work, most), blocks)
+        together.add(Call(function, passed, written, turns, work, 0 if run is None else most), blocks)
 
     def _write_kernel(
         self,
@@ -451,8 +458,9 @@ class Lowering:
         overwritten: dict[Var, Var],
         computed: frozenset[Var],
         neighbours: Neighbours | None,
+        most: int,
     ) -> tuple[ir.Function, Any]:
-        """The function of a group, and what its turns are."""
+        """The function of a group of at most so much work, and what its turns are."""
         types = [*[a.type for a, _ in arguments.values()], self.sizes.type, I64, I64]
         self.calls_kernels = True
         function = self.parts.new(types)
@@ -468,12 +476,12 @@ class Lowering:
                 elements.storage[var] = Registers({(): Value(argument, var.aval.dtype)})
         for var, taken in overwritten.items():
             elements.storage[var] = elements.storage[taken]
-        if neighbours is not None and not overwritten and _is_one_row(group):
+        if neighbours is not None and not overwritten and group.is_one_row:
             size = max(v.aval.dtype.itemsize for v in (*group.members, *neighbours.copies))
             lanes = min(2 * max(host_target().vector_bits // (8 * size), 4), LONG // 4)
             elements.beside = Beside(inner, neighbours.copies, neighbours.reach > 0, lanes, group.prefix[0])
         # Only what may be worth it runs in chunks; the others know their bounds.
-        may_be_long = most_work(group, self.elements.storage) >= 2 * GRAIN
+        may_be_long = most >= 2 * GRAIN
         bounds = (Index(begin, 0), Index(end, 0)) if may_be_long else None
         writer = KernelWriter(inner, elements, group, computed, bounds, tuple(overwritten.values()))
         self.parts.announce(function.module, lambda: writer.row)
@@ -492,13 +500,6 @@ class Lowering:
         if var in group.scratch and self.elements.storage.get(var) is None:
             return Argument(value, self.emitter.product(var.aval.shape[len(group.prefix) :]), var.aval.dtype)
         return Argument(value)
-
-
-def _is_one_row(group: Group) -> bool:
-    """Whether all members run along one long axis, and it is all they have."""
-    if group.fixed or len(group.prefix) != 1 or least_size(group.prefix[0]) < LONG:
-        return False
-    return all(m.domain == group.prefix for m in group.members.values())
 
 
 def compile_segment(

@@ -228,7 +228,9 @@ def write_outlined(lowering: Any, equation: Equation, family: Any) -> None:
     passed += [_shared_argument(lowering, p, sharing, (sharing and sharing.reduction) or None) for p in outs]
     passed += [_shared_argument(lowering, p, sharing, "") for p in scratch]
     passed.append(_shared_argument(lowering, error, sharing, "reduce_max" if kernel.can_fail else ""))
-    _call(lowering, function, passed, sharing)
+    work = _call(lowering, function, passed, sharing)
+    if work is not None and sharing is not None and not sharing.reduction:
+        lowering.parted.update({o.pointer: work for o in outs})
     if kernel.can_fail:
         lowering.emitter.leave_unless_zero(lowering.emitter.builder.load(error.pointer))
 
@@ -263,11 +265,13 @@ def _shared_argument(lowering: Any, place: Memory, sharing: Sharing | None, redu
     return Argument(place.pointer, lowering.emitter.product(place.shape), place.dtype, reduction)
 
 
-def _call(lowering: Any, function: ir.Function, passed: Sequence[Argument], sharing: Sharing | None) -> None:
+def _call(lowering: Any, function: ir.Function, passed: Sequence[Argument], sharing: Sharing | None) -> Ix | None:
+    """Call the function; gives the work where threads may share it."""
     emitter = lowering.emitter
     if sharing is None or not sharing.may_be_long:
         call_kernel(lowering, function, passed, 0, 0, False)
-        return
+        return None
     work = emitter.multiply(emitter.product(sharing.work), sharing.weight[0])
     work, _ = emitter.divide(work, sharing.weight[1])
     call_kernel(lowering, function, passed, sharing.count(emitter), work, True)
+    return work

@@ -23,6 +23,7 @@ from fad.compiler.size_classes import most_size
 from fad.core.program import Program
 
 __all__ = [
+    "APART",
     "DISPATCH",
     "GRAIN",
     "LEAST_WORK",
@@ -40,6 +41,9 @@ DISPATCH = "fad_pool_dispatch"
 """The function of the pool that calls a kernel."""
 LEAST_WORK = 3
 """The work of one element of the cheapest loops, see :data:`GRAIN`."""
+APART = 2 * GRAIN >> 16
+"""The work of each byte that several threads made, so that they share what reads 64 KiB: one thread would fetch the others' parts from the caches of their
+cores, and they would fetch them back."""
 WORDS_TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
 """``void f(words, begin, end)``, where the words are the arguments of a kernel: what the pool calls."""
 
