@@ -56,6 +56,14 @@ def _width(value: int) -> tuple[bool, int]:
     return value < 0, bisect_left(_BITS, max(value, ~value).bit_length())
 
 
+def _asks_for_width(equation: Equation) -> bool:
+    """Whether what an operation does with a Python integer depends on which dtypes hold it: not if all operands are floats, or hold as much as it does."""
+    if not callable(equation.primitive.kernel):
+        return True
+    dtypes = {a.aval.dtype for a in (*equation.inputs, *equation.outputs)}
+    return any(d.kind in "iu" and d != np.int64 for d in dtypes)
+
+
 def _text(dtype: np.dtype) -> str:
     # To NumPy the small dtypes of ml_dtypes are all V1 or V2.
     return dtype.name if dtype.kind == "V" else dtype.str
@@ -158,12 +166,11 @@ class Canonical:
             found = self._avals[aval] = (tuple([self.encode(n) for n in aval.shape]), _text(aval.dtype), aval.weak)
         return found
 
-    def literal(self, literal: Literal, structural: bool) -> Hashable:
-        """A literal: its value where it is simple or shapes the code, else its number among the scalar arguments."""
+    def literal(self, literal: Literal, structural: bool = False, by_width: bool = True) -> Hashable:
+        """A literal: its value where it is simple or shapes the code, else its number among the scalar arguments, and perhaps which dtypes hold it."""
         value, dtype = literal.value, literal.aval.dtype
         number = value.item() if hasattr(value, "item") else value
         simple = dtype.kind == "b" or (dtype.kind in "iuf" and abs(number) in _SIMPLE)
-        # What an operation does with a Python integer depends on which dtypes hold it.
         width = _width(value) if type(value) is int else (False, 0)
         is_argument = not simple and dtype.kind in "iuf" and dtype.itemsize <= 8 and width[1] < len(_BITS)
         if structural or not is_argument or not self._has_place(literal, number):
@@ -174,7 +181,7 @@ class Canonical:
                 repr(number),
                 bool(np.signbit(number)) if dtype.kind == "f" else 0,
             )
-        return ("scalar", self.scalar_numbers[id(literal)], _text(dtype), literal.aval.weak, width)
+        return ("scalar", self.scalar_numbers[id(literal)], _text(dtype), literal.aval.weak, width if by_width else 0)
 
     def _has_place(self, literal: Literal, number: Any) -> bool:
         """Whether a literal's number has a place among the scalar arguments; it gets one if one is left."""
@@ -201,8 +208,8 @@ class Canonical:
         ]
         for equation in program.equations:
             name = equation.primitive.name
-            structural = name in _STRUCTURAL_LITERALS
-            atoms = tuple([numbers[a] if isinstance(a, Var) else self.literal(a, structural) for a in equation.inputs])
+            kinds = (name in _STRUCTURAL_LITERALS, _asks_for_width(equation))
+            atoms = tuple([numbers[a] if isinstance(a, Var) else self.literal(a, *kinds) for a in equation.inputs])
             params = self.parameters(equation)
             for var in equation.outputs:
                 numbers[var] = len(numbers)
@@ -214,7 +221,7 @@ class Canonical:
                     tuple([self.aval(v.aval) for v in equation.outputs]),
                 )
             )
-        parts.append(tuple([numbers[a] if isinstance(a, Var) else self.literal(a, False) for a in program.outputs]))
+        parts.append(tuple([numbers[a] if isinstance(a, Var) else self.literal(a) for a in program.outputs]))
         return tuple(parts)
 
 

@@ -59,6 +59,30 @@ def test_sizes_of_a_class_share_their_code():
         assert count_equal(CASES["sums"](sizes_from(*one)), CASES["sums"](sizes_from(*other))) == 1
 
 
+def test_integers_beside_floats_share_their_code():
+    """A mean divides by the number of its elements, which fits into 8 bits or does not."""
+    for one, other in ((41, 53), (19, 120), (300, 1500)):
+        args = [[numbers(n, 5), numbers(n, 5, dtype="f4")] for n in (one, other)]
+        assert (
+            count_equal(
+                (lambda x, y: (fnp.mean(x * y), y * y.size), args[0]),
+                (lambda x, y: (fnp.mean(x * y), y * y.size), args[1]),
+            )
+            == 1
+        )
+
+
+def test_integers_beside_narrow_ones_do_not():
+    def less(bound):
+        return (lambda x: x < bound), [np.arange(40, dtype=np.uint8)]
+
+    assert count_equal(less(100), less(120)) == 1
+    assert count_equal(less(100), less(300)) == 0
+    f = {bound: fad.jit(less(bound)[0]) for bound in (100, 300, 70_000)}
+    for bound, g in f.items():
+        assert np.asarray(g(np.arange(200, dtype=np.uint8))).sum() == min(bound, 200)
+
+
 def test_classes_hold_their_sizes():
     for n in range(1, 5000):
         assert least_size(n) <= n <= most_size(n)
