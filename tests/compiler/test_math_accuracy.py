@@ -1,6 +1,8 @@
 """Every function of the vector math library against mpmath, over the whole range of its arguments."""
 
 import math
+import re
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -13,37 +15,37 @@ PRECISION = 160
 mp = mpmath.mp.clone()
 mp.prec = PRECISION
 
-# Largest error allowed, in ULP: float64, float32. The table in fad/compiler/llvm/math_library.py says the same.
+# Largest error allowed, in ULP: float64, float32. The table in docs/looking-inside.md says the same.
 LARGEST = {
     "exp": (1.1, 1.1),
     "exp2": (1.0, 1.0),
     "expm1": (1.2, 1.1),
-    "sinh": (1.6, 1.6),
-    "cosh": (1.5, 1.5),
+    "sinh": (1.7, 1.7),
+    "cosh": (1.6, 1.6),
     "tanh": (2.0, 2.0),
     "expit": (1.5, 1.5),
-    "log": (0.8, 0.8),
-    "log2": (0.7, 0.7),
+    "log": (0.9, 0.9),
+    "log2": (0.8, 0.8),
     "log10": (0.7, 0.7),
     "log1p": (0.9, 0.9),
     "asinh": (1.3, 1.3),
-    "acosh": (1.7, 1.6),
+    "acosh": (1.9, 1.9),
     "atanh": (1.0, 1.0),
     "cbrt": (0.6, 0.6),
-    "softplus": (1.7, 1.6),
-    "log_expit": (1.6, 1.6),
-    "power": (1.3, 1.1),
+    "softplus": (1.7, 1.7),
+    "log_expit": (1.7, 1.7),
+    "power": (1.3, 1.2),
     "sin": (1.0, 0.9),
     "cos": (1.0, 0.9),
     "tan": (1.3, 1.2),
     "asin": (1.2, 1.2),
     "acos": (1.2, 1.2),
-    "atan": (0.9, 0.9),
+    "atan": (0.9, 1.0),
     "atan2": (1.5, 1.5),
     "hypot": (1.2, 1.2),
     "log_hypot": (0.9, 0.9),
     "erf": (1.4, 1.4),
-    "erfc": (1.7, 1.7),
+    "erfc": (1.8, 1.8),
     "erfinv": (4.0, 4.0),
     "lgamma": (5.0, 5.0),
 }
@@ -181,6 +183,36 @@ def assert_close(name: str, dtype: str, *arrays: np.ndarray) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in EXACT if FUNCTIONS[name][1] == 1 and name != "lgamma"))
 def test_functions_of_one_argument(name, dtype):
     assert_close(name, dtype, arguments(name, dtype))
+
+
+WORST = {
+    "acosh": ([1.0078160898929978, 1.0078], [1.0313860177993774]),
+    "atan": ([0.4274450369262262], [0.43086788058280945]),
+    "cosh": ([12.131210834979962], [3.857171058654785]),
+    "erf": ([0.9999999996916624], [0.9991405606269836]),
+    "erfc": ([0.5414659908373056], [0.4973777234554291]),
+    "exp": ([534.7864897306056], [-38.41550064086914]),
+    "expm1": ([0.35848031212398745], [17.1582088470459]),
+    "log": ([0.7070488238031304], [0.7029129862785339]),
+    "log_expit": ([1.2617971016064764], [1.2629884481430054]),
+    "log2": ([1.4141365369134078], [1.4124430418014526]),
+    "sinh": ([1.4154685685440258], [1.4175161123275757]),
+    "softplus": ([-0.43513797567685064], [-1.2928236722946167]),
+    "tan": ([12334067882.16687], [2.358886957168579]),
+}
+"""Arguments with the largest errors that searches by steepest ascent, from 3 million random ones each, have found: float64, float32."""
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("name", sorted(WORST))
+def test_arguments_where_errors_are_largest(name, dtype):
+    assert_close(name, dtype, np.array(WORST[name][CONVERTED[dtype][1]], dtype))
+
+
+def test_the_documents_state_the_largest_errors():
+    text = (Path(__file__).parents[2] / "docs" / "looking-inside.md").read_text(encoding="utf-8")
+    stated = re.findall(r"`(\w+)` \| ([\d.]+) \| ([\d.]+)", text)
+    assert {name: (float(double), float(single)) for name, double, single in stated} == LARGEST
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
