@@ -173,6 +173,8 @@ class Canonical:
         simple = dtype.kind == "b" or (dtype.kind in "iuf" and abs(number) in _SIMPLE)
         width = _width(value) if type(value) is int else (False, 0)
         is_argument = not simple and dtype.kind in "iuf" and dtype.itemsize <= 8 and width[1] < len(_BITS)
+        # As an exponent a fraction is a number like any other.
+        structural = structural and (dtype.kind != "f" or float(number).is_integer())
         if structural or not is_argument or not self._has_place(literal, number):
             return (
                 "literal",

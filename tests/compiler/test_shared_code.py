@@ -83,6 +83,17 @@ def test_integers_beside_narrow_ones_do_not():
         assert np.asarray(g(np.arange(200, dtype=np.uint8))).sum() == min(bound, 200)
 
 
+def test_exponents_that_are_fractions_share_their_code():
+    def power(exponent):
+        return (lambda x: x**exponent + np.float32(2.5) ** x), [np.linspace(0.0, 3.0, 40)]
+
+    assert count_equal(power(1.37), power(-2.21)) == 1
+    assert count_equal(power(1.37), power(3.0)) == 0
+    for exponent in (1.37, -2.21, 3.0, np.float64(2.75), 100.5, np.float64(12.0)):
+        function, (x,) = power(exponent)
+        np.testing.assert_allclose(fad.jit(function)(x[1:]), function(x[1:]), rtol=1e-14)
+
+
 def test_classes_hold_their_sizes():
     for n in range(1, 5000):
         assert least_size(n) <= n <= most_size(n)

@@ -38,8 +38,8 @@ __all__ = [
 ROW = LARGEST_STATIC + 1
 """Rows of so many elements are loops that fill vectors; shorter ones are written out."""
 _POWERS = ("power", "float_power")
-_LARGEST_EXPONENT = 8
-"""Powers up to this are products: of more factors they would be off by more than the math library's function."""
+_LARGEST_EXPONENT = 64
+"""Powers up to this are products, which take less time than the math library's function."""
 
 Ixs = tuple[Ix, ...]
 Sources = list[tuple[Atom, Ixs]]
