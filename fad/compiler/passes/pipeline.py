@@ -13,6 +13,7 @@ from fad.compiler.passes.layouts import arrange_products, fold_transposes, turn_
 from fad.compiler.passes.loop_products import separate_products
 from fad.compiler.passes.loops import simplify_scans
 from fad.compiler.passes.narrow_floats import widen_narrow_floats
+from fad.compiler.passes.pointwise import multiply_pixels
 from fad.compiler.passes.positions import expand_positions
 from fad.compiler.passes.products import expand_products
 from fad.compiler.passes.real_transforms import halve_transforms
@@ -46,6 +47,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     fold,
     join_writes,
     join_pads,
+    multiply_pixels,
     fold_transposes,
     separate_products,
     expand_positions,
