@@ -448,13 +448,19 @@ class _Formulas:
         n, turn = [a.value if isinstance(a, Literal) else None for a in exponent]
         if turn != 0 or n not in _SMALL_POWERS:
             return FORMULAS["power"](self, base, exponent)
-        found, squared, bits = None, base, abs(int(n))
+        return self.integer_power(base, int(n))
+
+    def integer_power(self, base: Pair, exponent: int) -> Any:
+        """Products in NumPy's order."""
+        if exponent == 0:
+            return self.power(base, 0)
+        found, squared, bits = None, base, abs(exponent)
         while bits:
             if bits & 1:
                 found = squared if found is None else self.multiply(found, squared)
             bits >>= 1
             squared = self.multiply(squared, squared) if bits else squared
-        return self.reciprocal(found) if n < 0 else found
+        return self.reciprocal(found) if exponent < 0 else found
 
     def constant_like(self, like: Any, value: float) -> Literal:
         """A number of the dtype of something real."""
