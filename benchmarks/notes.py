@@ -25,12 +25,12 @@ NOTES: dict[str, str] = {
         "call: it touches 64 MB of new memory, which takes 5 to 9 ms of processor time in huge pages where the machine has them at hand, 155 where the host "
         "must give them back (4.8 ms for each 2 MB), and 17 to 30 in small pages, which it need not give back. A native thread touches the memory while the loop is compiled or read from disk, "
         "and turns to small pages where a huge one comes slowly; the loop's two threads touch the rest. First call 26 to 37 ms, JAX's 48 to 74: 0.50 and 0.51 of JAX as medians of five and three processes, 0.76 in "
-        "a run before. From disk 10, and 20 to 30 in a quarter of the processes, where huge pages came slowly; JAX's 34 to 110."
+        "a run before; 0.44 and 0.46 since LLVM's linker compiles no empty module. From disk 10, and 20 to 30 in a quarter of the processes, where huge pages came slowly; JAX's 34 to 110."
     ),
     "tanh/exp chain 2e6": (
         "From process to process 0.4 to 1.0 of JAX: JAX takes 14 to 16 ms while each call gets 16 MB of new pages, and 6 once the C library hands it the memory of "
         "the result before, which begins sooner or later; fad takes 5.6 to 6, without page faults, and 11 where other work on the host's cores takes half of "
-        "them. First call: 0.41 to 0.53 of JAX, some 25 ms: LLVM works 20 ms on two threads, 1 for each module before any of its content, Python 8, and the run takes 7. From disk 0.25 to 0.35: 2 ms before "
+        "them. First call: 0.41 to 0.53 of JAX (0.44 and 0.49 in the latest runs), some 25 ms: LLVM works 20 ms on two threads, 1 for each module before any of its content, Python 8, and the run takes 7. From disk 0.25 to 0.35: 2 ms before "
         "the run, and the run 3.5 to 5, of which steady ones take 2.5: a third of the result's pages come during it."
     ),
     "tanh/exp chain 2e6, gradient": (
@@ -49,7 +49,8 @@ NOTES: dict[str, str] = {
     "convolutional network step": (
         "Gradient over primal: each of the two gradients of a convolution takes as long as it, and the passes over activations backwards a tenth of the step. Convolutions over rows of several "
         "examples, aligned panels, sums that stay in registers and one sum less in the normalisation took the gradient from 1.90 to 1.60 ms in processes in turn, but the primal "
-        "from 0.61 to 0.49, so the ratio stays at 3.1 to 3.3."
+        "from 0.61 to 0.49: 3.1 to 3.3. Loops that write over dead arrays, temporaries in huge pages and sharing loops over what several threads made, each part on the core that has it: gradient 1.57 to "
+        "1.23 ms, primal 0.54 to 0.44 (medians of eight processes in turn): 2.86 to 3.03 in different runs."
     ),
     "transformer step": (
         "Gradient over primal, without AdamW's update: loops take 2.0 times those of the primal, but the products 3.2 times (24.0 of 7.4 ms): gradients by weights run at 108 to 120 "
@@ -86,7 +87,7 @@ NOTES: dict[str, str] = {
         "Both call the same OpenBLAS. On the Xeon with AVX-512 the eight products take 5.3 to 5.9 ms at 300 GFLOP/s, 0.69 to 0.76 of what a core can do, and the gradient no longer than they; "
         "Adam, one pass over memory in the third cache, takes 0.5 ms, where a loop in C with the same divisions takes 0.31, with or without prefetching, and with stores around the caches more. "
         "Until workers kept off the caller's core, both threads shared one after a pause of a fifth of a second and more: 11 to 15 ms instead of 7 to 7.7. "
-        "The second call after a pause still takes 0.3 to 0.5 ms longer than later ones, of the products alone too. Ratio to them: 1.14 to 1.17 with the process to itself, 1.16 to 1.26 beside other peers. "
+        "The second call after a pause still takes 0.3 to 0.5 ms longer than later ones, of the products alone too. Ratio to them: 1.14 to 1.17 with the process to itself, 1.13 to 1.26 beside other peers. "
         "Tiles of 12 rows and 32 columns from LLVM reach 0.93 of a core within the caches, but 0.77 to 0.83 with the copies into panels: some 5 % of the step for 35 ms "
         "of LLVM's time, so they were left out. Blocks of rows and of columns are as fast, and Adam without its divisions is no faster."
     ),
