@@ -69,7 +69,7 @@ NOTES: dict[str, str] = {
     ),
     "per-example gradients": (
         "Gradient over primal: most of the step writes the gradients, 5.5 MB; the primal writes next to nothing. Written by a loop of vectors and nothing else they take "
-        "210 us on one thread and 92 on two (Xeon, 2 MB of second cache for each core), stores around the caches 227 and 114, where the primal takes 43 in all: 3.5 is the bound. Two threads write them since "
+        "210 us on one thread and 92 on two (Xeon, 2 MB of second cache for each core), stores around the caches 227 and 114, where the primal takes 43 in all: forwards and then these stores are 3.1, or 3.4 when they took 105, an estimate without any arithmetic backwards. Two threads write them since "
         "arrays that a core's cache does not hold count for more work: 3.8 (172 us) where it was 6.6 (290 us), medians of five processes in turn; 4.3 to 4.8 (205 to 240 us) an hour later, when the loop alone took 105. Where another process has one of two cores, 430 us. "
         "On another processor, whose primal takes longer, 2.8 with one thread."
     ),
@@ -87,7 +87,7 @@ NOTES: dict[str, str] = {
         "Both call the same OpenBLAS. On the Xeon with AVX-512 the eight products take 5.3 to 5.9 ms at 300 GFLOP/s, 0.69 to 0.76 of what a core can do, and the gradient no longer than they; "
         "Adam, one pass over memory in the third cache, takes 0.5 ms, where a loop in C with the same divisions takes 0.31, with or without prefetching, and with stores around the caches more. "
         "Until workers kept off the caller's core, both threads shared one after a pause of a fifth of a second and more: 11 to 15 ms instead of 7 to 7.7. "
-        "The second call after a pause still takes 0.3 to 0.5 ms longer than later ones, of the products alone too. Ratio to them: 1.14 to 1.17 with the process to itself, 1.13 to 1.26 beside other peers. "
+        "The second call after a pause still takes 0.3 to 0.5 ms longer than later ones, of the products alone too. Ratio to them: 1.14 to 1.17 with the process to itself, 1.13 to 1.26 beside other peers; in the run with 1.13 the products were slower (7.0 ms for 6.4), the step hardly quicker (7.9 for 8.0). "
         "Tiles of 12 rows and 32 columns from LLVM reach 0.93 of a core within the caches, but 0.77 to 0.83 with the copies into panels: some 5 % of the step for 35 ms "
         "of LLVM's time, so they were left out. Blocks of rows and of columns are as fast, and Adam without its divisions is no faster."
     ),
