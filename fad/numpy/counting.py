@@ -17,7 +17,7 @@ from fad.numpy.elementwise import known_value
 from fad.numpy.taking import integer_operand
 from fad.primitives import sorting
 from fad.primitives.arithmetic import equal, greater_equal, less, less_equal, logical_and, minimum, multiply, select
-from fad.primitives.indexing import gather_transpose
+from fad.primitives.indexing import gather_transpose, signed
 from fad.primitives.reduction import reduce_max, reduce_min
 from fad.primitives.slicing import slice_axis
 from fad.primitives.structural import convert, full, iota, reduce_sum, reshape
@@ -89,8 +89,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
 
 def _bins(numbers: Any, length: int) -> Any:
     """Numbers that nobody knows yet as indices of ``length`` bins and one for larger ones; negative ones are out of bounds, not counted from the end."""
-    wide = numbers if dtype_of(numbers) == np.uint64 else convert(numbers, np.dtype(np.int64))
-    index = convert(minimum.bind(wide, length), np.dtype(np.int64))
+    index = minimum.bind(convert(signed(numbers), np.dtype(np.int64)), length)
     return select.bind(less.bind(index, 0), index - (length + 1), index)
 
 

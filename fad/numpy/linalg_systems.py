@@ -19,6 +19,7 @@ from fad.core.avals import (
     weak_operand,
 )
 from fad.core.errors import ArgumentError, ShapeError
+from fad.core.powers import by_squaring
 from fad.core.trace import concrete_value
 from fad.numpy.contractions import matmul_operands
 from fad.numpy.conversion import float_operand, operand, operands
@@ -446,14 +447,7 @@ def matrix_power(a: Any, n: int) -> Array:
         return wrap(identity(shape[:-2], shape[-1], dtype_of(x)))
     if power < 0:
         x, power = inverse(square_operand("matrix_power", a)), -power
-    out = None
-    while power:
-        if power & 1:
-            out = x if out is None else matmul_operands(out, x)
-        power >>= 1
-        if power:
-            x = matmul_operands(x, x)
-    return wrap(out)
+    return wrap(by_squaring(matmul_operands, x, power))
 
 
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Array:

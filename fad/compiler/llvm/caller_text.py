@@ -211,7 +211,7 @@ entry:
   %array = call ptr @address(ptr %descriptor, i64 7)
   br label %each
 each:
-  %k = phi i64 [ 0, %entry ], [ %next, %noted ]
+  %k = phi i64 [ 0, %entry ], [ %next, %keep ], [ %next, %pass ]
   %more = icmp slt i64 %k, %count
   br i1 %more, label %look, label %done
 look:
@@ -225,11 +225,9 @@ keep:
   %buffer = call ptr @field(ptr %argument, i64 @BUFFER_OFFSET@)
   call void @Py_IncRef(ptr %buffer)
   store ptr %buffer, ptr %at
-  br label %noted
+  br label %each
 pass:
   store ptr null, ptr %at
-  br label %noted
-noted:
   br label %each
 done:
   ret void

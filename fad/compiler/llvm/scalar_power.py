@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fad.compiler.llvm.math_library import host_target
 from fad.compiler.llvm.scalar_value import FLOAT32, Value
+from fad.core.powers import by_squaring
 
 if TYPE_CHECKING:
     from fad.compiler.llvm.scalar import ScalarBuilder
@@ -25,19 +25,10 @@ def integer_power(k: ScalarBuilder, x: Value, n: int) -> Value:
         return k.astype(integer_power(k, k.astype(x, FLOAT32), n), x.dtype)
     if x.dtype.kind != "f" or -2 <= n <= _FEW:
         # The power of the reciprocal, as that of x may overflow where the result does not vanish.
-        return _by_squaring(k.multiply, k.reciprocal(x) if n < 0 else x, abs(n))
+        return by_squaring(k.multiply, k.reciprocal(x) if n < 0 else x, abs(n))
     if not host_target().fused:
         return k.power(x, k.constant(n, x.dtype))
     return _compensated(k, x, n)
-
-
-def _by_squaring(multiply: Callable[[Any, Any], Any], x: Any, n: int) -> Any:
-    result = x if n & 1 else None
-    while n := n >> 1:
-        x = multiply(x, x)
-        if n & 1:
-            result = x if result is None else multiply(result, x)
-    return result
 
 
 def _compensated(k: ScalarBuilder, x: Value, n: int) -> Value:
@@ -55,7 +46,7 @@ def _compensated(k: ScalarBuilder, x: Value, n: int) -> Value:
         reciprocal = k.reciprocal(x)
         rest = k.exact_fma(k.negative(reciprocal), x, k.one(x))
         base = (reciprocal, k.multiply(rest, reciprocal))
-    high, low = _by_squaring(multiply, base, abs(n))
+    high, low = by_squaring(multiply, base, abs(n))
     result = k.add(high, low)
     # What an infinity loses is no number, and the sum of two zeros may have the wrong sign.
     return k.select(k.isnan(result), high, k.copysign(result, high))

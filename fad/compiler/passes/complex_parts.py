@@ -18,6 +18,7 @@ from fad.compiler.passes.redundancy import rewired, substituted
 from fad.compiler.passes.writing import applied, slice_along
 from fad.core.avals import ShapedArray, real_dtype
 from fad.core.errors import FadError
+from fad.core.powers import by_squaring
 from fad.core.primitive import REGISTRY, Primitive
 from fad.core.program import Atom, Equation, Literal, Program, Var
 from fad.primitives.arithmetic import imag, negative, real
@@ -454,12 +455,7 @@ class _Formulas:
         """Products in NumPy's order."""
         if exponent == 0:
             return self.power(base, 0)
-        found, squared, bits = None, base, abs(exponent)
-        while bits:
-            if bits & 1:
-                found = squared if found is None else self.multiply(found, squared)
-            bits >>= 1
-            squared = self.multiply(squared, squared) if bits else squared
+        found = by_squaring(self.multiply, base, abs(exponent))
         return self.reciprocal(found) if exponent < 0 else found
 
     def constant_like(self, like: Any, value: float) -> Literal:

@@ -13,7 +13,7 @@ from typing import Any
 from fad.compiler.matrices import as_matrix, free_axes
 from fad.compiler.passes.inlining import inline, separate_scopes
 from fad.compiler.passes.layouts import fold_transposes
-from fad.compiler.passes.redundancy import rebuilt, remove_dead, rewired, substituted
+from fad.compiler.passes.redundancy import remove_dead, replaced, rewired, substituted
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var, has_effect
@@ -33,12 +33,7 @@ _NO_AXES: Any = ((), ())
 
 def separate_products(program: Program) -> Program:
     """Take matrix products out of every scan of known length."""
-    if not any(map(_may_gain, program.equations)):
-        return program
-    equations: list[Equation] = []
-    for equation in program.equations:
-        equations += _Separation(equation).equations() if _may_gain(equation) else [equation]
-    return rebuilt(program, equations, program.outputs)
+    return replaced(program, _may_gain, lambda scan: _Separation(scan).equations())
 
 
 def _may_gain(equation: Equation) -> bool:

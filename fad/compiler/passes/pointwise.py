@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.passes.redundancy import replaced
 from fad.compiler.passes.writing import applied
 from fad.compiler.size_classes import LONG, least_size
 from fad.core.primitive import REGISTRY
@@ -23,12 +23,7 @@ _PRODUCTS = {"convolve_kernel": (0, 0, 1024), "convolve_input": (1, 1, 2048)}
 
 def multiply_pixels(program: Program) -> Program:
     """The Program with products in place of large gradients of pointwise convolutions."""
-    if not any(map(_is_large_product, program.equations)):
-        return program
-    equations: list[Equation] = []
-    for equation in program.equations:
-        equations += _product(equation) if _is_large_product(equation) else [equation]
-    return rebuilt(program, equations, program.outputs)
+    return replaced(program, _is_large_product, _product)
 
 
 def _is_large_product(equation: Equation) -> bool:

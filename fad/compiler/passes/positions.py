@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.passes.redundancy import replaced
 from fad.core.avals import ShapedArray
 from fad.core.primitive import REGISTRY
 from fad.core.program import Atom, Equation, Literal, Program, Var
@@ -19,12 +19,7 @@ _BOOL, _INT32, _INT64 = np.dtype(bool), np.dtype(np.int32), np.dtype(np.int64)
 
 def expand_positions(program: Program) -> Program:
     """Write ``argmax`` and ``argmin`` of real arrays as two reductions."""
-    if not any(_is_expanded(e) for e in program.equations):
-        return program
-    equations: list[Equation] = []
-    for equation in program.equations:
-        equations += _expanded(equation) if _is_expanded(equation) else [equation]
-    return rebuilt(program, equations, program.outputs)
+    return replaced(program, _is_expanded, _expanded)
 
 
 def _is_expanded(equation: Equation) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from fad.compiler.passes.inlining import separate_scopes
 from fad.core.constants import DistinctArrays
 from fad.core.program import Atom, Equation, Program, Var, has_effect, used_equations
 
-__all__ = ["literal_key", "merge_equal", "remove_dead", "rewired", "substituted"]
+__all__ = ["literal_key", "merge_equal", "remove_dead", "replaced", "rewired", "substituted"]
 
 
 def remove_dead(program: Program) -> Program:
@@ -33,6 +33,16 @@ def rebuilt(program: Program, equations: Any, outputs: Any, constants: Any = Non
     if scopes:
         new.cached("separate_scopes", lambda: scopes)
     return new
+
+
+def replaced(
+    program: Program, is_replaced: Callable[[Equation], bool], equations_of: Callable[[Equation], list[Equation]]
+) -> Program:
+    """The Program with other equations in the places of some of its own; itself if there are none such."""
+    if not any(map(is_replaced, program.equations)):
+        return program
+    found = [e for old in program.equations for e in (equations_of(old) if is_replaced(old) else [old])]
+    return rebuilt(program, found, program.outputs)
 
 
 def substituted(atom: Atom, env: dict[Var, Atom]) -> Atom:

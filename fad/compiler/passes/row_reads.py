@@ -8,7 +8,7 @@ import numpy as np
 
 from fad.compiler.deferral import CHEAP
 from fad.compiler.llvm.rules import reads_rows
-from fad.compiler.passes.redundancy import rebuilt
+from fad.compiler.passes.redundancy import replaced
 from fad.compiler.recomputation import is_much_larger
 from fad.core.avals import ShapedArray
 from fad.core.program import Atom, Equation, Program, Var
@@ -24,12 +24,7 @@ def check_indices_once(program: Program) -> Program:
     """
     made = {v: e for e in program.equations for v in e.outputs}
     split = {id(e) for e in program.equations if _may_be_split(e) and not _computes_few(e, made)}
-    if not split:
-        return program
-    equations: list[Equation] = []
-    for equation in program.equations:
-        equations += _split(equation) if id(equation) in split else [equation]
-    return rebuilt(program, equations, program.outputs)
+    return replaced(program, lambda e: id(e) in split, _split)
 
 
 def _may_be_split(equation: Equation) -> bool:
